@@ -1,0 +1,84 @@
+"""A trained network with all that is needed to use it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from .cnn import CNN, normalise
+from .errors import InputError
+
+
+@partial(jax.jit, static_argnames="model")
+def predict_logits(model, variables, images):
+    """Logits (b, num_classes) float32 of images (b, h, w, c) uint8 by the running statistics."""
+    return model.apply(variables, normalise(images), train=False)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What training yields and a model file holds."""
+
+    BLOCK = 64
+    """Images of one call of the network; the last block is filled up, so that one compiled program serves all."""
+
+    model: CNN
+    variables: dict[str, Any]
+    """"params" and "batch_stats" of the model."""
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    """(h, w, c) of the images that it takes."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """How well it did when it was trained, for whoever opens the model file."""
+
+    def predict_logits(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yields logits (b, num_classes) float32 for a stream of images (b, h, w, c) uint8, block by block.
+
+        The stream is cut anew into blocks of one size, so that the numbers do not depend on how it was batched.
+        Holds one block at a time.
+        """
+        for images in _blocks(map(self._checked, batches), self.BLOCK):
+            filled = np.zeros((self.BLOCK, *self.image_shape), np.uint8)
+            filled[: len(images)] = images
+            yield np.asarray(predict_logits(self.model, self.variables, filled))[: len(images)]
+
+    def predict_proba(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (n, num_classes) float64 for images (n, h, w, c) uint8; (0, num_classes) for none."""
+        logits = list(self.predict_logits([images]))
+        return softmax(np.concatenate(logits) if logits else np.zeros((0, len(self.class_names))))
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """The most probable labels (n,) int64 for images (n, h, w, c) uint8."""
+        return self.predict_proba(images).argmax(axis=1)
+
+    def _checked(self, images):
+        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
+            raise InputError(
+                f"images of shape {images.shape} and type {images.dtype} do not fit: this model takes "
+                f"{('n', *self.image_shape)} of uint8"
+            )
+        return images
+
+
+def softmax(logits):
+    """Probabilities (n, classes) float64 of logits (n, classes)."""
+    logits = np.asarray(logits, np.float64)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def _blocks(arrays, block):
+    """Regroups a stream of arrays along their first axis into arrays of `block` rows; the last may have fewer."""
+    waiting, rows = [], 0
+    for array in arrays:
+        while rows + len(array) >= block:
+            head, array = array[: block - rows], array[block - rows :]
+            yield np.concatenate([*waiting, head])
+            waiting, rows = [], 0
+        if len(array):
+            waiting, rows = [*waiting, array], rows + len(array)
+    if rows:
+        yield np.concatenate(waiting)

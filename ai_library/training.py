@@ -1,0 +1,192 @@
+"""Training: a pure `train_step` for those who write their own loop, and the `Trainer` for everyone."""
+
+import math
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import flax.training.train_state
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm.auto import tqdm
+
+from .classifier import Classifier
+from .cnn import normalise
+from .errors import InputError
+from .evaluation import evaluate
+from .run_directory import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What a training run is made of, beside its model and its data. Raises `InputError` for values that don't fit."""
+
+    epochs: int = 1
+    batch_size: int = 64
+    """Images of one step. Small batches stay in a CPU's cache and take more, and so fewer epochs, steps."""
+    learning_rate: float = 4e-3
+    """The highest, which the schedule reaches after `warmup` and leaves in a cosine to nearly 0."""
+    warmup: float = 0.25
+    """Share of the steps before the highest learning rate."""
+    seed: int = 0
+    """Of the initial weights."""
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)} does not fit: it needs to be 1 or more")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate={self.learning_rate} does not fit: it needs to be above 0 and finite")
+        if not 0 < self.warmup < 1:
+            raise InputError(f"warmup={self.warmup} does not fit: it needs to be between 0 and 1")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed={self.seed} does not fit: it needs to be from 0 to 2**32 - 1")
+
+    def schedule(self, steps: int) -> optax.Schedule:
+        """The learning rate at each of the run's steps: up and down once (Smith, arXiv:1803.09820)."""
+        return optax.cosine_onecycle_schedule(steps, self.learning_rate, self.warmup, div_factor=10)
+
+
+class TrainState(flax.training.train_state.TrainState):
+    """Step, parameters, optimizer state, and BatchNorm's running statistics."""
+
+    batch_stats: Any
+
+    @property
+    def variables(self):
+        """What the network predicts with."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def create_train_state(model, image_shape, config: TrainConfig, steps: int) -> TrainState:
+    """The state before the first of `steps` steps on images (h, w, c)."""
+    variables = model.initialise(config.seed, image_shape)
+    return TrainState.create(apply_fn=model.apply, tx=optax.adam(config.schedule(steps)), **variables)
+
+
+@partial(jax.jit, donate_argnames="state")
+def train_step(state: TrainState, images, labels):
+    """One step of Adam on the mean cross-entropy of a batch: images (b, h, w, c) uint8, labels (b,) int32.
+
+    Returns the new state and {"loss": their mean loss, "correct": how many were predicted right}, both as they were
+    before the step. The state that is passed in is used up.
+    """
+
+    def loss_of(params):
+        logits, updates = state.apply_fn(
+            {"params": params, "batch_stats": state.batch_stats}, normalise(images), train=True, mutable=["batch_stats"]
+        )
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        return loss, (logits, updates["batch_stats"])
+
+    (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    correct = (logits.argmax(axis=-1) == labels).sum()
+    return state.apply_gradients(grads=gradients, batch_stats=batch_stats), {"loss": loss, "correct": correct}
+
+
+class Trainer:
+    """Trains a model on a source's "train" split and keeps the epoch that does best on its "validation" split.
+
+    Args:
+        model: A `CNN` with as many outputs as the source has classes.
+        source: A `ShapeDataSource` or a subclass of it.
+        config: How to train.
+        run_dir: Where curves, history, configuration and checkpoint are written (see `RunDirectory`).
+            Default: a new folder in `runs`, named by the time.
+    """
+
+    def __init__(self, model, source, config: TrainConfig = TrainConfig(), run_dir: str | Path | None = None):
+        if model.num_classes != source.num_classes:
+            raise InputError(
+                f"the model has {model.num_classes} outputs, the data {source.num_classes} classes: "
+                f"make it with CNN(num_classes={source.num_classes})"
+            )
+        self.model, self.source, self.config = model, source, config
+        self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
+        self.history: list[dict] = []
+        """One row an epoch, as in `history.csv`."""
+        self._steps = config.epochs * -(-source.size("train") // config.batch_size)
+        self._schedule = config.schedule(self._steps)
+
+    def fit(self, resume: bool = False) -> Classifier:
+        """Trains to the last epoch and returns the classifier of the best one.
+
+        `resume` goes on after the last finished epoch of the run in `run_dir`. Raises `InputError` where the loss
+        becomes infinite or no number, and where `run_dir` holds a run but `resume` is not set, or the reverse.
+        """
+        state = create_train_state(self.model, self.source.image_shape, self.config, self._steps)
+        best, self.history = state.variables, []
+        with RunDirectory(self.run_dir, self._settings(), resume) as run:
+            if resume:
+                state, best, self.history = run.restore(state, best)
+            else:
+                run.log_samples(self.source)
+            for epoch in range(len(self.history), self.config.epochs):
+                state, trained = self._train_epoch(state, epoch, run)
+                report = evaluate(self._classifier(state.variables), self.source, "validation")
+                row = {
+                    "epoch": epoch + 1,
+                    "step": int(state.step),
+                    **trained,
+                    "validation_loss": report.log_loss,
+                    "validation_accuracy": report.accuracy,
+                }
+                if not self.history or _quality(row) > _quality(self._best_row()):
+                    best = jax.tree.map(np.array, state.variables)  # a copy: the next step uses the state up
+                self.history.append(row)
+                run.log_epoch(self.history, report)
+                run.save(state, best, self.history)
+                tqdm.write(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
+        return self._classifier(best, {"validation": self._best_row()})
+
+    def _train_epoch(self, state, epoch, run):
+        """Takes the steps of one epoch; returns the new state and the mean loss and accuracy over them."""
+        config, per_epoch = self.config, self._steps // self.config.epochs
+        batches = self.source.batches("train", config.batch_size, epoch, full=True)
+        losses, correct = [], []
+
+        def read(step, metrics):
+            loss = float(metrics["loss"])
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"the loss is {loss} at step {step} (epoch {epoch + 1}): lower learning_rate={config.learning_rate}"
+                )
+            losses.append(loss)
+            correct.append(int(metrics["correct"]) / config.batch_size)
+            run.log_step(step, config.batch_size, losses[-1], correct[-1], float(self._schedule(step)))
+
+        unread = None
+        for step, (images, labels) in enumerate(
+            tqdm(batches, self._name(epoch), per_epoch, unit="step", leave=False, disable=None), epoch * per_epoch
+        ):
+            state, metrics = train_step(state, images, labels)
+            if unread:  # reading waits for a step to end, so each is read while the next one runs
+                read(*unread)
+            unread = step, metrics
+        read(*unread)
+        return state, {"train_loss": float(np.mean(losses)), "train_accuracy": float(np.mean(correct))}
+
+    def _classifier(self, variables, metrics=None):
+        return Classifier(self.model, variables, self.source.class_names, self.source.image_shape, metrics or {})
+
+    def _best_row(self):
+        return max(self.history, key=_quality)  # of equals the first
+
+    def _name(self, epoch):
+        return f"epoch {epoch + 1}/{self.config.epochs}"
+
+    def _settings(self):
+        """What `config.json` says; a run resumes only under the same."""
+        return {
+            "train": asdict(self.config),
+            "model": self.model.architecture(),
+            "source": self.source.settings(),
+        }
+
+
+def _quality(row):
+    """What makes one epoch better than another: accuracy, and among equals the lower loss."""
+    return row["validation_accuracy"], -row["validation_loss"]
