@@ -10,9 +10,9 @@ from .shapes import SHAPES, ShapeRanges
 from .training import TrainConfig, Trainer, TrainState, create_train_state, train_step
 
 __all__ = [
+    "CNN",
     "SHAPES",
     "ArrayExamples",
-    "CNN",
     "Classifier",
     "Examples",
     "InputError",

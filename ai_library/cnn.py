@@ -49,10 +49,11 @@ class CNN(nn.Module):
         if self.num_classes < 2:
             raise InputError(f"num_classes={self.num_classes}: a classifier needs at least 2 classes")
         if len(self.features) != 5 or min(self.features) < 1:
-            raise InputError(f"features={self.features}: the network has five convolutions, each with 1 channel or more")
+            raise InputError(
+                f"features={self.features}: the network has five convolutions, each with 1 channel or more"
+            )
         if self.dense < 1 or self.patch < 1:
             raise InputError(f"dense={self.dense} and patch={self.patch} need to be 1 or more")
-        object.__setattr__(self, "features", tuple(self.features))  # a list, as JSON has it, is no key of a cache
         super().__post_init__()
 
     @nn.compact
@@ -77,23 +78,22 @@ class CNN(nn.Module):
     def summary(self, image_shape):
         """A printable table of the layers, their output shapes and parameter counts for images (h, w, c)."""
         check_image_shape(image_shape)
-        shapes = jax.eval_shape(lambda: self.init(jax.random.key(0), jnp.zeros((1, *image_shape)), train=False))
-        _, captured = jax.eval_shape(
-            lambda variables: self.apply(
-                variables, jnp.zeros((1, *image_shape)), train=False, capture_intermediates=True, mutable="intermediates"
-            ),
-            shapes,
-        )
-        outputs = captured["intermediates"]
-        rows = []
-        for name, params in shapes["params"].items():
-            kernel = params["kernel"].shape if "kernel" in params else ()
-            count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-            rows.append((name, _times(kernel), _times(outputs[name]["__call__"][0].shape[1:]), count))
-        total = sum(row[-1] for row in rows)
+        outputs = {}
+
+        def record(call, args, kwargs, context):
+            output = call(*args, **kwargs)
+            if context.module.name:  # the network itself has none
+                outputs[context.module.name] = output.shape[1:]
+            return output
+
+        with nn.intercept_methods(record):
+            images = jnp.zeros((1, *image_shape))
+            params = jax.eval_shape(lambda: self.init(jax.random.key(0), images, train=False))["params"]
         lines = [f"{'layer':<14}{'kernel':>14}{'output':>14}{'parameters':>14}"]
-        lines += [f"{name:<14}{kernel:>14}{output:>14}{count:>14,}" for name, kernel, output, count in rows]
-        lines += [f"{'total for ' + _times(image_shape) + ' images':<42}{total:>14,}"]
+        for name, output in outputs.items():
+            kernel = params[name]["kernel"].shape if "kernel" in params[name] else ()
+            lines.append(f"{name:<14}{_times(kernel):>14}{_times(output):>14}{_count(params[name]):>14,}")
+        lines.append(f"{'total for ' + _times(image_shape) + ' images':<42}{_count(params):>14,}")
         return "\n".join(lines)
 
     def architecture(self):
@@ -138,3 +138,7 @@ def _max_pool(x):
 
 def _times(shape):
     return "x".join(map(str, shape)) or "-"
+
+
+def _count(params):
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -64,7 +64,7 @@ class ShapeDataSource:
         image_size: int = 64,
         channels: int = 1,
         class_names: tuple[str, ...] = SHAPES,
-        sizes: tuple[int, int, int] = (60_000, 2_000, 10_000),
+        sizes: tuple[int, int, int] = (20_000, 2_000, 10_000),
         ranges: ShapeRanges | None = ShapeRanges(),
     ):
         if not 0 <= seed < 2**32:
@@ -171,7 +171,7 @@ class ShapeDataSource:
     def _checked(self, split, indices):
         indices = np.asarray(indices, np.int64)
         size = self.size(split)
-        if indices.size and not (0 <= indices.min() and indices.max() < size):
+        if indices.size and (indices.min() < 0 or indices.max() >= size):
             raise InputError(f"split {split!r} has examples 0 to {size - 1}, not {indices.min()} to {indices.max()}")
         return indices
 

@@ -53,7 +53,9 @@ class Report:
                 f"with {len(self.class_names)} classes: a report needs 1 prediction or more, each with its label"
             )
         if not 0 <= self.labels.min() <= self.labels.max() < classes:
-            raise InputError(f"labels run from {self.labels.min()} to {self.labels.max()}, the classes to {classes - 1}")
+            raise InputError(
+                f"labels run from {self.labels.min()} to {self.labels.max()}, the classes to {classes - 1}"
+            )
 
     @property
     def n(self) -> int:
@@ -86,9 +88,7 @@ class Report:
     @cached_property
     def per_class(self) -> dict[str, dict[str, float]]:
         """Precision, recall, F1 and support of every class; 0 where a class was never predicted or never there."""
-        columns = precision_recall_fscore_support(
-            self.labels, self.predictions, labels=self._classes, zero_division=0
-        )
+        columns = precision_recall_fscore_support(self.labels, self.predictions, labels=self._classes, zero_division=0)
         return {
             name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
             for name, p, r, f, s in zip(self.class_names, *columns, strict=True)
@@ -108,9 +108,7 @@ class Report:
     @property
     def brier(self) -> float:
         """Mean squared error of the probabilities, summed over the classes: from 0 to 2 (Brier, 1950)."""
-        return float(
-            brier_score_loss(self.labels, self.probabilities, labels=self._classes, scale_by_half=False)
-        )
+        return float(brier_score_loss(self.labels, self.probabilities, labels=self._classes, scale_by_half=False))
 
     @property
     def ece(self) -> float:

@@ -1,11 +1,11 @@
 """One file that tells all about a trained model: `save_model` and `load_model`.
 
-    8 bytes   magic, b"AILMODEL"
-    4 bytes   version of the format, little-endian
-    4 bytes   length of the header, little-endian
-    header    JSON: class names, image shape, preprocessing, architecture, metrics, versions of the packages
-    weights   the variables "params" and "batch_stats", by `flax.serialization`
-    32 bytes  SHA-256 of all before
+8 bytes   magic, b"AILMODEL"
+4 bytes   version of the format, little-endian
+4 bytes   length of the header, little-endian
+header    JSON: class names, image shape, preprocessing, architecture, metrics, versions of the packages
+weights   the variables "params" and "batch_stats", by `flax.serialization`
+32 bytes  SHA-256 of all before
 """
 
 import hashlib
@@ -121,6 +121,8 @@ def _check_leaves(found, wanted):
     for path, leaf in wanted.items():
         shape, dtype = np.shape(found[path]), getattr(found[path], "dtype", type(found[path]))
         if shape != leaf.shape or dtype != leaf.dtype:
-            raise ModelFileError(f"has {path} as {dtype}{shape}, the network as {leaf.dtype}{leaf.shape}: train it again")
+            raise ModelFileError(
+                f"has {path} as {dtype}{shape}, the network as {leaf.dtype}{leaf.shape}: train it again"
+            )
         if not np.isfinite(found[path]).all():
             raise ModelFileError(f"has values in {path} that are not finite: train it again")

@@ -21,7 +21,6 @@ SHAPES = ("circle", "ellipse", "square", "rectangle", "triangle", "pentagon", "h
 _CORNERS = (0, 0, 0, 0, 3, 5, 6, 5, 0)
 # the angle in radians after which the shape looks the same again; 0: it looks the same at every angle:
 _SYMMETRY = tuple(np.pi * turn for turn in (0, 1, 1 / 2, 1, 2 / 3, 2 / 5, 1 / 3, 2 / 5, 1 / 2))
-_MAX_CORNERS = max(_CORNERS)
 
 # What keeps a label recoverable, whatever ranges are asked for.
 MIN_SIZE_PIXELS = 5.0
@@ -41,11 +40,11 @@ class ShapeRanges:
     """Radius of the circle around the shape; never below `MIN_SIZE_PIXELS`."""
     rotation: tuple[float, float] = (0.0, 1.0)
     """Part of the shape's symmetry angle: (0, 1) gives every orientation once."""
-    aspect: tuple[float, float] = (1.35, 2.6)
+    aspect: tuple[float, float] = (1.35, 3.0)
     """Long side over short side of rectangles and ellipses; never below `MIN_ASPECT`, where they would be squares."""
-    star_depth: tuple[float, float] = (0.36, 0.55)
+    star_depth: tuple[float, float] = (0.35, 0.56)
     """Inner over outer radius of the star."""
-    cross_width: tuple[float, float] = (0.22, 0.42)
+    cross_width: tuple[float, float] = (0.2, 0.45)
     """Width over length of the cross's arms."""
     contrast: tuple[float, float] = (0.3, 1.0)
     """Difference between foreground and background at the image's centre; never below `MIN_CONTRAST`."""
@@ -53,8 +52,10 @@ class ShapeRanges:
     """Change of the background across the frame, as part of the contrast."""
     outlined: float = 0.5
     """Share of the shapes that are drawn as an outline."""
-    stroke: tuple[float, float] = (0.02, 0.09)
-    """Width of an outline, inwards from the shape's edge; never below one pixel."""
+    stroke: tuple[float, float] = (0.015, 0.1)
+    """Width of an outline; never below one pixel."""
+    outset: tuple[float, float] = (0.0, 0.5)
+    """Share of an outline's width that lies outside the shape's edge."""
     noise: tuple[float, float] = (0.0, 0.06)
     """Standard deviation of the sensor noise, in levels."""
     blur: tuple[float, float] = (0.0, 0.02)
@@ -96,6 +97,8 @@ class Factors(NamedTuple):
     """True where the shape is filled, False where it is an outline."""
     stroke: jax.Array
     """Width of the outline in pixels; 0 where filled."""
+    outset: jax.Array
+    """How far the outline reaches beyond the edge, in pixels; 0 where filled."""
     contrast: jax.Array
     """Absolute difference of the foreground and background levels, averaged over the channels."""
     foreground: jax.Array
@@ -148,9 +151,12 @@ def _sample(key, label, kind, image_size, channels, ranges):
     fill, polarity, across, down, direction, lift = even[len(ranged) : len(ranged) + 6]
     colour = 2 * even[-2 * channels :].reshape(2, channels) - 1
 
-    size = jnp.maximum(drawn["size"] * image_size, MIN_SIZE_PIXELS)
+    filled = fill >= ranges.outlined
+    stroke = jnp.where(filled, 0.0, jnp.maximum(drawn["stroke"] * image_size, 1.0))
+    outset = drawn["outset"] * stroke
     half = image_size / 2
-    center = half + (2 * jnp.stack([across, down]) - 1) * (half - size)
+    size = jnp.maximum(jnp.minimum(drawn["size"] * image_size, half - outset), MIN_SIZE_PIXELS)
+    center = half + (2 * jnp.stack([across, down]) - 1) * (half - size - outset)
 
     contrast = drawn["contrast"]
     dark = lift * (1 - contrast)
@@ -158,7 +164,6 @@ def _sample(key, label, kind, image_size, channels, ranges):
     tinted = levels[:, None] + drawn["tint"] * (colour - colour.mean(axis=1, keepdims=True))
     angle = 2 * jnp.pi * direction
 
-    filled = fill >= ranges.outlined
     star, cross = kind == SHAPES.index("star"), kind == SHAPES.index("cross")
     oblong = (kind == SHAPES.index("ellipse")) | (kind == SHAPES.index("rectangle"))
     return Factors(
@@ -169,7 +174,8 @@ def _sample(key, label, kind, image_size, channels, ranges):
         aspect=jnp.where(oblong, drawn["aspect"], 1.0),
         proportion=jnp.where(star, drawn["star_depth"], jnp.where(cross, drawn["cross_width"], 1.0)),
         filled=filled,
-        stroke=jnp.where(filled, 0.0, jnp.maximum(drawn["stroke"] * image_size, 1.0)),
+        stroke=stroke,
+        outset=outset,
         contrast=contrast,
         foreground=tinted[0],
         background=tinted[1],
@@ -185,8 +191,8 @@ def _paint(key, factors, kind, image_size):
     distance = _signed_distance(factors, kind, pixel[None, :], pixel[:, None])
     # An edge crosses a pixel of width w in a ramp of that width: the mean over the pixel, without supersampling.
     ramp = 1 / (1 + factors.blur)
-    outer = jnp.clip(0.5 - distance * ramp, 0, 1)
-    inner = jnp.clip(0.5 - (distance + factors.stroke) * ramp, 0, 1)
+    outer = jnp.clip(0.5 - (distance - factors.outset) * ramp, 0, 1)
+    inner = jnp.clip(0.5 - (distance - factors.outset + factors.stroke) * ramp, 0, 1)
     cover = jnp.where(factors.filled, outer, outer - inner)[..., None]
 
     slope = pixel / image_size - 0.5
@@ -200,40 +206,53 @@ def _paint(key, factors, kind, image_size):
 def _signed_distance(factors, kind, x, y):
     """Distance in pixels of the points (x, y) to the shape's edge, negative inside.
 
-    Corners are mitred: beside a corner the value is the distance to the nearer edge's line. The ellipse is exact to
-    first order at its edge: f / |grad f| of its implicit equation (Taubin, IEEE PAMI 13(11), 1991).
+    Exact outside of all shapes but the ellipse, and inside up to the nearest side's line. The ellipse is exact to first
+    order at its edge: f / |grad f| of its implicit equation (Taubin, IEEE PAMI 13(11), 1991).
     """
-    size, aspect, proportion = factors.size, factors.aspect, factors.proportion
     x, y = x - factors.center[0], y - factors.center[1]
-    turn_x, turn_y = jnp.cos(factors.rotation), jnp.sin(factors.rotation)
-    x, y = turn_x * x + turn_y * y, turn_x * y - turn_y * x
-    square = x * x + y * y
-
-    stretched = x * x + (aspect * y) ** 2
-    steepness = jnp.sqrt(x * x + aspect**4 * (y * y))
-    ellipse = jnp.sqrt(stretched) * (jnp.sqrt(stretched) - size) / jnp.maximum(steepness, 1e-6)
+    cos, sin = jnp.cos(factors.rotation), jnp.sin(factors.rotation)
+    x, y = cos * x + sin * y, cos * y - sin * x
+    size, aspect, proportion = factors.size, factors.aspect, factors.proportion
 
     half_height = size / jnp.sqrt(1 + aspect**2)
-    box = jnp.maximum(jnp.abs(x) - aspect * half_height, jnp.abs(y) - half_height)
-
-    half_length = size / jnp.sqrt(1 + proportion**2)
-    half_width = proportion * half_length
+    arm = size / jnp.sqrt(1 + proportion**2)
     long, short = jnp.maximum(jnp.abs(x), jnp.abs(y)), jnp.minimum(jnp.abs(x), jnp.abs(y))
-    cross = jnp.maximum(long - half_length, short - half_width)
-
-    # A star, and a polygon as the star whose inner corners lie on its sides: fold the plane onto one half of one
-    # ray, where the outline is a single edge from the tip (size, 0) to the inner corner.
-    corners = jnp.array(_CORNERS, jnp.float32)[kind]
-    corners = jnp.maximum(corners, 3)
-    half_angle = jnp.pi / corners
-    rays = 2 * half_angle * jnp.arange(_MAX_CORNERS)
-    along = jnp.max(jnp.stack([x * jnp.cos(r) + y * jnp.sin(r) for r in rays]), axis=0)
-    beside = jnp.sqrt(jnp.maximum(square - along * along, 0))
-    depth = jnp.where(kind == SHAPES.index("star"), proportion, jnp.cos(half_angle))
-    edge_x, edge_y = depth * jnp.cos(half_angle) - 1, depth * jnp.sin(half_angle)
-    star = ((along - size) * edge_y - beside * edge_x) / jnp.hypot(edge_x, edge_y)
+    depth = jnp.where(kind == SHAPES.index("star"), proportion, 0.0)
 
     is_ellipse = kind <= SHAPES.index("ellipse")
     is_box = kind <= SHAPES.index("rectangle")
     is_cross = kind == SHAPES.index("cross")
-    return jnp.where(is_ellipse, ellipse, jnp.where(is_box, box, jnp.where(is_cross, cross, star)))
+    box = _box(
+        jnp.where(is_cross, long, x),
+        jnp.where(is_cross, short, y),
+        jnp.where(is_cross, arm, aspect * half_height),
+        jnp.where(is_cross, proportion * arm, half_height),
+    )
+    star = _star(x, y, size, jnp.array(_CORNERS, jnp.float32)[kind], depth)
+    return jnp.where(is_ellipse, _ellipse(x, y, size, aspect), jnp.where(is_box | is_cross, box, star))
+
+
+def _ellipse(x, y, size, aspect):
+    root = jnp.sqrt(x * x + (aspect * y) ** 2)
+    steepness = jnp.sqrt(x * x + aspect**4 * (y * y))
+    return root * (root - size) / jnp.maximum(steepness, 1e-6)
+
+
+def _box(x, y, half_width, half_height):
+    x, y = jnp.abs(x) - half_width, jnp.abs(y) - half_height
+    return jnp.hypot(jnp.maximum(x, 0), jnp.maximum(y, 0)) + jnp.minimum(jnp.maximum(x, y), 0)
+
+
+def _star(x, y, size, corners, depth):
+    """A star of inner radius `depth * size`; depth 0 gives the polygon, whose inner corners lie on its sides."""
+    half_angle = jnp.pi / jnp.maximum(corners, 3)
+    depth = jnp.where(depth > 0, depth, jnp.cos(half_angle))
+    # Fold the plane onto one half of one ray, where the edge is a single side from the tip to the inner corner.
+    rays = 2 * half_angle * jnp.arange(max(_CORNERS))
+    along = jnp.max(jnp.stack([x * jnp.cos(ray) + y * jnp.sin(ray) for ray in rays]), axis=0)
+    beside = jnp.sqrt(jnp.maximum(x * x + y * y - along * along, 0))
+    side_x, side_y = size * (depth * jnp.cos(half_angle) - 1), size * depth * jnp.sin(half_angle)
+    along = along - size
+    part = jnp.clip((along * side_x + beside * side_y) / (side_x**2 + side_y**2), 0, 1)
+    gap = jnp.hypot(along - part * side_x, beside - part * side_y)
+    return jnp.where(along * side_y > beside * side_x, gap, -gap)

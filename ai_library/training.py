@@ -8,7 +8,6 @@ from typing import Any
 
 import flax.training.train_state
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from tqdm.auto import tqdm

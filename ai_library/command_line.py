@@ -1,0 +1,54 @@
+"""What the scripts share: arguments, the run from training to the saved model, and how errors end a script."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from .errors import InputError
+from .evaluation import evaluate
+from .model_file import save_model
+from .run_directory import RunDirectory
+from .training import TrainConfig, Trainer
+
+
+def exit_status(main: Callable[[], None]) -> int:
+    """Runs a script's `main`: 0 when done; 1, with one line on standard error, where the input is at fault."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def training_parser(description: str, epochs: int, model: str) -> argparse.ArgumentParser:
+    """A parser with the arguments of every training script, and these defaults."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--epochs", type=int, default=epochs, help="passes over the training data (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the data's order and the weights (%(default)s)")
+    parser.add_argument("--model", type=Path, default=Path(model), metavar="FILE", help="model to write (%(default)s)")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="curves and checkpoint (runs/ and the time)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --run-dir, or with the latest")
+    return parser
+
+
+def train_and_save(arguments, model, source, config: TrainConfig):
+    """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out."""
+    run_dir = arguments.run_dir
+    if arguments.resume and run_dir is None:
+        run_dir = RunDirectory.latest_path()
+    trainer = Trainer(model, source, config, run_dir)
+    print(model.summary(source.image_shape), end="\n\n")
+    classifier = trainer.fit(arguments.resume)
+    report = evaluate(classifier, source)
+    save_model(
+        arguments.model, dataclasses.replace(classifier, metrics={**classifier.metrics, "evaluation": report.metrics()})
+    )
+    print(f"\n{report}\n")
+    print(f"model  {arguments.model}")
+    print(f"run    {trainer.run_dir}  (look at it with: tensorboard --logdir {trainer.run_dir})")
