@@ -54,6 +54,7 @@ class CNN(nn.Module):
             )
         if self.dense < 1 or self.patch < 1:
             raise InputError(f"dense={self.dense} and patch={self.patch} need to be 1 or more")
+        self.features = tuple(self.features)  # a list, as JSON has it, could not be a key of jit's cache
         super().__post_init__()
 
     @nn.compact

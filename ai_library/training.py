@@ -8,6 +8,7 @@ from typing import Any
 
 import flax.training.train_state
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from tqdm.auto import tqdm
@@ -63,7 +64,8 @@ class TrainState(flax.training.train_state.TrainState):
 def create_train_state(model, image_shape, config: TrainConfig, steps: int) -> TrainState:
     """The state before the first of `steps` steps on images (h, w, c)."""
     variables = model.initialise(config.seed, image_shape)
-    return TrainState.create(apply_fn=model.apply, tx=optax.adam(config.schedule(steps)), **variables)
+    state = TrainState.create(apply_fn=model.apply, tx=optax.adam(config.schedule(steps)), **variables)
+    return state.replace(step=jnp.zeros((), jnp.int32))  # as every later step has it: one type, one compilation
 
 
 @partial(jax.jit, donate_argnames="state")

@@ -1,0 +1,31 @@
+"""What several tests share: a small, easy source, and a classifier that was trained on it for a few seconds."""
+
+import pytest
+
+from ai_library import CNN, ShapeDataSource, ShapeRanges, TrainConfig, Trainer
+
+CLASSES = ("circle", "rectangle", "star")
+
+
+@pytest.fixture(scope="session")
+def source():
+    easy = ShapeRanges(size=(0.35, 0.45), contrast=(0.7, 1.0), noise=(0.0, 0.02), outlined=0.0)
+    return ShapeDataSource(seed=3, image_size=32, class_names=CLASSES, sizes=(960, 96, 201), ranges=easy)
+
+
+@pytest.fixture(scope="session")
+def small_model():
+    return CNN(num_classes=len(CLASSES), features=(16, 16, 16, 32, 32), dense=32)
+
+
+@pytest.fixture(scope="session")
+def trained(source, small_model, tmp_path_factory):
+    """A finished run: the trainer and the classifier that it returned."""
+    run_dir = tmp_path_factory.mktemp("run") / "shapes"
+    trainer = Trainer(small_model, source, TrainConfig(epochs=3, batch_size=32, learning_rate=1e-2), run_dir)
+    return trainer, trainer.fit()
+
+
+@pytest.fixture(scope="session")
+def classifier(trained):
+    return trained[1]

@@ -1,0 +1,128 @@
+"""What every data source promises: pure examples, exact batches, splits that never meet, one hook."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ai_library import SHAPES, ArrayExamples, InputError, ShapeDataSource
+
+
+@pytest.fixture(scope="module")
+def full_source():
+    return ShapeDataSource(seed=5, sizes=(5000, 300, 300))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    split=st.sampled_from(["train", "validation", "evaluation"]),
+    indices=st.lists(st.integers(0, 299), min_size=1, max_size=150),
+    data=st.data(),
+)
+def test_an_example_has_the_same_bits_in_every_batch(full_source, split, indices, data):
+    images, labels = full_source.examples(split, indices)
+    row = data.draw(st.integers(0, len(indices) - 1))
+    image, label = full_source.example(split, indices[row])
+    np.testing.assert_array_equal(images[row], image)
+    assert labels[row] == label == indices[row] % 9
+
+
+def test_every_row_is_the_same_wherever_it_stands_in_a_block(full_source):
+    images, _ = full_source.examples("train", range(640))
+    for shift in (1, 17, 63):
+        moved, _ = full_source.examples("train", range(shift, 640))
+        np.testing.assert_array_equal(moved, images[shift:])
+
+
+def test_sources_of_one_seed_are_equal_and_of_two_are_not():
+    first, again, other = (ShapeDataSource(seed=seed).examples("train", range(64))[0] for seed in (7, 7, 8))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).reshape(64, -1).any(axis=1).all()
+
+
+def test_splits_share_no_example(full_source):
+    seen = [full_source.examples(split, range(300))[0] for split in ("train", "validation", "evaluation")]
+    assert len({image.tobytes() for images in seen for image in images}) == 900
+
+
+def test_a_larger_split_begins_with_the_same_examples():
+    small, large = ShapeDataSource(sizes=(50, 1, 1)), ShapeDataSource(sizes=(500, 7, 7))
+    np.testing.assert_array_equal(small.examples("train", range(50))[0], large.examples("train", range(50))[0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(batch_size=st.integers(1, 400), epoch=st.none() | st.integers(0, 5), first=st.integers(0, 3))
+def test_batches_hold_every_example_once(full_source, batch_size, epoch, first):
+    sizes, pixels = [], []
+    for images, labels in full_source.batches("validation", batch_size, epoch, first=first):
+        assert images.dtype == np.uint8
+        assert labels.dtype == np.int32
+        assert len(images) == len(labels)
+        sizes.append(len(images))
+        pixels += [image.tobytes() for image in images]
+    assert len(set(pixels)) == len(pixels) == max(0, 300 - first * batch_size)
+    assert all(size == batch_size for size in sizes[:-1])
+
+
+def test_full_batches_have_one_size_and_leave_nothing_out(full_source):
+    batches = list(full_source.batches("validation", 128, 0, full=True))
+    assert [len(images) for images, _ in batches] == [128, 128, 128]
+    assert len({image.tobytes() for images, _ in batches for image in images}) == 300
+
+
+def test_epochs_have_their_own_order_and_keep_it(full_source):
+    def order(epoch):
+        return np.concatenate([labels for _, labels in full_source.batches("validation", 100, epoch)])
+
+    np.testing.assert_array_equal(order(2), order(2))
+    assert (order(1) != order(2)).any()
+
+
+def test_a_subclass_overrides_the_hook_and_inherits_the_rest():
+    class Stripes(ShapeDataSource):
+        def __init__(self, seed=0):
+            super().__init__(seed=seed, image_size=16, class_names=("across", "down"), ranges=None)
+
+        def _load(self, split):
+            labels = np.arange(40) % 2
+            stripes = np.tile(np.arange(16) % 4 // 2 * 255, (16, 1)).astype(np.uint8)
+            return ArrayExamples(np.stack([stripes, stripes.T])[labels][..., None], labels)
+
+    source = Stripes()
+    assert source.num_classes == 2
+    assert source.image_shape == (16, 16, 1)
+    assert source.size("evaluation") == 40
+    images, labels = next(source.batches("train", 40, 0))
+    np.testing.assert_array_equal(np.ptp(images[:, 0, :, 0], axis=1), 255 * (labels == 0))
+    assert source.factors("train", [0]) is None
+    assert len(source.show(4).axes) == 4
+
+
+def test_show_draws_each_image_under_its_class_name(full_source):
+    figure = full_source.show(9)
+    assert [axis.get_title() for axis in figure.axes] == list(SHAPES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_names": ("circle", "blob")}, "unknown class 'blob': choose from circle, ellipse"),
+        ({"class_names": ("circle", "circle")}, "each once"),
+        ({"image_size": 0}, "from 16 pixels up"),
+        ({"channels": 2}, "1 or 3 channels"),
+        ({"sizes": (0, 10, 10)}, "1 example or more"),
+        ({"seed": -1}, "seed=-1"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        ShapeDataSource(**arguments)
+
+
+def test_unknown_split_batch_size_and_index_are_named(full_source):
+    with pytest.raises(InputError, match="unknown split 'test': choose from train, validation, evaluation"):
+        full_source.example("test", 0)
+    with pytest.raises(InputError, match="batch_size=0"):
+        next(full_source.batches("train", 0))
+    with pytest.raises(InputError, match="0 to 299, not 300"):
+        full_source.example("validation", 300)

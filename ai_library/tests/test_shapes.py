@@ -1,0 +1,139 @@
+"""The drawn images show what their factors say."""
+
+import numpy as np
+import pytest
+
+from ai_library import SHAPES, InputError, ShapeDataSource, ShapeRanges
+
+PLAIN = ShapeRanges(noise=(0, 0), blur=(0, 0), gradient=(0, 0), contrast=(1, 1), outlined=0)
+
+
+def drawn(n=180, **changes):
+    """The first training images and factors of a source with these arguments."""
+    source = ShapeDataSource(seed=1, **changes)
+    return source.examples("train", range(n))[0], source.factors("train", range(n))
+
+
+def cover(images, factors):
+    """The share of each pixel (b, h, w) that the shape covers, for images of full contrast."""
+    return np.abs(images[..., 0] / 255.0 - factors.background[:, :1, None])
+
+
+def test_filled_shapes_have_the_area_that_geometry_gives():
+    images, factors = drawn(ranges=PLAIN)
+    radius, aspect, proportion = factors.size, factors.aspect, factors.proportion
+    arm = 2 * radius / np.hypot(1, proportion)
+
+    def polygon(corners):
+        return corners / 2 * radius**2 * np.sin(2 * np.pi / corners)
+
+    areas = {
+        "circle": np.pi * radius**2,
+        "ellipse": np.pi * radius**2 / aspect,
+        "square": 2 * radius**2,
+        "rectangle": 4 * radius**2 * aspect / (1 + aspect**2),
+        "triangle": polygon(3),
+        "pentagon": polygon(5),
+        "hexagon": polygon(6),
+        "star": 5 * radius**2 * proportion * np.sin(np.pi / 5),
+        "cross": arm**2 * proportion * (2 - proportion),
+    }
+    found = cover(images, factors).sum(axis=(1, 2))
+    wanted = np.choose(factors.label, [areas[name] for name in SHAPES])
+    # Where two edges meet in a corner the ramp of one pixel is off by a part of a pixel.
+    np.testing.assert_allclose(found, wanted, rtol=0.01, atol=3)
+
+
+def test_center_is_the_middle_of_the_pixels_that_are_covered():
+    images, factors = drawn(ranges=PLAIN)
+    weight = cover(images, factors)
+    pixel = np.arange(64) + 0.5
+    found = (
+        np.stack([(weight * pixel).sum((1, 2)), (weight * pixel[:, None]).sum((1, 2))], 1) / weight.sum((1, 2))[:, None]
+    )
+    np.testing.assert_allclose(found, factors.center, atol=0.15)
+
+
+def test_long_side_points_along_the_rotation():
+    images, factors = drawn(ranges=PLAIN, class_names=("ellipse", "rectangle"))
+    pixel = np.arange(64) + 0.5
+    for image, center, rotation in zip(cover(images, factors), factors.center, factors.rotation, strict=True):
+        x, y = pixel - center[0], (pixel - center[1])[:, None]
+        moments = [(image * x * x).sum(), (image * x * y).sum(), (image * y * y).sum()]
+        angle = 0.5 * np.arctan2(2 * moments[1], moments[0] - moments[2])
+        assert abs((angle - rotation + np.pi / 2) % np.pi - np.pi / 2) < 0.03
+
+
+def test_outlines_have_the_width_that_factors_say():
+    images, factors = drawn(ranges=ShapeRanges(**{**PLAIN.__dict__, "outlined": 1.0}), class_names=("circle", "square"))
+    circle = factors.label == 0
+    outer, inner = factors.size + factors.outset, factors.size + factors.outset - factors.stroke
+    wanted = np.pi * (outer**2 - np.maximum(inner, 0) ** 2)
+    found = cover(images, factors).sum(axis=(1, 2))
+    np.testing.assert_allclose(found[circle], wanted[circle], rtol=0.02, atol=1)
+    assert not factors.filled.any()
+
+
+def test_shapes_lie_inside_the_frame():
+    images, factors = drawn(2000, sizes=(2000, 1, 1), ranges=ShapeRanges(noise=(0, 0), blur=(0, 0), gradient=(0, 0)))
+    reach = (factors.size + factors.outset)[:, None]
+    assert (factors.center - reach >= -1e-3).all()
+    assert (factors.center + reach <= 64 + 1e-3).all()
+    # the four corner pixels are out of reach of any shape inside the frame: the plain background
+    corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1], 0] / 255
+    np.testing.assert_allclose(corners, np.broadcast_to(factors.background, corners.shape), atol=0.003)
+
+
+def test_factors_stay_in_their_ranges_and_labels_above_their_floors():
+    ranges = ShapeRanges()
+    _, factors = drawn(4500, sizes=(4500, 1, 1))
+    oblong = np.isin(factors.label, [SHAPES.index("ellipse"), SHAPES.index("rectangle")])
+    assert factors.aspect[oblong].min() >= ranges.aspect[0]
+    assert (factors.aspect[~oblong] == 1).all()
+    assert factors.contrast.min() >= ranges.contrast[0]
+    assert factors.contrast.max() <= ranges.contrast[1]
+    assert factors.size.min() >= ranges.size[0] * 64
+    assert factors.noise.max() <= ranges.noise[1]
+    assert abs(factors.filled.mean() - 0.5) < 0.03
+    symmetry = dict(zip(SHAPES, np.pi * np.array([0, 1, 1 / 2, 1, 2 / 3, 2 / 5, 1 / 3, 2 / 5, 1 / 2]), strict=True))
+    for label, name in enumerate(SHAPES):
+        rotation = factors.rotation[factors.label == label]
+        assert rotation.min() >= 0
+        assert rotation.max() <= symmetry[name]
+        assert rotation.max() >= 0.98 * symmetry[name]
+
+
+def test_noise_has_the_deviation_that_factors_say():
+    ranges = ShapeRanges(contrast=(0.3, 0.3), gradient=(0, 0), noise=(0.02, 0.05), size=(0.14, 0.2))
+    images, factors = drawn(ranges=ranges)
+    usable = (factors.background[:, 0] > 0.25) & (factors.background[:, 0] < 0.75)  # noise is not cut off at 0 or 1
+    corner = images[usable, :8, :8, 0] / 255.0
+    away = np.linalg.norm(factors.center[usable] - 4, axis=1) > factors.size[usable] + factors.outset[usable] + 8
+    ratio = corner[away].std(axis=(1, 2)) / factors.noise[usable][away]
+    assert abs(ratio.mean() - 1) < 0.03
+
+
+def test_colour_leaves_the_mean_over_the_channels_alone():
+    images, factors = drawn(channels=3, ranges=PLAIN)
+    assert images.shape == (180, 64, 64, 3)
+    np.testing.assert_allclose(
+        abs(factors.foreground.mean(axis=1) - factors.background.mean(axis=1)), factors.contrast, atol=1e-5
+    )
+    assert factors.foreground.std(axis=1).max() > 0.05
+
+
+@pytest.mark.parametrize("size", [16, 28, 64, 100])
+def test_any_size_is_drawn(size):
+    images, factors = drawn(image_size=size)
+    assert images.shape == (180, size, size, 1)
+    assert (images.reshape(180, -1).max(axis=1) - images.reshape(180, -1).min(axis=1)).min() > 40
+    assert factors.size.min() >= 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"aspect": (1.0, 2.0)}, {"contrast": (0.0, 1.0)}, {"size": (0.3, 0.2)}, {"size": (0.2, 0.6)}, {"outlined": 1.5}],
+)
+def test_ranges_that_hide_the_label_are_refused(change):
+    with pytest.raises(InputError, match=next(iter(change))):
+        ShapeRanges(**change)

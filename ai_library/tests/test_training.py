@@ -1,0 +1,148 @@
+"""Training learns, repeats bit by bit, resumes, keeps the best epoch, and stops when it goes astray."""
+
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ai_library import (
+    CNN,
+    InputError,
+    ShapeDataSource,
+    TrainConfig,
+    Trainer,
+    create_train_state,
+    evaluate,
+    train_step,
+)
+
+CONFIG = TrainConfig(epochs=3, batch_size=32, learning_rate=1e-2)
+
+
+def equal(first, second):
+    return jax.tree.all(jax.tree.map(np.array_equal, first, second))
+
+
+def test_learns_far_above_chance(classifier, source):
+    assert evaluate(classifier, source).accuracy > 0.8
+
+
+def test_two_runs_with_one_seed_are_bitwise_equal(trained, source, small_model, tmp_path):
+    trainer, classifier = trained
+    again = Trainer(small_model, source, CONFIG, tmp_path / "again")
+    assert equal(again.fit().variables, classifier.variables)
+    assert again.history == trainer.history
+    assert (tmp_path / "again/history.csv").read_bytes() == (trainer.run_dir / "history.csv").read_bytes()
+
+
+def test_resumes_after_an_epoch_as_if_nothing_had_happened(trained, source, small_model, tmp_path, monkeypatch):
+    trainer, classifier = trained
+    interrupted = Trainer(small_model, source, CONFIG, tmp_path / "run")
+    real = source.batches
+
+    def failing(split, batch_size, epoch=None, **options):
+        if split == "train" and epoch == 2:
+            raise KeyboardInterrupt
+        return real(split, batch_size, epoch, **options)
+
+    monkeypatch.setattr(source, "batches", failing)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.fit()
+    monkeypatch.undo()
+    resumed = Trainer(small_model, source, CONFIG, tmp_path / "run")
+    assert equal(resumed.fit(resume=True).variables, classifier.variables)
+    assert (tmp_path / "run/history.csv").read_bytes() == (trainer.run_dir / "history.csv").read_bytes()
+
+
+def test_the_returned_classifier_is_the_best_epoch_on_validation(trained, source):
+    trainer, classifier = trained
+    best = max(trainer.history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
+    report = evaluate(classifier, source, "validation")
+    assert report.accuracy == best["validation_accuracy"]
+    assert report.log_loss == best["validation_loss"]
+
+
+def test_step_compiles_once_whatever_the_number_of_epochs(small_model):
+    source = ShapeDataSource(image_size=20, class_names=("star", "cross", "hexagon"), sizes=(70, 9, 9))
+    steps = create_train_state(small_model, source.image_shape, CONFIG, 9)
+    before = train_step._cache_size()
+    for epoch in range(3):
+        for images, labels in source.batches("train", 32, epoch, full=True):
+            steps, _ = train_step(steps, images, labels)
+    assert int(steps.step) == 9
+    assert train_step._cache_size() == before + 1
+
+
+def test_step_is_adam_on_the_mean_cross_entropy(small_model, source):
+    """Adam's first step moves each weight by the learning rate against the sign of its gradient."""
+    state = create_train_state(small_model, source.image_shape, CONFIG, 100)
+    images, labels = source.examples("train", range(32))
+    before = jax.tree.map(np.array, state.variables)
+
+    def loss_of(params):
+        logits, _ = small_model.apply(
+            {**before, "params": params}, images / 127.5 - 1, train=True, mutable=["batch_stats"]
+        )
+        return -jax.nn.log_softmax(logits)[np.arange(32), labels].mean()
+
+    wanted, gradients = jax.value_and_grad(loss_of)(before["params"])
+    after, metrics = train_step(state, images, labels)
+    np.testing.assert_allclose(metrics["loss"], wanted, rtol=1e-5)
+    rate = float(CONFIG.schedule(100)(0))
+    for old, new, gradient in zip(*map(jax.tree.leaves, (before["params"], after.params, gradients)), strict=True):
+        clear = np.abs(gradient) > 1e-4
+        np.testing.assert_allclose((new - old)[clear], -rate * np.sign(gradient)[clear], rtol=1e-2, atol=1e-7)
+
+
+def test_stops_at_the_step_whose_loss_is_not_finite(small_model, source, tmp_path):
+    trainer = Trainer(small_model, source, TrainConfig(epochs=1, batch_size=32, learning_rate=1e30), tmp_path / "run")
+    with pytest.raises(InputError, match=r"loss is (nan|inf) at step \d+ \(epoch 1\): lower learning_rate=1e\+30"):
+        trainer.fit()
+
+
+def test_run_directory_holds_history_configuration_and_curves(trained):
+    trainer, _ = trained
+    with open(trainer.run_dir / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
+    assert [float(row["validation_loss"]) for row in rows] == [row["validation_loss"] for row in trainer.history]
+    config = json.loads((trainer.run_dir / "config.json").read_text())
+    assert config["train"]["learning_rate"] == 1e-2
+    assert config["source"]["seed"] == 3
+
+    curves = {}
+    for split in ("train", "validation"):
+        curves[split] = EventAccumulator(str(trainer.run_dir / split), size_guidance={"images": 0, "scalars": 0})
+        curves[split].Reload()
+    assert set(curves["train"].Tags()["scalars"]) == {"loss", "accuracy", "learning_rate", "images_a_second"}
+    assert curves["train"].Tags()["images"] == ["samples"]
+    assert curves["validation"].Tags()["images"] == ["confusion_matrix"]
+    found = [event.value for event in curves["validation"].Scalars("accuracy")]
+    np.testing.assert_allclose(found, [row["validation_accuracy"] for row in trainer.history], rtol=1e-6)
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_under_other_settings(trained, source, small_model, tmp_path):
+    trainer, _ = trained
+    with pytest.raises(InputError, match="holds a run already"):
+        Trainer(small_model, source, CONFIG, trainer.run_dir).fit()
+    changed = Trainer(small_model, source, TrainConfig(epochs=3, batch_size=32, learning_rate=2e-2), trainer.run_dir)
+    with pytest.raises(InputError, match=r"train.learning_rate was 0.01, is now 0.02"):
+        changed.fit(resume=True)
+    with pytest.raises(InputError, match="no checkpoint to resume from"):
+        Trainer(small_model, source, CONFIG, tmp_path / "nothing").fit(resume=True)
+
+
+def test_model_and_source_must_agree_on_the_classes(source):
+    with pytest.raises(InputError, match=r"CNN\(num_classes=3\)"):
+        Trainer(CNN(num_classes=4), source)
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"warmup": 1.0}, {"seed": -1}]
+)
+def test_configurations_that_do_not_fit_are_refused(change):
+    with pytest.raises(InputError, match=next(iter(change))):
+        TrainConfig(**change)
