@@ -5,6 +5,7 @@ paints them. Both steps are written for one image and vectorised over the batch 
 on its neighbours. Lengths are in pixels, x runs to the right and y downwards, angles are in radians.
 """
 
+import math
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import NamedTuple
@@ -199,8 +200,27 @@ def _paint(key, factors, kind, image_size):
     shade = factors.gradient[0] * slope[None, :] + factors.gradient[1] * slope[:, None]
     background = factors.background + shade[..., None]
     levels = background + cover * (factors.foreground - background)
-    levels += factors.noise * jax.random.normal(key, levels.shape)
+    levels += factors.noise * _noise(key, levels.shape)
     return jnp.round(255 * jnp.clip(levels, 0, 1)).astype(jnp.uint8)
+
+
+def _noise(key, shape):
+    """Bell-shaped noise of mean 0 and deviation 1: the sum of four random bytes, which ends at 3.45 deviations.
+
+    The bytes are a hash of the pixel's number, keyed twice. `jax.random.normal` in its place takes six times as long as
+    all other drawing together, for statistics that no pixel of 8 bits shows.
+    """
+    first, second = jax.random.bits(key, (2,))
+    word = _hash(_hash(jnp.arange(math.prod(shape), dtype=jnp.uint32) + first) + second).reshape(shape)
+    total = sum((word >> shift) & 255 for shift in (0, 8, 16, 24)).astype(jnp.float32)
+    return (total - 4 * 127.5) / math.sqrt(4 * (256**2 - 1) / 12)
+
+
+def _hash(word):
+    """Mixes the bits of uint32 words; the constants are those of C. Wellons' `lowbias32` (nullprogram.com, 2018)."""
+    word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D)
+    word = (word ^ (word >> 15)) * jnp.uint32(0x846CA68B)
+    return word ^ (word >> 16)
 
 
 def _signed_distance(factors, kind, x, y):

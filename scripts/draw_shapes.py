@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clon
 
 from PIL import Image
 
-from ai_library import ShapeDataSource
+from ai_library import InputError, ShapeDataSource
 from ai_library.atomic import replacing
 from ai_library.command_line import exit_status
 from ai_library.data import SPLITS
@@ -21,6 +21,8 @@ def main():
     parser.add_argument("--split", choices=SPLITS, default="evaluation", help="where from (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the data (%(default)s)")
     arguments = parser.parse_args()
+    if arguments.number < 1:
+        raise InputError(f"--number {arguments.number} does not fit: it needs to be 1 or more")
 
     source = ShapeDataSource(seed=arguments.seed)
     images, labels = source.examples(arguments.split, range(arguments.number))

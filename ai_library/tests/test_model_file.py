@@ -91,8 +91,14 @@ def test_a_missing_file_is_named_with_the_mend(tmp_path):
     [
         (lambda header: 99, "has version 99 of the format, this code knows 1: update"),
         (lambda header: header["class_names"].append("blob"), "names 4 classes for 3 outputs"),
-        (lambda header: header["architecture"].update(dense=8), r"BatchNorm_5/mean as float32\(32,\), the network as float32\(8,\)"),
-        (lambda header: header["architecture"].update(patch=2), r"Conv_0/kernel as float32\(3, 3, 16, 16\), the network as float32\(3, 3, 4, 16\)"),
+        (
+            lambda header: header["architecture"].update(dense=8),
+            r"BatchNorm_5/mean as float32\(32,\), the network as float32\(8,\)",
+        ),
+        (
+            lambda header: header["architecture"].update(patch=2),
+            r"Conv_0/kernel as float32\(3, 3, 16, 16\), the network as float32\(3, 3, 4, 16\)",
+        ),
         (lambda header: header["architecture"].update(features=[1]), "does not describe a model"),
         (lambda header: header.pop("architecture"), "does not describe a model"),
         (lambda header: header["preprocessing"].update(offset=0.0), "other preprocessing"),

@@ -1,0 +1,113 @@
+"""The shipped commands, run as a user runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ai_library import load_model
+from ai_library.tests.pillow_shapes import draw_pillow_shape
+
+ROOT = Path(__file__).resolve().parents[2]
+SHAPES_MODEL = ROOT / "ai_application/models/shapes.msgpack"
+
+
+def run(script, *arguments):
+    """Runs a script in the clone; returns its exit status, standard output and standard error."""
+    done = subprocess.run(
+        [sys.executable, f"scripts/{script}", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_train_shapes_leaves_a_model_a_report_and_a_run_directory(tmp_path):
+    status, output, errors = run(
+        "train_shapes.py", "--epochs", 1, "--model", tmp_path / "m.msgpack", "--run-dir", tmp_path / "run"
+    )
+    assert status == 0, errors
+    classifier = load_model(tmp_path / "m.msgpack")
+    assert classifier.metrics["evaluation"]["n"] == 10_000
+    assert classifier.metrics["evaluation"]["accuracy"] > 0.95
+    assert f"{classifier.metrics['evaluation']['accuracy']:.2%}" in output
+    assert json.loads((tmp_path / "run/config.json").read_text())["train"]["epochs"] == 1
+    curves = EventAccumulator(str(tmp_path / "run/train"))
+    curves.Reload()
+    assert len(curves.Scalars("loss")) > 20
+
+
+def test_the_committed_model_predicts_the_committed_images(tmp_path):
+    status, output, errors = run("predict.py", "--output", tmp_path)
+    assert status == 0, errors
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["n"] == 450
+    assert metrics["accuracy"] >= 0.985
+    assert f"{metrics['accuracy']:.2%}" in output
+
+
+def test_the_committed_model_predicts_shapes_that_pillow_drew(tmp_path):
+    rng = np.random.default_rng(0)
+    names = load_model(SHAPES_MODEL).class_names
+    for index in range(1800):
+        name = names[index % len(names)]
+        path = tmp_path / "images" / name / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_pillow_shape(name, rng).save(path)
+    status, _, errors = run("predict.py", "--data", tmp_path / "images", "--output", tmp_path / "out")
+    assert status == 0, errors
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["accuracy"] >= 0.97
+
+
+def test_drawn_images_are_those_of_the_source(tmp_path):
+    status, _, errors = run("draw_shapes.py", "--number", 18, "--output", tmp_path)
+    assert status == 0, errors
+    committed = ROOT / "ai_application/evaluation/shapes"
+    drawn = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.png")}
+    assert len(drawn) == 18
+    assert all((committed / path).exists() for path in drawn)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("predict.py", ["--model", "none.msgpack"], "error: none.msgpack cannot be read"),
+        ("predict.py", ["--model", "README.md"], "error: README.md is not a model file"),
+        ("predict.py", ["--data", "nowhere"], "error: nowhere does not exist"),
+        ("predict.py", ["--data", "scripts"], "error: scripts holds no images"),
+        ("predict.py", ["--output", "README.md/results"], "error: cannot write README.md/results/predictions.csv"),
+        ("train_shapes.py", ["--epochs", "0"], "error: epochs=0"),
+        ("train_shapes.py", ["--seed", "-1"], "error: seed=-1"),
+        ("train_shapes.py", ["--resume", "--run-dir", "nowhere"], "error: nowhere holds no checkpoint"),
+        ("draw_shapes.py", ["--number", "-1"], "error: --number"),
+    ],
+)
+def test_input_at_fault_ends_with_one_line_and_status_1(script, arguments, message):
+    status, _, errors = run(script, *arguments)
+    assert status == 1
+    assert errors.startswith(message)
+    assert errors.count("\n") == 1
+
+
+def test_a_picture_that_is_none_ends_with_status_1_and_its_row(tmp_path):
+    (tmp_path / "text.png").write_text("not an image")
+    status, _, errors = run("predict.py", "--data", tmp_path / "text.png", "--output", tmp_path / "out")
+    assert status == 1
+    assert "none of the images" in errors
+    assert "not an image" in (tmp_path / "out/predictions.csv").read_text()
+
+
+@pytest.mark.parametrize("script", ["train_shapes.py", "predict.py", "draw_shapes.py"])
+def test_wrong_arguments_end_with_status_2(script):
+    assert run(script, "--unknown")[0] == 2
+
+
+def test_import_is_light():
+    code = (
+        "import sys, ai_library; "
+        "print(sorted({'tensorflow', 'tensorflow_datasets', 'matplotlib'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,139 @@
+"""Seconds an image: ours, and the usual ways to draw 64x64 shapes with scikit-image, Pillow and OpenCV.
+
+Each draws what ours draws, as far as it can: a filled or outlined polygon or ellipse at a random place, with
+antialiasing by 4x4 supersampling, on a background gradient, with noise. `random_shapes` draws its own kind of image,
+without any of these. The last line holds the drawing of a batch against one training step on it.
+"""
+
+import argparse
+import math
+import statistics
+import sys
+import time
+
+import numpy as np
+from measuring import ROOT, keep
+
+sys.path.insert(0, str(ROOT))
+
+from ai_library import CNN, ShapeDataSource, TrainConfig, create_train_state, train_step
+
+SIDE, FINER = 64, 4
+
+
+def corners(rng):
+    """The outline of a random shape in finer pixels: a polygon of 3 to 6 corners, or an ellipse of 72."""
+    count = int(rng.choice([3, 4, 5, 6, 72]))
+    radius = rng.uniform(0.14, 0.48) * SIDE
+    center = rng.uniform(radius, SIDE - radius, 2)
+    angles = rng.uniform(0, 2 * math.pi) + np.linspace(0, 2 * math.pi, count, endpoint=False)
+    squash = rng.uniform(0.4, 1) if count == 72 else 1
+    return FINER * (center + radius * np.stack([np.cos(angles), squash * np.sin(angles)], axis=1))
+
+
+def finish(cover, rng):
+    """Levels, gradient and noise on the cover (64, 64) from 0 to 1."""
+    slope = np.linspace(-0.5, 0.5, SIDE, dtype=np.float32)
+    background = rng.uniform(0.2, 0.8) + rng.uniform(-0.2, 0.2) * slope + rng.uniform(-0.2, 0.2) * slope[:, None]
+    levels = background + cover * (rng.uniform(0, 1) - background)
+    levels += rng.uniform(0, 0.06) * rng.standard_normal((SIDE, SIDE), np.float32)
+    return (255 * np.clip(levels, 0, 1)).astype(np.uint8)
+
+
+def pillow(rng):
+    from PIL import Image, ImageDraw
+
+    canvas = Image.new("L", (SIDE * FINER,) * 2)
+    points = [tuple(point) for point in corners(rng)]
+    if rng.random() < 0.5:
+        ImageDraw.Draw(canvas).polygon(points, fill=255)
+    else:
+        ImageDraw.Draw(canvas).line([*points, points[0]], fill=255, width=3 * FINER)
+    small = canvas.resize((SIDE, SIDE), Image.Resampling.BOX)
+    return finish(np.asarray(small, np.float32) / 255, rng)
+
+
+def skimage_polygon(rng):
+    from skimage.draw import polygon
+
+    canvas = np.zeros((SIDE * FINER,) * 2, np.float32)
+    points = corners(rng)
+    canvas[polygon(points[:, 1], points[:, 0], canvas.shape)] = 1
+    return finish(canvas.reshape(SIDE, FINER, SIDE, FINER).mean((1, 3)), rng)
+
+
+def skimage_random_shapes(rng):
+    from skimage.draw import random_shapes
+
+    return random_shapes((SIDE, SIDE), max_shapes=1, min_size=9, max_size=31, channel_axis=None, rng=rng)[0]
+
+
+def opencv(rng):
+    import cv2
+
+    canvas = np.zeros((SIDE * FINER,) * 2, np.uint8)
+    points = np.rint(corners(rng)).astype(np.int32)
+    if rng.random() < 0.5:
+        cv2.fillPoly(canvas, [points], 255)
+    else:
+        cv2.polylines(canvas, [points], isClosed=True, color=255, thickness=3 * FINER)
+    small = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return finish(small.astype(np.float32) / 255, rng)
+
+
+def seconds_an_image(draw, images, repeats):
+    """Median over repeats, taken by turns with nothing between."""
+    draw()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(images):
+            draw()
+        times.append((time.perf_counter() - start) / images)
+    return times
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9, help="(%(default)s)")
+    repeats = parser.parse_args().repeats
+
+    batch = 64
+    source = ShapeDataSource(sizes=(10**6, 1, 1))
+    rng = np.random.default_rng(0)
+    ours = {"draws": lambda: source.examples("train", rng.integers(0, 10**6, batch))}
+    peers = {
+        "skimage.draw.random_shapes": skimage_random_shapes,
+        "scikit-image polygon, 4x4": skimage_polygon,
+        "Pillow, 4x4": pillow,
+        "OpenCV, 4x4": opencv,
+    }
+    taken = {"ai_library": [seconds / batch for seconds in seconds_an_image(ours["draws"], 20, repeats)]}
+    for name, draw in peers.items():
+        try:
+            taken[name] = seconds_an_image(lambda draw=draw: draw(rng), 200, repeats)
+        except ImportError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+    median = {name: statistics.median(times) for name, times in taken.items()}
+    lines = [f"{'64x64 images':<28}{'us an image':>12}{'spread':>16}{'times ours':>12}"]
+    for name, times in taken.items():
+        spread = f"{min(times) * 1e6:.1f} to {max(times) * 1e6:.1f}"
+        lines.append(f"{name:<28}{median[name] * 1e6:>12.1f}{spread:>16}{median[name] / median['ai_library']:>12.1f}")
+
+    model = CNN(num_classes=9)
+    state = create_train_state(model, source.image_shape, TrainConfig(), 1000)
+    images, labels = ours["draws"]()
+    steps = []
+    for _ in range(40):
+        start = time.perf_counter()
+        state, metrics = train_step(state, images, labels)
+        metrics["loss"].block_until_ready()
+        steps.append(time.perf_counter() - start)
+    step, drawing = statistics.median(steps), median["ai_library"] * batch
+    share = f"{drawing * 1e3:.1f} ms, {drawing / (step + drawing):.0%} of both"
+    lines += ["", f"batch of {batch}: training step {step * 1e3:.1f} ms, drawing {share}"]
+    keep("rendering", lines, "jax", "scikit-image", "pillow", "opencv-python-headless")
+
+
+if __name__ == "__main__":
+    main()
