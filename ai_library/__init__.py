@@ -1,10 +1,12 @@
 """Small-image classification in JAX and Flax that draws its own data and tells how sure its figures are."""
 
+from .augmentation import Augmentation
 from .classifier import Classifier
 from .cnn import CNN
 from .data import ArrayExamples, Examples, ShapeDataSource
 from .errors import InputError
 from .evaluation import Report, evaluate
+from .image_folder import ImageFolderDataSource
 from .model_file import ModelFileError, load_model, save_model
 from .shapes import SHAPES, ShapeRanges
 from .training import TrainConfig, Trainer, TrainState, create_train_state, train_step
@@ -13,8 +15,10 @@ __all__ = [
     "CNN",
     "SHAPES",
     "ArrayExamples",
+    "Augmentation",
     "Classifier",
     "Examples",
+    "ImageFolderDataSource",
     "InputError",
     "ModelFileError",
     "Report",

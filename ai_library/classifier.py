@@ -31,6 +31,8 @@ class Classifier:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     """(h, w, c) of the images that it takes."""
+    content_size: int | None = None
+    """How image files are brought to that shape: see `fit_image`."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """How well it did when it was trained, for whoever opens the model file."""
 

@@ -57,6 +57,10 @@ class ShapeDataSource:
     Raises `InputError` for arguments that do not fit.
     """
 
+    content_size: int | None = None
+    """A subclass whose images show one light thing on black, centred and all of one size, names that size in pixels:
+    `predict.py` then brings other images into that form (see `fit_image`)."""
+
     def __init__(
         self,
         *,

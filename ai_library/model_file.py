@@ -43,7 +43,7 @@ def save_model(path, classifier: Classifier):
     header = {
         "class_names": classifier.class_names,
         "image_shape": classifier.image_shape,
-        "preprocessing": PREPROCESSING,
+        "preprocessing": {**PREPROCESSING, "content_size": classifier.content_size},
         "architecture": classifier.model.architecture(),
         "metrics": classifier.metrics,
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
@@ -102,12 +102,13 @@ def _parse(data):
         variables = flax.serialization.msgpack_restore(data[end:-_DIGEST])
     except (InputError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelFileError(f"does not describe a model ({error}): fetch or train it again") from error
+    content_size = header["preprocessing"].pop("content_size", None)
     if header["preprocessing"] != PREPROCESSING:
         raise ModelFileError("was trained with other preprocessing than this code has: train it again")
     if len(class_names) != model.num_classes:
         raise ModelFileError(f"names {len(class_names)} classes for {model.num_classes} outputs: train it again")
     _check_leaves(variables, wanted)
-    return Classifier(model, variables, class_names, image_shape, header["metrics"])
+    return Classifier(model, variables, class_names, image_shape, content_size, header["metrics"])
 
 
 def _check_leaves(found, wanted):

@@ -15,7 +15,7 @@ from .atomic import replacing, write_bytes
 from .classifier import Classifier
 from .errors import InputError
 from .evaluation import Report
-from .images import IMAGE_ENDINGS, fit_image, read_image
+from .images import IMAGE_ENDINGS, fit_image, image_files, read_image
 from .report_page import report_page
 
 
@@ -103,7 +103,7 @@ def _write_summary(outcome, output):
 
 
 def _from_folder(folder, classifier):
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS and not path.is_dir())
+    files = image_files(folder)
     if not files:
         raise InputError(f"{folder} holds no images: it needs files that end in {', '.join(IMAGE_ENDINGS)}")
     labels = {name: label for label, name in enumerate(classifier.class_names)}
@@ -119,7 +119,7 @@ def _from_folder(folder, classifier):
 
 def _read(path, name, label, classifier):
     try:
-        return Sample(name, label, read_image(path, classifier.image_shape))
+        return Sample(name, label, read_image(path, classifier.image_shape, classifier.content_size))
     except InputError as error:
         return Sample(name, label, None, str(error))
 
@@ -143,7 +143,11 @@ def _from_arrays(path, classifier):
     if labels is not None:
         _check_labels(path, labels, len(images), classifier.class_names)
     return (
-        Sample(str(i), None if labels is None else int(labels[i]), fit_image(image, classifier.image_shape))
+        Sample(
+            str(i),
+            None if labels is None else int(labels[i]),
+            fit_image(image, classifier.image_shape, classifier.content_size),
+        )
         for i, image in enumerate(images)
     )
 

@@ -6,13 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import flax.struct
 import flax.training.train_state
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 from tqdm.auto import tqdm
 
+from .augmentation import Augmentation
 from .classifier import Classifier
 from .cnn import normalise
 from .errors import InputError
@@ -31,8 +35,14 @@ class TrainConfig:
     """The highest, which the schedule reaches after `warmup` and leaves in a cosine to nearly 0."""
     warmup: float = 0.25
     """Share of the steps before the highest learning rate."""
+    label_smoothing: float = 0.0
+    """Share of a label that is spread evenly over all classes."""
+    ema_decay: float = 0.0
+    """Share of the running mean of the weights that a step keeps; that mean predicts. 0: the weights themselves do."""
+    augmentation: Augmentation = Augmentation()
+    """How training images are changed; validation and evaluation images never are."""
     seed: int = 0
-    """Of the initial weights."""
+    """Of the initial weights and of the augmentation."""
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
@@ -42,6 +52,9 @@ class TrainConfig:
             raise InputError(f"learning_rate={self.learning_rate} does not fit: it needs to be above 0 and finite")
         if not 0 < self.warmup < 1:
             raise InputError(f"warmup={self.warmup} does not fit: it needs to be between 0 and 1")
+        for name in ("label_smoothing", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)} does not fit: it needs to be from 0 to below 1")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed={self.seed} does not fit: it needs to be from 0 to 2**32 - 1")
 
@@ -51,20 +64,29 @@ class TrainConfig:
 
 
 class TrainState(flax.training.train_state.TrainState):
-    """Step, parameters, optimizer state, and BatchNorm's running statistics."""
+    """Step, parameters, optimizer state, BatchNorm's running statistics, and the running mean of the weights."""
 
     batch_stats: Any
+    mean: Any
+    """Running mean of `params` and `batch_stats`; None where the configuration has no `ema_decay`."""
+    config: TrainConfig = flax.struct.field(pytree_node=False)
 
     @property
     def variables(self):
         """What the network predicts with."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        return self.mean or {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def create_train_state(model, image_shape, config: TrainConfig, steps: int) -> TrainState:
     """The state before the first of `steps` steps on images (h, w, c)."""
     variables = model.initialise(config.seed, image_shape)
-    state = TrainState.create(apply_fn=model.apply, tx=optax.adam(config.schedule(steps)), **variables)
+    state = TrainState.create(
+        apply_fn=model.apply,
+        tx=optax.adam(config.schedule(steps)),
+        mean=jax.tree.map(jnp.copy, variables) if config.ema_decay else None,
+        config=config,
+        **variables,
+    )
     return state.replace(step=jnp.zeros((), jnp.int32))  # as every later step has it: one type, one compilation
 
 
@@ -75,21 +97,35 @@ def train_step(state: TrainState, images, labels):
     Returns the new state and {"loss": their mean loss, "correct": how many were predicted right}, both as they were
     before the step. The state that is passed in is used up.
     """
+    config = state.config
+    inputs = config.augmentation(jax.random.fold_in(jax.random.key(config.seed), state.step), normalise(images))
 
     def loss_of(params):
-        logits, updates = state.apply_fn(
-            {"params": params, "batch_stats": state.batch_stats}, normalise(images), train=True, mutable=["batch_stats"]
-        )
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-        return loss, (logits, updates["batch_stats"])
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        logits, updates = state.apply_fn(variables, inputs, train=True, mutable=["batch_stats"])
+        return _cross_entropy(logits, labels, config.label_smoothing), (logits, updates["batch_stats"])
 
     (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     correct = (logits.argmax(axis=-1) == labels).sum()
-    return state.apply_gradients(grads=gradients, batch_stats=batch_stats), {"loss": loss, "correct": correct}
+    new = state.apply_gradients(grads=gradients, batch_stats=batch_stats)
+    if state.mean is not None:
+        keep = jnp.minimum(config.ema_decay, (1 + new.step) / (10 + new.step))  # forgets the first weights soon
+        now = {"params": new.params, "batch_stats": batch_stats}
+        new = new.replace(mean=jax.tree.map(lambda mean, value: keep * mean + (1 - keep) * value, state.mean, now))
+    return new, {"loss": loss, "correct": correct}
+
+
+def _cross_entropy(logits, labels, smoothing):
+    if not smoothing:
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
+    return optax.softmax_cross_entropy(logits, targets).mean()
 
 
 class Trainer:
     """Trains a model on a source's "train" split and keeps the epoch that does best on its "validation" split.
+
+    Each device takes an equal share of every batch; gradients and BatchNorm's statistics are those of the whole batch.
 
     Args:
         model: A `CNN` with as many outputs as the source has classes.
@@ -109,6 +145,9 @@ class Trainer:
         self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
         self.history: list[dict] = []
         """One row an epoch, as in `history.csv`."""
+        devices = jax.devices()[: math.gcd(len(jax.devices()), config.batch_size)]
+        mesh = jax.make_mesh((len(devices),), ("batch",), (AxisType.Auto,), devices=devices)
+        self._everywhere, self._shared_out = NamedSharding(mesh, P()), NamedSharding(mesh, P("batch"))
         self._steps = config.epochs * -(-source.size("train") // config.batch_size)
         self._schedule = config.schedule(self._steps)
 
@@ -119,15 +158,18 @@ class Trainer:
         becomes infinite or no number, and where `run_dir` holds a run but `resume` is not set, or the reverse.
         """
         state = create_train_state(self.model, self.source.image_shape, self.config, self._steps)
+        state = jax.device_put(state, self._everywhere)
         best, self.history = state.variables, []
         with RunDirectory(self.run_dir, self._settings(), resume) as run:
             if resume:
                 state, best, self.history = run.restore(state, best)
+                state = jax.device_put(state, self._everywhere)
             else:
                 run.log_samples(self.source)
             for epoch in range(len(self.history), self.config.epochs):
                 state, trained = self._train_epoch(state, epoch, run)
-                report = evaluate(self._classifier(state.variables), self.source, "validation")
+                variables = jax.tree.map(np.array, state.variables)  # a copy: the next step uses the state up
+                report = evaluate(self._classifier(variables), self.source, "validation")
                 row = {
                     "epoch": epoch + 1,
                     "step": int(state.step),
@@ -136,7 +178,7 @@ class Trainer:
                     "validation_accuracy": report.accuracy,
                 }
                 if not self.history or _quality(row) > _quality(self._best_row()):
-                    best = jax.tree.map(np.array, state.variables)  # a copy: the next step uses the state up
+                    best = variables
                 self.history.append(row)
                 run.log_epoch(self.history, report)
                 run.save(state, best, self.history)
@@ -163,7 +205,7 @@ class Trainer:
         for step, (images, labels) in enumerate(
             tqdm(batches, self._name(epoch), per_epoch, unit="step", leave=False, disable=None), epoch * per_epoch
         ):
-            state, metrics = train_step(state, images, labels)
+            state, metrics = train_step(state, *jax.device_put((images, labels), self._shared_out))
             if unread:  # reading waits for a step to end, so each is read while the next one runs
                 read(*unread)
             unread = step, metrics
@@ -171,7 +213,10 @@ class Trainer:
         return state, {"train_loss": float(np.mean(losses)), "train_accuracy": float(np.mean(correct))}
 
     def _classifier(self, variables, metrics=None):
-        return Classifier(self.model, variables, self.source.class_names, self.source.image_shape, metrics or {})
+        source = self.source
+        return Classifier(
+            self.model, variables, source.class_names, source.image_shape, source.content_size, metrics or {}
+        )
 
     def _best_row(self):
         return max(self.history, key=_quality)  # of equals the first

@@ -31,7 +31,7 @@ def test_train_shapes_leaves_a_model_a_report_and_a_run_directory(tmp_path):
     assert status == 0, errors
     classifier = load_model(tmp_path / "m.msgpack")
     assert classifier.metrics["evaluation"]["n"] == 10_000
-    assert classifier.metrics["evaluation"]["accuracy"] > 0.95
+    assert classifier.metrics["evaluation"]["accuracy"] > 0.8
     assert f"{classifier.metrics['evaluation']['accuracy']:.2%}" in output
     assert json.loads((tmp_path / "run/config.json").read_text())["train"]["epochs"] == 1
     curves = EventAccumulator(str(tmp_path / "run/train"))

@@ -1,0 +1,92 @@
+"""MNIST and its relatives, prepared and read by tensorflow-datasets without TensorFlow."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import requests
+import tensorflow_datasets as tfds
+
+from ai_library import InputError
+
+_FILES = {
+    "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+}
+
+
+def read_split(name: str, split: str, data_dir, files=None) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, 28, 28, 1) uint8 and labels (n,) of a split, "train" or "test", of `tfds.image_classification.<name>`.
+
+    What is not yet prepared in the folder `data_dir` is prepared first: from the four files in the folder `files` where
+    that is given, else from the internet; either way tfds checks their SHA-256. tfds prepares in a temporary folder
+    that it renames at the end, so that an interrupted preparation leaves nothing that a later one would take for whole.
+
+    Raises `InputError` where the files are missing, damaged or out of reach, and where `data_dir` cannot be written.
+    """
+    builder = _builder(name, data_dir)
+    if not builder.data_path.exists():
+        _prepare(builder, name, files)
+    try:
+        examples = builder.as_data_source(split=split)
+        rows = examples.__getitems__(range(len(examples)))
+    except Exception as error:  # the reader names no class of its own for a damaged file
+        raise InputError(f"{builder.data_path} cannot be read ({error}): delete that folder and start again") from error
+    return np.stack([row["image"] for row in rows]), np.array([row["label"] for row in rows], np.int32)
+
+
+def _builder(name, data_dir):
+    """A builder with the files and checksums of tfds's own, which itself needs TensorFlow to prepare."""
+    own = getattr(tfds.image_classification, name)
+
+    with tfds.core.registered.skip_registration():
+
+        class Builder(own):
+            url_infos = own.url_infos
+            # A name of its own keeps apart what is stored differently: raw pixels, which are read twice as fast as PNG.
+            name = f"{own.name}_pixels"
+
+            def _info(self):
+                pixels = tfds.features.Tensor(shape=(28, 28, 1), dtype=np.uint8, encoding=tfds.features.Encoding.BYTES)
+                features = {"image": pixels, "label": tfds.features.ClassLabel(num_classes=10)}
+                return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+            def _split_generators(self, dl_manager):
+                return {
+                    split: self._generate_examples(*dl_manager.download([self.URL + file for file in files]))
+                    for split, files in _FILES.items()
+                }
+
+            def _generate_examples(self, images, labels):
+                pixels = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16).reshape(-1, 28, 28, 1)
+                classes = np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)
+                for index, (image, label) in enumerate(zip(pixels, classes, strict=True)):
+                    yield index, {"image": image, "label": int(label)}
+
+    return Builder(data_dir=str(data_dir), file_format="array_record")
+
+
+def _prepare(builder, name, files):
+    if files is not None:
+        missing = [file for pair in _FILES.values() for file in pair if not (Path(files) / file).is_file()]
+        if missing:
+            raise InputError(f"{files} lacks {missing[0]}: it needs the four files of {name} under their own names")
+    tfds.disable_progress_bar()
+    print(f"preparing {name} in {builder.data_path}, once")
+    try:
+        config = tfds.download.DownloadConfig(manual_dir=files)
+        builder.download_and_prepare(download_config=config)
+    except tfds.download.NonMatchingChecksumError as error:
+        url, path = str(error).split(",")[0].split()[-1], files or builder.data_path
+        raise InputError(
+            f"{path}: {url.rsplit('/', 1)[-1]} is not the file that tfds knows, its SHA-256 differs: fetch it again"
+        ) from error
+    except (requests.RequestException, tfds.download.DownloadError) as error:
+        raise InputError(
+            f"{name} cannot be downloaded ({error}): get its files elsewhere and name their folder by --mnist-files"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{name} cannot be prepared in {builder.data_path.parent} ({error}): free some space there, "
+            "or choose another folder by --data-dir"
+        ) from error

@@ -1,0 +1,53 @@
+"""MNIST and Fashion-MNIST as data sources: the library's, with the one hook overridden."""
+
+from functools import cached_property
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from ai_library import ArrayExamples, ShapeDataSource
+
+from .idx_builder import read_split
+
+
+class MnistDataSource(ShapeDataSource):
+    """MNIST's 70,000 handwritten digits: 28x28 pixels, white on black.
+
+    `evaluation` is tfds's test split of 10,000. Its train split of 60,000 is divided once and for all, whatever the
+    seed: 5,000 for `validation`, each digit in proportion, and the rest for `train`.
+
+    Args:
+        seed: Of the order of the training images.
+        data_dir: Where tfds keeps what it prepared.
+        files: Folder with the four official files, which tfds reads after checking their SHA-256; None downloads them.
+
+    Raises `InputError` where the data cannot be had; nothing is read before it is needed.
+    """
+
+    TFDS_NAME = "MNIST"
+    CLASS_NAMES = tuple("0123456789")
+    content_size = 20
+
+    def __init__(self, *, seed: int = 0, data_dir="data", files=None):
+        super().__init__(seed=seed, image_size=28, class_names=self.CLASS_NAMES, ranges=None)
+        self._data_dir, self._files = data_dir, files
+
+    def _load(self, split):
+        if split == "evaluation":
+            return ArrayExamples(*read_split(self.TFDS_NAME, "test", self._data_dir, self._files))
+        images, labels = self._train_split
+        train, validation = train_test_split(np.arange(len(labels)), test_size=5_000, stratify=labels, random_state=0)
+        chosen = train if split == "train" else validation
+        return ArrayExamples(images[chosen], labels[chosen])
+
+    @cached_property
+    def _train_split(self):
+        return read_split(self.TFDS_NAME, "train", self._data_dir, self._files)
+
+
+class FashionMnistDataSource(MnistDataSource):
+    """Fashion-MNIST: 70,000 articles of clothing, in MNIST's format and with MNIST's division."""
+
+    TFDS_NAME = "FashionMNIST"
+    CLASS_NAMES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+    content_size = 28

@@ -1,0 +1,174 @@
+"""MNIST comes as tfds has it, divided as promised; what goes wrong while it is fetched is named and leaves no trace."""
+
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from ai_application.mnist import FashionMnistDataSource, MnistDataSource
+from ai_library import CNN, ArrayExamples, Augmentation, InputError, TrainConfig, Trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class FewDigits(MnistDataSource):
+    """The first digits of each split, for tests that train."""
+
+    def _load(self, split):
+        return ArrayExamples(*super()._load(split)[np.arange(640)])
+
+
+def prepared(data_dir):
+    """The data sets in a folder that a later run would take for whole."""
+    return list(data_dir.glob("*/[0-9]*"))
+
+
+def test_splits_are_those_of_tfds_divided_in_proportion(mnist_data_dir, mnist_files):
+    source = MnistDataSource(data_dir=mnist_data_dir)
+    sizes = {split: source.size(split) for split in ("train", "validation", "evaluation")}
+    assert sizes == {"train": 55_000, "validation": 5_000, "evaluation": 10_000}
+    images, labels = source.examples("evaluation", range(10_000))
+    assert images.shape == (10_000, 28, 28, 1)
+    assert images.dtype == np.uint8
+
+    with gzip.open(mnist_files / "t10k-images-idx3-ubyte.gz") as file:
+        official = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28 * 28)
+    with gzip.open(mnist_files / "t10k-labels-idx1-ubyte.gz") as file:
+        official_labels = np.frombuffer(file.read(), np.uint8, offset=8)
+    assert sorted((image.tobytes(), label) for image, label in zip(images, labels, strict=True)) == sorted(
+        (image.tobytes(), label) for image, label in zip(official, official_labels, strict=True)
+    )
+    both = [source.examples(split, range(size)) for split, size in list(sizes.items())[:2]]
+    shares = [np.bincount(labels, minlength=10) / len(labels) for _, labels in both]
+    np.testing.assert_allclose(*shares, atol=2e-4)
+    seen = [{image.tobytes() for image in images} for images, _ in both]
+    assert not seen[0] & seen[1]
+
+
+def test_division_does_not_depend_on_the_seed(mnist_data_dir):
+    first, other = (
+        MnistDataSource(seed=seed, data_dir=mnist_data_dir).examples("validation", range(50)) for seed in (0, 1)
+    )
+    np.testing.assert_array_equal(first[0], other[0])
+
+
+def test_two_runs_with_one_seed_are_bitwise_equal(mnist_data_dir, tmp_path):
+    config = TrainConfig(
+        epochs=2,
+        batch_size=64,
+        label_smoothing=0.1,
+        ema_decay=0.9,
+        augmentation=Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1),
+    )
+    model = CNN(num_classes=10, features=(8, 16, 16, 16, 16), dense=32, patch=2)
+    runs = [Trainer(model, FewDigits(data_dir=mnist_data_dir), config, tmp_path / str(run)) for run in range(2)]
+    first, again = (run.fit().variables for run in runs)
+    assert jax.tree.all(jax.tree.map(np.array_equal, first, again))
+    assert runs[0].history == runs[1].history
+
+
+def test_tensorflow_is_never_imported(mnist_files, tmp_path):
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from ai_application.tests.test_mnist import FewDigits
+from ai_library import CNN, Classifier, TrainConfig, create_train_state, evaluate, train_step
+source = FewDigits(data_dir={str(tmp_path)!r}, files={str(mnist_files)!r})
+model = CNN(num_classes=10, features=(8, 8, 8, 8, 8), dense=8)
+state = create_train_state(model, source.image_shape, TrainConfig(), 10)
+state, _ = train_step(state, *source.examples("train", range(32)))
+evaluate(Classifier(model, state.variables, source.class_names, source.image_shape), source)
+assert "tensorflow_datasets" in sys.modules
+print("tensorflow" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_fashion_mnist_is_told_apart_by_its_checksums(mnist_files, tmp_path):
+    source = FashionMnistDataSource(data_dir=tmp_path, files=mnist_files)
+    assert source.class_names[-1] == "ankle boot"
+    with pytest.raises(InputError, match="idx.-ubyte.gz is not the file that tfds knows"):
+        source.size("train")
+
+
+def test_a_corrupted_file_is_named_and_the_next_run_recovers(mnist_files, tmp_path):
+    shutil.copytree(mnist_files, tmp_path / "files")
+    broken = tmp_path / "files/t10k-labels-idx1-ubyte.gz"
+    whole = broken.read_bytes()
+    broken.chmod(0o644)
+    broken.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    with pytest.raises(InputError, match="t10k-labels-idx1-ubyte.gz is not the file that tfds knows.*fetch it again"):
+        MnistDataSource(data_dir=tmp_path / "data", files=tmp_path / "files").size("train")
+    assert not prepared(tmp_path / "data")
+    broken.write_bytes(whole)
+    assert MnistDataSource(data_dir=tmp_path / "data", files=tmp_path / "files").size("evaluation") == 10_000
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="lacks train-images-idx3-ubyte.gz: it needs the four files"):
+        MnistDataSource(data_dir=tmp_path, files=tmp_path).size("train")
+    assert not prepared(tmp_path)
+
+
+def test_no_network_is_named_with_the_mend(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds.image_classification.MNIST, "URL", "http://127.0.0.1:9/")
+    with pytest.raises(InputError, match="MNIST cannot be downloaded.*--mnist-files"):
+        MnistDataSource(data_dir=tmp_path).size("train")
+    assert not prepared(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_mend(mnist_files, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot be prepared in .*--data-dir"):
+        MnistDataSource(data_dir=tmp_path / "file", files=mnist_files).size("train")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
+@pytest.mark.parametrize("options", ["size=3m", "size=300m,ro"])
+def test_a_full_or_read_only_disk_is_named_and_the_next_run_recovers(mnist_files, tmp_path, options):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount")
+    try:
+        with pytest.raises(InputError, match="cannot be prepared in .*--data-dir"):
+            MnistDataSource(data_dir=disk, files=mnist_files).size("train")
+        assert not prepared(disk)
+        subprocess.run(["mount", "-o", "remount,rw,size=300m", disk], check=True)
+        assert MnistDataSource(data_dir=disk, files=mnist_files).size("evaluation") == 10_000
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_killed_preparation_leaves_nothing_that_is_trusted(mnist_files, tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from ai_application.mnist import MnistDataSource; "
+        f"MnistDataSource(data_dir={str(tmp_path)!r}, files={str(mnist_files)!r}).size('train')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("*/incomplete.*/*")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list(tmp_path.glob("*/incomplete.*"))
+    assert not prepared(tmp_path)
+    assert MnistDataSource(data_dir=tmp_path, files=mnist_files).size("evaluation") == 10_000
+
+
+def test_damaged_prepared_data_is_named(mnist_data_dir, tmp_path):
+    shutil.copytree(mnist_data_dir, tmp_path / "data")
+    [record] = (tmp_path / "data").glob("*/*/*test*array_record*")
+    record.write_bytes(record.read_bytes()[:1_000_000])
+    with pytest.raises(InputError, match="cannot be read .*delete that folder"):
+        MnistDataSource(data_dir=tmp_path / "data").size("evaluation")

@@ -1,0 +1,85 @@
+"""Augmentation moves images as far as it says, and leaves them alone where it is off."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.ndimage
+
+from ai_library import Augmentation, InputError
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture
+def images():
+    """A soft blob off the centre of black images (64, 28, 28, 1)."""
+    y, x = np.mgrid[:28, :28]
+    return jnp.asarray(
+        np.tile(np.exp(-((x - 16) ** 2 + (y - 12) ** 2) / 8)[None, :, :, None], (64, 1, 1, 1)), jnp.float32
+    )
+
+
+def centers(images):
+    """Centres of mass (b, 2): y, x."""
+    return np.array([scipy.ndimage.center_of_mass(image) for image in np.asarray(images)[..., 0]])
+
+
+def test_nothing_changes_where_all_is_off(images):
+    assert (Augmentation()(KEY, images) == images).all()
+
+
+def test_the_identity_is_among_the_changes(images):
+    np.testing.assert_allclose(Augmentation(shift=1e-6)(KEY, images), images, atol=1e-5)
+
+
+def test_shift_moves_by_up_to_its_pixels_each_way(images):
+    moved = centers(Augmentation(shift=3)(KEY, images)) - centers(images)
+    assert np.abs(moved).max() <= 3.01
+    assert moved.min() < -2.5
+    assert moved.max() > 2.5
+
+
+def test_a_whole_pixel_shift_equals_scipys(images):
+    augmentation = Augmentation(shift=2)
+    moved = np.asarray(augmentation(KEY, images))
+    offsets = centers(moved) - centers(images)
+    for image, offset in zip(moved[:8, ..., 0], offsets, strict=False):
+        wanted = scipy.ndimage.shift(np.asarray(images[0, ..., 0]), offset, order=1)
+        np.testing.assert_allclose(image, wanted, atol=0.03)
+
+
+def test_rotation_keeps_the_distance_to_the_middle(images):
+    before, after = centers(images) - 13.5, centers(Augmentation(rotation=30)(KEY, images)) - 13.5
+    np.testing.assert_allclose(np.hypot(*after.T), np.hypot(*before.T), atol=0.1)
+    angles = np.degrees(np.arctan2(*after.T) - np.arctan2(*before.T))
+    assert np.abs(angles).max() <= 30.5
+    assert angles.min() < -25
+    assert angles.max() > 25
+
+
+def test_scale_changes_the_distance_to_the_middle_by_its_share(images):
+    ratio = (centers(Augmentation(scale=0.2)(KEY, images)) - 13.5) / (centers(images) - 13.5)
+    assert ratio.min() > 0.79
+    assert ratio.max() < 1.21
+    assert ratio.max() - ratio.min() > 0.3
+
+
+def test_elastic_moves_by_no_more_than_its_pixels(images):
+    moved = centers(Augmentation(elastic=1.5)(KEY, images)) - centers(images)
+    assert 0.3 < np.abs(moved).max() < 1.7
+
+
+def test_each_image_changes_in_its_own_way_that_the_key_decides(images):
+    augmentation = Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1)
+    first, again, other = augmentation(KEY, images), augmentation(KEY, images), augmentation(jax.random.key(1), images)
+    assert (first == again).all()
+    assert (first != other).any(axis=(1, 2, 3)).all()
+    assert len({image.tobytes() for image in np.asarray(first)}) == 64
+    assert first.shape == images.shape
+
+
+@pytest.mark.parametrize("change", [{"shift": -1}, {"scale": 1.0}, {"rotation": 200}, {"elastic": float("nan")}])
+def test_values_that_do_not_fit_are_refused(change):
+    with pytest.raises(InputError, match=next(iter(change))):
+        Augmentation(**change)
