@@ -129,8 +129,8 @@ def _space_to_depth(images, patch):
 
 
 def _max_pool(x):
-    """Largest of each 2x2 cells of (b, h, w, c); an odd last row or column is left out."""
-    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
+    """Largest of each 2x2 cells of (b, h, w, c); an odd last row or column is taken by itself."""
+    x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), constant_values=-jnp.inf)
     return jnp.maximum(
         jnp.maximum(x[:, 0::2, 0::2], x[:, 0::2, 1::2]),
         jnp.maximum(x[:, 1::2, 0::2], x[:, 1::2, 1::2]),

@@ -29,10 +29,12 @@ def exit_status(main: Callable[[], None]) -> int:
     return 0
 
 
-def training_parser(description: str, epochs: int, model: str) -> argparse.ArgumentParser:
-    """A parser with the arguments of every training script, and these defaults."""
+def training_parser(description: str, epochs: int | None, model: str) -> argparse.ArgumentParser:
+    """A parser with the arguments of every training script, and these defaults; epochs None: the preset's."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--epochs", type=int, default=epochs, help="passes over the training data (%(default)s)")
+    parser.add_argument(
+        "--epochs", type=int, default=epochs, help=f"passes over the data ({epochs or 'the preset decides'})"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the data's order and the weights (%(default)s)")
     parser.add_argument("--model", type=Path, default=Path(model), metavar="FILE", help="model to write (%(default)s)")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="curves and checkpoint (runs/ and the time)")

@@ -10,12 +10,15 @@ import time
 from pathlib import Path
 
 import jax
+import matplotlib
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image, ImageDraw, ImageFont
 
 from ai_application.mnist import FashionMnistDataSource, MnistDataSource
-from ai_library import CNN, ArrayExamples, Augmentation, InputError, TrainConfig, Trainer
+from ai_library import CNN, ArrayExamples, Augmentation, InputError, TrainConfig, Trainer, evaluate, load_model
+from ai_library.prediction import predict_samples, read_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -172,3 +175,35 @@ def test_damaged_prepared_data_is_named(mnist_data_dir, tmp_path):
     record.write_bytes(record.read_bytes()[:1_000_000])
     with pytest.raises(InputError, match="cannot be read .*delete that folder"):
         MnistDataSource(data_dir=tmp_path / "data").size("evaluation")
+
+
+def test_the_committed_model_is_as_good_as_the_readme_says(mnist_data_dir):
+    classifier = load_model(ROOT / "ai_application/models/mnist.msgpack")
+    assert evaluate(classifier, MnistDataSource(data_dir=mnist_data_dir)).accuracy >= 0.9965
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(255, 20), (0, 230), (200, 90)])
+def test_digits_of_any_size_and_polarity_are_read(tmp_path, paper, ink):
+    """Printed digits in three fonts of matplotlib, somewhere on a sheet: not handwriting, but hard to mistake."""
+    fonts = [Path(matplotlib.get_data_path()) / f"fonts/ttf/DejaVuSans{style}.ttf" for style in ("", "-Bold", "Mono")]
+    rng = np.random.default_rng(0)
+    for index in range(60):
+        side, digit = int(rng.integers(28, 300)), index % 10
+        page = Image.new("L", (side, int(side * rng.uniform(0.9, 1.3))), paper)
+        font = ImageFont.truetype(fonts[index // 10 % 3], round(side * rng.uniform(0.5, 0.8)))
+        ImageDraw.Draw(page).text(rng.uniform(0.05, 0.3, 2) * side, str(digit), fill=ink, font=font)
+        (tmp_path / "digits" / str(digit)).mkdir(parents=True, exist_ok=True)
+        page.save(tmp_path / "digits" / str(digit) / f"{index}.png")
+    classifier = load_model(ROOT / "ai_application/models/mnist.msgpack")
+    outcome = predict_samples(classifier, read_samples(tmp_path / "digits", classifier), tmp_path / "out")
+    assert outcome.report.accuracy >= 0.85
+
+
+def test_the_fast_preset_trains_from_the_files_to_99_percent(mnist_files, tmp_path):
+    command = [sys.executable, "scripts/train_mnist.py", "--preset=fast", f"--mnist-files={mnist_files}"]
+    command += [f"--data-dir={tmp_path}/data", f"--model={tmp_path}/m.msgpack", f"--run-dir={tmp_path}/run"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    metrics = load_model(tmp_path / "m.msgpack").metrics["evaluation"]
+    assert metrics["n"] == 10_000
+    assert metrics["accuracy"] >= 0.99

@@ -1,0 +1,24 @@
+"""How MNIST is trained: `accurate`, the default, and `fast`."""
+
+from ai_library import CNN, Augmentation, TrainConfig
+
+NUM_CLASSES = 10
+
+PRESETS = {
+    "accurate": (
+        CNN(num_classes=NUM_CLASSES, patch=2),
+        TrainConfig(
+            epochs=16,
+            batch_size=128,
+            learning_rate=4e-3,
+            label_smoothing=0.1,
+            ema_decay=0.999,
+            augmentation=Augmentation(shift=3, rotation=15, scale=0.12, shear=12, elastic=1),
+        ),
+    ),
+    "fast": (
+        CNN(num_classes=NUM_CLASSES, features=(16, 32, 32, 64, 64), dense=64, patch=2),
+        TrainConfig(epochs=1, batch_size=128, learning_rate=1e-2),
+    ),
+}
+"""The network and the configuration of each preset."""
