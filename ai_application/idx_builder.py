@@ -24,14 +24,16 @@ def read_split(name: str, split: str, data_dir, files=None) -> tuple[np.ndarray,
 
     Raises `InputError` where the files are missing, damaged or out of reach, and where `data_dir` cannot be written.
     """
-    builder = _builder(name, data_dir)
-    if not builder.data_path.exists():
-        _prepare(builder, name, files)
     try:
+        builder = _builder(name, data_dir)
+        if not builder.data_path.exists():
+            _prepare(builder, name, files)
         examples = builder.as_data_source(split=split)
         rows = examples.__getitems__(range(len(examples)))
-    except Exception as error:  # the reader names no class of its own for a damaged file
-        raise InputError(f"{builder.data_path} cannot be read ({error}): delete that folder and start again") from error
+    except InputError:
+        raise
+    except Exception as error:  # the readers have no class of error of their own for damaged files
+        raise InputError(f"{data_dir} holds damaged data of {name} ({error}): delete it and start again") from error
     return np.stack([row["image"] for row in rows]), np.array([row["label"] for row in rows], np.int32)
 
 
@@ -43,7 +45,7 @@ def _builder(name, data_dir):
 
         class Builder(own):
             url_infos = own.url_infos
-            # A name of its own keeps apart what is stored differently: raw pixels, which are read twice as fast as PNG.
+            # A name of its own keeps apart what is stored differently: raw pixels, which are read faster than PNG.
             name = f"{own.name}_pixels"
 
             def _info(self):
@@ -85,7 +87,7 @@ def _prepare(builder, name, files):
         raise InputError(
             f"{name} cannot be downloaded ({error}): get its files elsewhere and name their folder by --mnist-files"
         ) from error
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # array_record's writer has only the latter, for a full disk too
         raise InputError(
             f"{name} cannot be prepared in {builder.data_path.parent} ({error}): free some space there, "
             "or choose another folder by --data-dir"

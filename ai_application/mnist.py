@@ -21,7 +21,7 @@ class MnistDataSource(ShapeDataSource):
         data_dir: Where tfds keeps what it prepared.
         files: Folder with the four official files, which tfds reads after checking their SHA-256; None downloads them.
 
-    Raises `InputError` where the data cannot be had; nothing is read before it is needed.
+    Raises `InputError` where the data cannot be had, when a split is first needed.
     """
 
     TFDS_NAME = "MNIST"

@@ -12,14 +12,16 @@ from .errors import InputError
 def replacing(path, mode="w"):
     """Opens a temporary file beside `path` that takes its place when the block ends well; makes the folder.
 
-    Raises `InputError` where it can't be written.
+    Text is UTF-8; what cannot be encoded, as in some file names, is written as an escape. Raises `InputError` where the
+    file can't be written.
     """
     path = Path(path)
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with open(descriptor, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as file:
+        with open(descriptor, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -37,3 +39,13 @@ def write_bytes(path, data: bytes):
     """Writes a file whole. Raises `InputError` where it can't."""
     with replacing(path, "wb") as file:
         file.write(data)
+
+
+def check_writable(path):
+    """Raises `InputError` where `write_bytes(path, ...)` could not begin: better known before long work than after."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; name a file")
+    probe = path.with_name(f".{path.name}.probe")
+    write_bytes(probe, b"")
+    probe.unlink()

@@ -30,7 +30,7 @@ class Augmentation:
 
     def __post_init__(self):
         for field in fields(self):
-            value, most = getattr(self, field.name), 0.9 if field.name == "scale" else 180
+            value, most = getattr(self, field.name), {"scale": 0.9, "shear": 60}.get(field.name, 180)
             if not 0 <= value <= most:
                 raise InputError(f"{field.name}={value} does not fit: it needs to be from 0 to {most}")
 

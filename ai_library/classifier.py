@@ -18,7 +18,7 @@ def predict_logits(model, variables, images):
     return model.apply(variables, normalise(images), train=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Classifier:
     """What training yields and a model file holds."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 
+from .atomic import check_writable
 from .errors import InputError
 from .evaluation import evaluate
 from .model_file import save_model
@@ -44,6 +45,7 @@ def training_parser(description: str, epochs: int | None, model: str) -> argpars
 
 def train_and_save(arguments, model, source, config: TrainConfig):
     """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out."""
+    check_writable(arguments.model)
     _share_out_cores(config.batch_size)
     run_dir = arguments.run_dir
     if arguments.resume and run_dir is None:
@@ -63,8 +65,8 @@ def train_and_save(arguments, model, source, config: TrainConfig):
 def _share_out_cores(batch_size):
     """Lets JAX see the processor as several devices that each train on a part of the batch, 64 images or more.
 
-    That keeps all cores at work where one operation is too small to be divided among them: two cores train 1.6 times as
-    many images a second of a batch of 128. It does nothing where there is a GPU.
+    That keeps all cores at work where one operation is too small to be divided among them: see
+    `benchmarks/training_step.py`. It does nothing where there is a GPU.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     jax.config.update("jax_num_cpu_devices", max(1, min(cores, batch_size // 64)))

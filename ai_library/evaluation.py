@@ -1,11 +1,12 @@
-"""How good a classifier is, and how sure that figure is: `evaluate` gives a `Report`."""
+"""How good a classifier is, and how sure that figure is: `evaluate` gives a `Report`.
+
+scikit-learn and scipy are imported by the metrics that use them: they take as long to import as all else together.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.stats import binomtest
-from sklearn.metrics import brier_score_loss, confusion_matrix, log_loss, precision_recall_fscore_support
 
 from .classifier import softmax
 from .errors import InputError
@@ -52,6 +53,8 @@ class Report:
                 f"{self.labels.shape} labels and {self.probabilities.shape} probabilities do not fit together "
                 f"with {len(self.class_names)} classes: a report needs 1 prediction or more, each with its label"
             )
+        if not np.isfinite(self.probabilities).all():
+            raise InputError("the network's outputs are not finite: train it with a lower learning rate")
         if not 0 <= self.labels.min() <= self.labels.max() < classes:
             raise InputError(
                 f"labels run from {self.labels.min()} to {self.labels.max()}, the classes to {classes - 1}"
@@ -77,17 +80,23 @@ class Report:
     @property
     def accuracy_interval(self) -> tuple[float, float]:
         """95 % interval of the accuracy (Wilson, JASA 22, 1927): where it would lie on endlessly many examples."""
+        from scipy.stats import binomtest
+
         interval = binomtest(self.correct, self.n).proportion_ci(0.95, method="wilson")
         return float(interval.low), float(interval.high)
 
     @cached_property
     def confusion_matrix(self) -> np.ndarray:
         """(classes, classes) int: row the true class, column the predicted one."""
+        from sklearn.metrics import confusion_matrix
+
         return confusion_matrix(self.labels, self.predictions, labels=self._classes)
 
     @cached_property
     def per_class(self) -> dict[str, dict[str, float]]:
         """Precision, recall, F1 and support of every class; 0 where a class was never predicted or never there."""
+        from sklearn.metrics import precision_recall_fscore_support
+
         columns = precision_recall_fscore_support(self.labels, self.predictions, labels=self._classes, zero_division=0)
         return {
             name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
@@ -103,11 +112,15 @@ class Report:
     @property
     def log_loss(self) -> float:
         """Mean negative natural logarithm of the true class's probability; scikit-learn cuts that off at 2.2e-16."""
+        from sklearn.metrics import log_loss
+
         return float(log_loss(self.labels, self.probabilities, labels=self._classes))
 
     @property
     def brier(self) -> float:
         """Mean squared error of the probabilities, summed over the classes: from 0 to 2 (Brier, 1950)."""
+        from sklearn.metrics import brier_score_loss
+
         return float(brier_score_loss(self.labels, self.probabilities, labels=self._classes, scale_by_half=False))
 
     @property

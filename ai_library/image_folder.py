@@ -10,7 +10,7 @@ from .errors import InputError
 from .images import image_files, read_image
 
 _SHARES = {"train": 0.7, "validation": 0.15, "evaluation": 0.15}
-_MIN_IMAGES = 10
+_MIN_IMAGES = 20
 
 
 class ImageFolderDataSource(ShapeDataSource):
@@ -20,7 +20,8 @@ class ImageFolderDataSource(ShapeDataSource):
     file name alone, so that adding or removing files moves no other one.
 
     Args:
-        folder: Holds the sub-folders, each with 10 images or more.
+        folder: Holds the sub-folders, each with 20 images or more. From 40 on all splits get some of a class, all but
+            surely; with fewer a split may get none, which is then named.
         seed: Of the order of the training images.
         image_size: Side of the square that images are fitted into, in pixels (see `fit_image`).
         channels: 1 (grey) or 3 (colour).
@@ -33,7 +34,7 @@ class ImageFolderDataSource(ShapeDataSource):
         self._folder = Path(folder)
         if not self._folder.is_dir():
             raise InputError(f"{folder} is no folder: name one with a sub-folder of images for each class")
-        files = {path.name: image_files(path) for path in sorted(self._folder.iterdir()) if path.is_dir()}
+        files = {path.name: image_files(path) for path in sorted(self._folder.iterdir()) if _is_class(path)}
         files = {name: paths for name, paths in files.items() if paths}
         if len(files) < 2:
             raise InputError(
@@ -53,6 +54,12 @@ class ImageFolderDataSource(ShapeDataSource):
                     f"{self._folder / self.class_names[label]}"
                 )
 
+    def settings(self):
+        """Beside what every source tells, a digest of the names of all images."""
+        names = sorted(str(path.relative_to(self._folder)) for files in self._files.values() for path, _ in files)
+        digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+        return {**super().settings(), "files": digest}
+
     def _load(self, split):
         images, faults = [], []
         for path, _ in self._files[split]:
@@ -66,6 +73,10 @@ class ImageFolderDataSource(ShapeDataSource):
                 f"{'; '.join(faults[:3])}: remove or replace them"
             )
         return ArrayExamples(np.stack(images), [label for _, label in self._files[split]])
+
+
+def _is_class(path):
+    return path.is_dir() and not path.name.startswith(".")
 
 
 def _split_of(file_name):

@@ -1,5 +1,6 @@
 """Image files of any size and mode -> arrays that a model takes."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +12,29 @@ IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif"
 
 
 def image_files(folder) -> list[Path]:
-    """The image files in a folder and all below it, by their endings, in the order of their names."""
-    return sorted(
-        path for path in Path(folder).rglob("*") if path.suffix.lower() in IMAGE_ENDINGS and not path.is_dir()
-    )
+    """The image files in a folder and all below it, by their endings, in the order of their names.
+
+    Names that begin with a full stop are passed over: programs leave such files for themselves.
+    """
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(place, name) for name in names if name.lower().endswith(IMAGE_ENDINGS) and not name.startswith(".")
+        ]
+    return sorted(found)
 
 
 def read_image(path, image_shape, content_size=None) -> np.ndarray:
     """One image file as (h, w, c) uint8 of the shape asked for; see `fit_image` for how it gets there.
 
     Of an animation the first frame is read; a photograph is turned upright by its EXIF tag; transparency is laid on
-    white. Raises `InputError` where the file is no image that can be read.
+    white; of 16 bits the upper 8 are used. Raises `InputError` where the file is no image that can be read.
     """
     try:
         with Image.open(path) as file:
             file.load()
-            image = ImageOps.exif_transpose(file)
+            image = _eight_bits(ImageOps.exif_transpose(file))
     except UnidentifiedImageError as error:
         raise InputError("not an image, or of an unknown format") from error
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
@@ -34,61 +42,70 @@ def read_image(path, image_shape, content_size=None) -> np.ndarray:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if image.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return fit_image(np.asarray(image.convert("L" if image_shape[2] == 1 else "RGB")), image_shape, content_size)
 
 
 def fit_image(pixels: np.ndarray, image_shape, content_size=None) -> np.ndarray:
     """Fits pixels (h, w) or (h, w, c) uint8 into an image of `image_shape` without bending what they show.
 
-    An image of other proportions is first padded to them with the median of its border, since stretching would make
-    an ellipse of a circle; then it is resized, with antialiasing where it shrinks.
+    The image is resized until it just fits, with antialiasing where it shrinks. One of other proportions is centred and
+    surrounded by the median of its border, since stretching would make an ellipse of a circle.
 
-    With a `content_size` the image is brought into the form of MNIST (LeCun et al., Proc. IEEE 86(11), 1998): light
-    content on black, so an image with a light border is inverted; and, unless it has the size asked for already, its
-    content is cut out, scaled to `content_size` pixels along its longer side, and put with its centre of mass in the
-    middle.
+    A `content_size` says that the model knows light content on black, all of one size: an image with a light border is
+    then inverted; and, unless it has the size asked for already, its content is cut out, scaled to `content_size`
+    pixels along its longer side, and put with its centre of mass in the middle. (MNIST was made so: LeCun et al.,
+    Proc. IEEE 86(11), 1998.)
     """
     height, width, channels = image_shape
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    if content_size:
-        if np.median(_border(pixels)) > 127:
-            pixels = 255 - pixels
-        if pixels.shape[:2] != (height, width):
-            pixels = _centred(pixels, image_shape, content_size)
-    rows = max(pixels.shape[0], round(pixels.shape[1] * height / width))
-    columns = max(pixels.shape[1], round(pixels.shape[0] * width / height))
-    if (rows, columns) != pixels.shape[:2]:
-        padded = np.empty((rows, columns, pixels.shape[2]), np.uint8)
-        padded[:] = np.median(_border(pixels), axis=0)
-        top, left = (rows - pixels.shape[0]) // 2, (columns - pixels.shape[1]) // 2
-        padded[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-        pixels = padded
+    if content_size and np.median(_border(pixels)) > 127:
+        pixels = 255 - pixels
+    if content_size and pixels.shape[:2] != (height, width):
+        pixels = _centred(pixels, image_shape, content_size)
     image = _as_pil(pixels).convert("L" if channels == 1 else "RGB")
-    if (rows, columns) != (height, width):
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    if image.size != (width, height):
+        scale = min(width / image.width, height / image.height)
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        surroundings = np.median(_border(np.asarray(image).reshape(image.height, image.width, -1)), axis=0)
+        canvas = Image.new(image.mode, (width, height), tuple(int(level) for level in surroundings))
+        corner = (width - size[0]) // 2, (height - size[1]) // 2
+        canvas.paste(image.resize(size, Image.Resampling.BICUBIC), corner)
+        image = canvas
     return np.asarray(image).reshape(image_shape)
+
+
+def _eight_bits(image):
+    """Grey images of more than 8 bits, which Pillow would cut off at 255, as ones of 8 bits."""
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if image.mode == "F" or low < 0 or high > 65535:
+        raise ValueError(f"its values from {low:g} to {high:g} have no known scale; save it with 8 bits")
+    sixteen = image.mode.startswith("I;16") or high > 255
+    return Image.fromarray((values >> (8 if sixteen else 0)).astype(np.uint8))
 
 
 def _centred(pixels, image_shape, content_size):
     """Light content (h, w, c), cut out, scaled, and put on black of `image_shape` by its centre of mass."""
+    height, width, channels = image_shape
+    canvas = np.zeros((height, width, channels), np.uint8)
     level = np.asarray(_as_pil(pixels).convert("L"), np.float32)
     ground = np.median(_border(level[..., None]))
     light = level - ground > 0.25 * (level.max() - ground)
     if not light.any():
-        return pixels
+        return canvas
     (top, bottom), (left, right) = (np.flatnonzero(light.any(axis))[[0, -1]] for axis in (1, 0))
     content = (level[top : bottom + 1, left : right + 1] - ground).clip(0) * (255 / (level.max() - ground))
     scale = content_size / max(content.shape)
     size = [max(1, round(side * scale)) for side in content.shape[::-1]]
     content = np.asarray(Image.fromarray(content.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC))
-    height, width, channels = image_shape
+    if not content.any():  # specks that vanish where the image shrinks
+        return canvas
     moments = content.sum(1, dtype=float), content.sum(0, dtype=float)
     middle = [(np.arange(len(moment)) + 0.5) @ moment / moment.sum() for moment in moments]
     top = np.clip(round(height / 2 - middle[0]), 0, height - content.shape[0])
     left = np.clip(round(width / 2 - middle[1]), 0, width - content.shape[1])
-    canvas = np.zeros((height, width, channels), np.uint8)
     canvas[top : top + content.shape[0], left : left + content.shape[1]] = content[..., None]
     return canvas
 

@@ -25,7 +25,7 @@ from .errors import InputError
 
 MAGIC = b"AILMODEL"
 VERSION = 1
-MAX_HEADER = 1 << 20
+MAX_HEADER = 1 << 24
 MAX_FILE = 1 << 30
 _LEAD = struct.Struct("<8sII")
 _DIGEST = hashlib.sha256().digest_size
@@ -48,7 +48,9 @@ def save_model(path, classifier: Classifier):
         "metrics": classifier.metrics,
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
     }
-    encoded = json.dumps(header, indent=1).encode()
+    encoded = json.dumps(header).encode()
+    if len(encoded) > MAX_HEADER:
+        raise ModelFileError(f"{path} cannot hold a header of {len(encoded):,} bytes: keep fewer metrics")
     variables = flax.serialization.to_bytes(jax.tree.map(np.asarray, classifier.variables))
     body = _LEAD.pack(MAGIC, VERSION, len(encoded)) + encoded + variables
     write_bytes(path, body + hashlib.sha256(body).digest())
@@ -96,19 +98,25 @@ def _parse(data):
         raise ModelFileError("has a header of an impossible length: fetch or train it again")
     try:
         header = json.loads(data[_LEAD.size : end])
-        model = CNN(**header["architecture"])
+        model, metrics = CNN(**header["architecture"]), dict(header["metrics"])
+        content_size = header["preprocessing"].pop("content_size", None)
         class_names, image_shape = tuple(header["class_names"]), tuple(header["image_shape"])
         wanted = jax.eval_shape(lambda: model.initialise(0, image_shape))
         variables = flax.serialization.msgpack_restore(data[end:-_DIGEST])
     except (InputError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelFileError(f"does not describe a model ({error}): fetch or train it again") from error
-    content_size = header["preprocessing"].pop("content_size", None)
-    if header["preprocessing"] != PREPROCESSING:
+    if header["preprocessing"] != PREPROCESSING or not _fits(content_size, image_shape):
         raise ModelFileError("was trained with other preprocessing than this code has: train it again")
     if len(class_names) != model.num_classes:
         raise ModelFileError(f"names {len(class_names)} classes for {model.num_classes} outputs: train it again")
+    if len(set(class_names)) != len(class_names) or not all(isinstance(name, str) for name in class_names):
+        raise ModelFileError("has class names that are no texts or not distinct: train it again")
     _check_leaves(variables, wanted)
-    return Classifier(model, variables, class_names, image_shape, content_size, header["metrics"])
+    return Classifier(model, variables, class_names, image_shape, content_size, metrics)
+
+
+def _fits(content_size, image_shape):
+    return content_size is None or (type(content_size) is int and 1 <= content_size <= min(image_shape[:2]))
 
 
 def _check_leaves(found, wanted):

@@ -10,6 +10,7 @@ from pathlib import Path
 import flax.serialization
 import jax
 import numpy as np
+import optax
 from tensorboardX import SummaryWriter
 
 from .atomic import write_bytes
@@ -41,8 +42,11 @@ class RunDirectory:
         if resume:
             if not self._checkpoint.exists():
                 raise InputError(f"{self.path} holds no checkpoint to resume from: start the run without --resume")
-            _check_same(json.loads(config.read_text()), settings, self.path)
-        elif config.exists():
+            try:
+                _check_same(json.loads(config.read_text()), settings, self.path)
+            except (OSError, json.JSONDecodeError) as error:
+                raise InputError(f"{config} cannot be read ({error}): start a new run in another folder") from error
+        elif self._checkpoint.exists():
             raise InputError(f"{self.path} holds a run already: go on with it by --resume, or choose another folder")
         else:
             write_bytes(config, json.dumps(settings, indent=1).encode())
@@ -57,11 +61,11 @@ class RunDirectory:
 
     @staticmethod
     def latest_path() -> Path:
-        """The newest of the folders that `new_path` named. Raises `InputError` where there is none."""
-        runs = sorted(Path("runs").glob("*/checkpoint.msgpack"))
-        if not runs:
+        """The folder in `runs` with the newest checkpoint. Raises `InputError` where there is none."""
+        checkpoints = list(Path("runs").glob("*/checkpoint.msgpack"))
+        if not checkpoints:
             raise InputError("the folder 'runs' holds no run to resume: name one with --run-dir")
-        return runs[-1].parent
+        return max(checkpoints, key=lambda path: path.stat().st_mtime).parent
 
     def __enter__(self):
         return self
@@ -75,7 +79,7 @@ class RunDirectory:
         images, _ = source.examples("train", range(min(n, source.size("train"))))
         self._writer("train").add_images("samples", images, 0, dataformats="NHWC")
 
-    def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, learning_rate: float):
+    def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, schedule: optax.Schedule):
         """The curves of training, a point every few steps; images a second are those since the last point."""
         if step % _LOG_STEPS:
             return
@@ -83,7 +87,7 @@ class RunDirectory:
         writer = self._writer("train")
         writer.add_scalar("loss", loss, step)
         writer.add_scalar("accuracy", accuracy, step)
-        writer.add_scalar("learning_rate", learning_rate, step)
+        writer.add_scalar("learning_rate", float(schedule(step)), step)
         if self._since and step > self._since[0]:
             writer.add_scalar("images_a_second", (step - self._since[0]) * batch_size / (now - self._since[1]), step)
         self._since = step, now
@@ -108,10 +112,15 @@ class RunDirectory:
 
     def restore(self, state, best):
         """Reads the checkpoint into a state and variables of the same structure; returns them and the history."""
-        tree = flax.serialization.msgpack_restore(self._checkpoint.read_bytes())
-        state = flax.serialization.from_state_dict(state, tree["state"])
+        try:
+            tree = flax.serialization.msgpack_restore(self._checkpoint.read_bytes())
+            state = flax.serialization.from_state_dict(state, tree["state"])
+            best = flax.serialization.from_state_dict(best, tree["best"])
+            history = json.loads(tree["history"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self._checkpoint} is damaged ({error}): start a new run in another folder") from error
         self._purge_from = int(state.step)
-        return state, flax.serialization.from_state_dict(best, tree["best"]), json.loads(tree["history"])
+        return state, best, history
 
     def _writer(self, name):
         if name not in self._writers:

@@ -65,11 +65,19 @@ class ShapeRanges:
     """Strength of the colour in three-channel images; it leaves the mean over the channels as it is."""
 
     def __post_init__(self):
-        bounds = {"aspect": (MIN_ASPECT, 10), "contrast": (MIN_CONTRAST, 1), "size": (0, 0.5)}
+        bounds = {
+            "size": (0, 0.5),
+            "aspect": (MIN_ASPECT, 10),
+            "contrast": (MIN_CONTRAST, 1),
+            "stroke": (0, 0.25),
+            "noise": (0, 0.25),
+            "blur": (0, 0.1),
+        }
         for field in fields(self):
             if field.name == "outlined":
                 continue
             low, high = getattr(self, field.name)
+            object.__setattr__(self, field.name, (low, high))  # a list could not be a key of jit's cache
             least, most = bounds.get(field.name, (0, 1))
             if not least <= low <= high <= most:
                 raise InputError(
@@ -124,6 +132,12 @@ def check_drawable(class_names, image_size, ranges):
             f"shapes of up to {ranges.size[1]:g} x {image_size} pixels are too small to be told apart: raise the "
             f"range of sizes or the image size until they reach {MIN_SIZE_PIXELS:g} pixels"
         )
+    reach = ranges.outset[1] * max(ranges.stroke[1] * image_size, 1)
+    if MIN_SIZE_PIXELS + reach > image_size / 2:
+        raise InputError(
+            f"outlines that reach {reach:g} pixels beyond their shapes leave no room in {image_size} pixels: "
+            "lower the range of strokes or of outsets"
+        )
 
 
 @partial(jax.jit, static_argnames=("class_names", "image_size", "channels", "ranges"))
@@ -156,7 +170,7 @@ def _sample(key, label, kind, image_size, channels, ranges):
     stroke = jnp.where(filled, 0.0, jnp.maximum(drawn["stroke"] * image_size, 1.0))
     outset = drawn["outset"] * stroke
     half = image_size / 2
-    size = jnp.maximum(jnp.minimum(drawn["size"] * image_size, half - outset), MIN_SIZE_PIXELS)
+    size = jnp.minimum(jnp.maximum(drawn["size"] * image_size, MIN_SIZE_PIXELS), half - outset)
     center = half + (2 * jnp.stack([across, down]) - 1) * (half - size - outset)
 
     contrast = drawn["contrast"]
@@ -207,8 +221,8 @@ def _paint(key, factors, kind, image_size):
 def _noise(key, shape):
     """Bell-shaped noise of mean 0 and deviation 1: the sum of four random bytes, which ends at 3.45 deviations.
 
-    The bytes are a hash of the pixel's number, keyed twice. `jax.random.normal` in its place takes six times as long as
-    all other drawing together, for statistics that no pixel of 8 bits shows.
+    The bytes are a hash of the pixel's number, keyed twice. `jax.random.normal` in its place takes longer than all
+    other drawing together, for statistics that no pixel of 8 bits shows.
     """
     first, second = jax.random.bits(key, (2,))
     word = _hash(_hash(jnp.arange(math.prod(shape), dtype=jnp.uint32) + first) + second).reshape(shape)

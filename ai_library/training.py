@@ -115,6 +115,16 @@ def train_step(state: TrainState, images, labels):
     return new, {"loss": loss, "correct": correct}
 
 
+def batch_shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
+    """Where `jax.device_put` puts a state, whole on every device, and a batch, an equal share on each.
+
+    All devices take part, or as many as divide the batch.
+    """
+    devices = jax.devices()[: math.gcd(len(jax.devices()), batch_size)]
+    mesh = jax.make_mesh((len(devices),), ("batch",), (AxisType.Auto,), devices=devices)
+    return NamedSharding(mesh, P()), NamedSharding(mesh, P("batch"))
+
+
 def _cross_entropy(logits, labels, smoothing):
     if not smoothing:
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
@@ -145,9 +155,7 @@ class Trainer:
         self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
         self.history: list[dict] = []
         """One row an epoch, as in `history.csv`."""
-        devices = jax.devices()[: math.gcd(len(jax.devices()), config.batch_size)]
-        mesh = jax.make_mesh((len(devices),), ("batch",), (AxisType.Auto,), devices=devices)
-        self._everywhere, self._shared_out = NamedSharding(mesh, P()), NamedSharding(mesh, P("batch"))
+        self._everywhere, self._shared_out = batch_shardings(config.batch_size)
         self._steps = config.epochs * -(-source.size("train") // config.batch_size)
         self._schedule = config.schedule(self._steps)
 
@@ -199,7 +207,7 @@ class Trainer:
                 )
             losses.append(loss)
             correct.append(int(metrics["correct"]) / config.batch_size)
-            run.log_step(step, config.batch_size, losses[-1], correct[-1], float(self._schedule(step)))
+            run.log_step(step, config.batch_size, losses[-1], correct[-1], self._schedule)
 
         unread = None
         for step, (images, labels) in enumerate(

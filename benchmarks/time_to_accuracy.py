@@ -29,7 +29,8 @@ def ours(seed, folder, files):
     command += [f"--run-dir={folder}/{seed}", f"--data-dir={folder}/data", f"--mnist-files={files}"]
     start = time.time()
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    return load_model(model).metrics["evaluation"]["accuracy"], time.time() - start
+    seconds = time.time() - start
+    return load_model(model).metrics["evaluation"]["accuracy"], seconds
 
 
 def peer(name, seed, files):
@@ -43,7 +44,7 @@ def peer(name, seed, files):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5, help="(%(default)s)")
+    parser.add_argument("--seeds", type=int, default=5, help="2 or more (%(default)s)")
     parser.add_argument("--mnist-files", type=Path, required=True, metavar="DIR", help="the four official files")
     arguments = parser.parse_args()
     files = arguments.mnist_files.resolve()

@@ -14,17 +14,24 @@ from ai_library.prediction import predict_samples, read_samples
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--model", type=Path, default="ai_application/models/shapes.msgpack", metavar="FILE", help="model (%(default)s)"
+        "--model",
+        type=Path,
+        default=Path("ai_application/models/shapes.msgpack"),
+        metavar="FILE",
+        help="model (%(default)s)",
     )
     parser.add_argument(
         "--data",
         type=Path,
-        default="ai_application/evaluation/shapes",
+        default=Path("ai_application/evaluation/shapes"),
         metavar="PATH",
         help="an image, a folder of images (sub-folders named like classes are labels), or an .npz (%(default)s)",
     )
-    parser.add_argument("--output", type=Path, default="results", metavar="DIR", help="results (%(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("results"), metavar="DIR", help="results (%(default)s)")
     arguments = parser.parse_args()
+
+    if arguments.output.resolve().is_relative_to(arguments.data.resolve()):
+        raise InputError(f"{arguments.output} lies in {arguments.data}, whose images are read: choose another --output")
 
     classifier = load_model(arguments.model)
     outcome = predict_samples(classifier, read_samples(arguments.data, classifier), arguments.output)

@@ -117,10 +117,11 @@ def test_a_corrupted_file_is_named_and_the_next_run_recovers(mnist_files, tmp_pa
     assert MnistDataSource(data_dir=tmp_path / "data", files=tmp_path / "files").size("evaluation") == 10_000
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_named_and_the_next_run_recovers(mnist_files, tmp_path):
     with pytest.raises(InputError, match="lacks train-images-idx3-ubyte.gz: it needs the four files"):
         MnistDataSource(data_dir=tmp_path, files=tmp_path).size("train")
     assert not prepared(tmp_path)
+    assert MnistDataSource(data_dir=tmp_path, files=mnist_files).size("evaluation") == 10_000
 
 
 def test_no_network_is_named_with_the_mend(tmp_path, monkeypatch):
@@ -173,7 +174,7 @@ def test_damaged_prepared_data_is_named(mnist_data_dir, tmp_path):
     shutil.copytree(mnist_data_dir, tmp_path / "data")
     [record] = (tmp_path / "data").glob("*/*/*test*array_record*")
     record.write_bytes(record.read_bytes()[:1_000_000])
-    with pytest.raises(InputError, match="cannot be read .*delete that folder"):
+    with pytest.raises(InputError, match="holds damaged data of MNIST .*delete it"):
         MnistDataSource(data_dir=tmp_path / "data").size("evaluation")
 
 

@@ -58,6 +58,14 @@ def test_rotation_keeps_the_distance_to_the_middle(images):
     assert angles.max() > 25
 
 
+def test_shear_slants_the_vertical_lines(images):
+    """What lies above the middle moves along x by the tangent of the angle times its height, and nothing along y."""
+    offset = centers(Augmentation(shear=20)(KEY, images)) - centers(images)
+    np.testing.assert_allclose(offset[:, 0], 0, atol=0.05)
+    reach = np.tan(np.radians(20)) * abs(centers(images)[0, 0] - 13.5)
+    assert 0.8 * reach < np.abs(offset[:, 1]).max() < 1.05 * reach
+
+
 def test_scale_changes_the_distance_to_the_middle_by_its_share(images):
     ratio = (centers(Augmentation(scale=0.2)(KEY, images)) - 13.5) / (centers(images) - 13.5)
     assert ratio.min() > 0.79

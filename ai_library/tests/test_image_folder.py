@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ai_library import CNN, ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate
+from ai_library import CNN, Augmentation, ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate
 from ai_library.tests.pillow_shapes import draw_pillow_shape
 
 CLASSES = ("circle", "cross", "triangle")
@@ -24,7 +24,8 @@ def folder(tmp_path):
 def test_200_images_train_far_above_chance(folder, tmp_path):
     source = ImageFolderDataSource(folder, image_size=32)
     model = CNN(num_classes=3, features=(16, 32, 32, 32, 32), dense=32, patch=2)
-    config = TrainConfig(epochs=20, batch_size=32, learning_rate=1e-2)
+    augmentation = Augmentation(shift=3, rotation=180, scale=0.2)
+    config = TrainConfig(epochs=40, batch_size=32, learning_rate=1e-2, augmentation=augmentation)
     report = evaluate(Trainer(model, source, config, tmp_path / "run").fit(), source)
     assert report.n == source.size("evaluation") > 20
     assert report.accuracy > 0.7
@@ -77,7 +78,7 @@ def test_what_a_folder_lacks_is_named(folder, tmp_path):
         ImageFolderDataSource(folder / "circle")
     for path in sorted((folder / "cross").iterdir())[5:]:
         path.unlink()
-    with pytest.raises(InputError, match="cross has 5 images: a class needs 10 or more"):
+    with pytest.raises(InputError, match="cross has 5 images: a class needs 20 or more"):
         ImageFolderDataSource(folder)
 
 

@@ -46,12 +46,17 @@ def test_the_same_model_gives_the_same_bytes(classifier, model_path, tmp_path):
     assert (tmp_path / "new" / "again.msgpack").read_bytes() == model_path.read_bytes()
 
 
+def test_content_size_comes_back(classifier, tmp_path):
+    save_model(tmp_path / "model.msgpack", dataclasses.replace(classifier, content_size=20))
+    assert load_model(tmp_path / "model.msgpack").content_size == 20
+
+
 def test_header_tells_what_the_file_holds(model_path):
     data = model_path.read_bytes()
     length = struct.unpack_from("<8sII", data)[2]
     header = json.loads(data[16 : 16 + length])
     assert header["class_names"] == ["circle", "rectangle", "star"]
-    assert header["preprocessing"] == {"scale": 1 / 127.5, "offset": -1.0}
+    assert header["preprocessing"] == {"scale": 1 / 127.5, "offset": -1.0, "content_size": None}
     assert header["architecture"]["features"] == [16, 16, 16, 32, 32]
     assert header["versions"].keys() == {"jax", "flax", "optax", "numpy"}
 
@@ -102,6 +107,10 @@ def test_a_missing_file_is_named_with_the_mend(tmp_path):
         (lambda header: header["architecture"].update(features=[1]), "does not describe a model"),
         (lambda header: header.pop("architecture"), "does not describe a model"),
         (lambda header: header["preprocessing"].update(offset=0.0), "other preprocessing"),
+        (lambda header: header["preprocessing"].update(content_size=33), "other preprocessing"),
+        (lambda header: header.pop("preprocessing"), "does not describe a model"),
+        (lambda header: header.pop("metrics"), "does not describe a model"),
+        (lambda header: header.update(class_names=["a", "a", "b"]), "no texts or not distinct"),
         (lambda header: header.update(image_shape=[4, 4, 1]), "does not describe a model"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -47,6 +48,16 @@ def test_a_labelled_folder_gives_the_figures_of_evaluate(classifier, source, fol
     with Image.open(tmp_path / "out/confusion_matrix.png") as picture:
         assert picture.size[0] > 200
     assert f"{metrics['accuracy']:.2%}" in (tmp_path / "out/report.html").read_text()
+
+
+def test_names_that_are_no_utf_8_and_hidden_files_do_no_harm(classifier, folder, tmp_path):
+    image = (folder / "circle/000.png").read_bytes()
+    (folder / "circle/._000.png").write_bytes(b"left behind by another program")
+    with open(bytes(folder / "circle") + b"/\xff.png", "wb") as file:
+        file.write(image)
+    outcome, rows = predicted(classifier, folder, tmp_path / "out")
+    assert (outcome.images, outcome.unreadable) == (N + 1, 0)
+    assert "circle/\\udcff.png" in {row["file"] for row in rows}
 
 
 def test_npz_gives_the_same_as_evaluate(classifier, source, tmp_path):
@@ -102,6 +113,58 @@ def test_any_mode_is_converted(source, tmp_path, mode):
     assert read_image(path, (32, 32, 3)).shape == (32, 32, 3)
 
 
+@pytest.mark.parametrize(("mode", "factor"), [("I", 1), ("I", 256), ("I;16", 256)])
+def test_more_than_8_bits_are_scaled_not_cut_off(tmp_path, mode, factor):
+    values = np.tile(np.arange(0, 256, 8), (32, 1)) * factor
+    Image.fromarray(values.astype(np.int32 if mode == "I" else np.uint16)).save(tmp_path / "deep.tif")
+    np.testing.assert_allclose(read_image(tmp_path / "deep.tif", (32, 32, 1))[..., 0], values // factor, atol=1)
+
+
+def test_values_without_a_scale_are_refused(tmp_path):
+    Image.fromarray(np.full((32, 32), 0.5, np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(InputError, match="no known scale; save it with 8 bits"):
+        read_image(tmp_path / "float.tif", (32, 32, 1))
+
+
+def test_long_thin_images_need_no_more_memory_than_they_have(tmp_path):
+    Image.new("RGB", (1, 60_000), "white").save(tmp_path / "thin.png")
+    tracemalloc.start()
+    assert read_image(tmp_path / "thin.png", (64, 64, 3)).shape == (64, 64, 3)
+    assert tracemalloc.get_traced_memory()[1] < 10e6
+    tracemalloc.stop()
+
+
+def framed(pixels):
+    return fit_image(pixels, (28, 28, 1), content_size=20)[..., 0]
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(0, 255), (255, 0), (230, 40), (20, 150)])
+def test_content_of_either_polarity_is_cut_out_scaled_and_centred(paper, ink):
+    pixels = np.full((150, 200), paper, np.uint8)
+    pixels[90:140, 10:30] = ink
+    found = framed(pixels)
+    rows, columns = (np.flatnonzero((found > 127).any(axis)) for axis in (1, 0))
+    assert (len(rows), len(columns)) == (20, 8)
+    assert abs((rows[0] + rows[-1]) / 2 - 13.5) <= 0.5
+    assert abs((columns[0] + columns[-1]) / 2 - 13.5) <= 0.5
+    assert found[0, 0] == 0
+    assert found.max() >= 250
+
+
+def test_content_of_the_right_size_is_left_where_it_is():
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[3:9, 2:6] = 200
+    np.testing.assert_array_equal(framed(pixels), pixels)
+    np.testing.assert_array_equal(framed(255 - pixels), pixels)
+
+
+def test_pages_with_nothing_or_specks_on_them_are_black():
+    page = np.full((1500, 1500), 255, np.uint8)
+    assert framed(page).max() == 0
+    page[0, 0] = page[-1, -1] = 0
+    assert framed(page).max() < 30
+
+
 def test_transparent_pixels_are_white(tmp_path):
     Image.new("RGBA", (32, 32), (0, 0, 0, 0)).save(tmp_path / "clear.png")
     assert (read_image(tmp_path / "clear.png", (32, 32, 1)) == 255).all()
@@ -126,10 +189,15 @@ def test_other_proportions_are_padded_not_stretched():
         ({"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0])}, r"\(2,\) of integers"),
         ({"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0, 7])}, "labels from 0 to 7, but this model"),
         ({"images": np.array([{}], dtype=object)}, "cannot be read as .npz"),
+        (b"PK\x03\x04 not an archive", "cannot be read as .npz"),
+        (b"\x93NUMPY\x01\x00", "cannot be read as .npz"),
     ],
 )
 def test_arrays_that_do_not_fit_are_named(classifier, tmp_path, arrays, message):
-    np.savez(tmp_path / "data.npz", **arrays)
+    if isinstance(arrays, bytes):
+        (tmp_path / "data.npz").write_bytes(arrays)
+    else:
+        np.savez(tmp_path / "data.npz", **arrays)
     with pytest.raises(InputError, match=message):
         read_samples(tmp_path / "data.npz", classifier)
 

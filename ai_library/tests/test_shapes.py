@@ -132,8 +132,23 @@ def test_any_size_is_drawn(size):
 
 @pytest.mark.parametrize(
     "change",
-    [{"aspect": (1.0, 2.0)}, {"contrast": (0.0, 1.0)}, {"size": (0.3, 0.2)}, {"size": (0.2, 0.6)}, {"outlined": 1.5}],
+    [
+        {"aspect": (1.0, 2.0)},
+        {"contrast": (0.0, 1.0)},
+        {"size": (0.3, 0.2)},
+        {"size": (0.2, 0.6)},
+        {"outlined": 1.5},
+        {"noise": (0, 1)},
+        {"stroke": (0, 1)},
+    ],
 )
 def test_ranges_that_hide_the_label_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
         ShapeRanges(**change)
+
+
+def test_ranges_may_be_lists_and_leave_room_for_the_outline():
+    source = ShapeDataSource(ranges=ShapeRanges(size=[0.2, 0.3]))
+    assert source.example("train", 0)[0].shape == (64, 64, 1)
+    with pytest.raises(InputError, match="leave no room in 16 pixels"):
+        ShapeDataSource(image_size=16, ranges=ShapeRanges(stroke=(0.25, 0.25), outset=(1, 1)))

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -16,8 +20,11 @@ from ai_library import (
     Trainer,
     create_train_state,
     evaluate,
+    load_model,
     train_step,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 CONFIG = TrainConfig(epochs=3, batch_size=32, learning_rate=1e-2)
 
@@ -57,23 +64,85 @@ def test_resumes_after_an_epoch_as_if_nothing_had_happened(trained, source, smal
     assert (tmp_path / "run/history.csv").read_bytes() == (trainer.run_dir / "history.csv").read_bytes()
 
 
-def test_the_returned_classifier_is_the_best_epoch_on_validation(trained, source):
-    trainer, classifier = trained
-    best = max(trainer.history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
-    report = evaluate(classifier, source, "validation")
-    assert report.accuracy == best["validation_accuracy"]
-    assert report.log_loss == best["validation_loss"]
+def test_the_returned_classifier_is_the_best_epoch_on_validation(source, small_model, tmp_path, monkeypatch):
+    """The labels of the last epoch are turned round, so that it unlearns."""
+    real = source.batches
+
+    def misleading(split, batch_size, epoch=None, **options):
+        for images, labels in real(split, batch_size, epoch, **options):
+            yield images, (labels + 1) % 3 if epoch == 2 else labels
+
+    monkeypatch.setattr(source, "batches", misleading)
+    trainer = Trainer(small_model, source, CONFIG, tmp_path / "run")
+    classifier = trainer.fit()
+    monkeypatch.undo()
+    accuracies = [row["validation_accuracy"] for row in trainer.history]
+    assert accuracies[2] < max(accuracies)
+    assert evaluate(classifier, source, "validation").accuracy == max(accuracies)
 
 
-def test_step_compiles_once_whatever_the_number_of_epochs(small_model):
+def test_step_compiles_once_whatever_the_number_of_epochs(small_model, tmp_path):
     source = ShapeDataSource(image_size=20, class_names=("star", "cross", "hexagon"), sizes=(70, 9, 9))
-    steps = create_train_state(small_model, source.image_shape, CONFIG, 9)
     before = train_step._cache_size()
-    for epoch in range(3):
-        for images, labels in source.batches("train", 32, epoch, full=True):
-            steps, _ = train_step(steps, images, labels)
-    assert int(steps.step) == 9
+    trainer = Trainer(small_model, source, CONFIG, tmp_path / "run")
+    trainer.fit()
+    assert trainer.history[-1]["step"] == 9
     assert train_step._cache_size() == before + 1
+
+
+def test_label_smoothing_spreads_its_share_over_all_classes(small_model, source):
+    images, labels = source.examples("train", range(32))
+    losses = []
+    for smoothing in (0.0, 0.3):
+        state = create_train_state(small_model, source.image_shape, TrainConfig(label_smoothing=smoothing), 10)
+        losses.append(float(train_step(state, images, labels)[1]["loss"]))
+    variables = small_model.initialise(0, source.image_shape)
+    logits, _ = small_model.apply(variables, images / 127.5 - 1, train=True, mutable=["batch_stats"])
+    logs = jax.nn.log_softmax(logits)
+    hard, even = -logs[np.arange(32), labels].mean(), -logs.mean()
+    np.testing.assert_allclose(losses, [hard, 0.7 * hard + 0.3 * even], rtol=1e-5)
+
+
+def test_the_running_mean_of_the_weights_predicts(small_model, source):
+    """Keeps at most (1 + step) / (10 + step) of the mean: 2/11 at the first step, 3/12 at the second."""
+    images, labels = source.examples("train", range(32))
+    state = create_train_state(small_model, source.image_shape, TrainConfig(ema_decay=0.9), 10)
+    seen = [jax.tree.map(np.array, state.params)]
+    for _ in range(2):
+        state, _ = train_step(state, images, labels)
+        seen.append(jax.tree.map(np.array, state.params))
+    first = jax.tree.map(lambda old, new: 2 / 11 * old + 9 / 11 * new, *seen[:2])
+    wanted = jax.tree.map(lambda mean, new: 3 / 12 * mean + 9 / 12 * new, first, seen[2])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.variables["params"], wanted)
+    assert not equal(state.variables["params"], state.params)
+
+
+TWO_DEVICES = """
+import sys
+import jax
+jax.config.update("jax_num_cpu_devices", int(sys.argv[2]))
+import numpy as np
+from ai_library import CNN, Augmentation, ShapeDataSource, TrainConfig, Trainer, save_model
+source = ShapeDataSource(image_size=20, class_names=("star", "circle"), sizes=(96, 16, 8))
+augmentation = Augmentation(shift=1, rotation=10, elastic=1)
+config = TrainConfig(epochs=2, batch_size=32, ema_decay=0.9, label_smoothing=0.1, augmentation=augmentation)
+model = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8, patch=2)
+for run in ("first", "again"):
+    classifier = Trainer(model, source, config, f"{sys.argv[1]}/{run}").fit()
+    save_model(f"{sys.argv[1]}/{run}.msgpack", classifier)
+assert len(jax.devices()) == int(sys.argv[2])
+"""
+
+
+def test_two_devices_train_the_same_model_and_repeat_bit_by_bit(tmp_path):
+    models = []
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        subprocess.run([sys.executable, "-c", TWO_DEVICES, folder, str(devices)], cwd=ROOT, check=True)
+        assert (folder / "first.msgpack").read_bytes() == (folder / "again.msgpack").read_bytes()
+        models.append(load_model(folder / "first.msgpack").variables)
+    # Sums over the batch are rounded in another order, and Adam's first steps make much of small gradients.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=0.02), *models)
 
 
 def test_step_is_adam_on_the_mean_cross_entropy(small_model, source):
@@ -133,6 +202,22 @@ def test_a_run_is_neither_overwritten_nor_resumed_under_other_settings(trained, 
         changed.fit(resume=True)
     with pytest.raises(InputError, match="no checkpoint to resume from"):
         Trainer(small_model, source, CONFIG, tmp_path / "nothing").fit(resume=True)
+
+
+def test_a_run_that_stopped_before_its_first_checkpoint_can_be_started_again(source, small_model, tmp_path):
+    with pytest.raises(InputError, match="not finite|loss is"):
+        Trainer(small_model, source, TrainConfig(epochs=1, learning_rate=1e30), tmp_path / "run").fit()
+    with pytest.raises(InputError, match="start the run without --resume"):
+        Trainer(small_model, source, CONFIG, tmp_path / "run").fit(resume=True)
+    assert len(Trainer(small_model, source, TrainConfig(epochs=1), tmp_path / "run").fit().class_names) == 3
+
+
+@pytest.mark.parametrize("name", ["config.json", "checkpoint.msgpack"])
+def test_damaged_files_of_a_run_are_named(trained, source, small_model, tmp_path, name):
+    shutil.copytree(trained[0].run_dir, tmp_path / "run")
+    (tmp_path / "run" / name).write_bytes((tmp_path / "run" / name).read_bytes()[:100])
+    with pytest.raises(InputError, match=rf"{name} (is damaged|cannot be read)"):
+        Trainer(small_model, source, CONFIG, tmp_path / "run").fit(resume=True)
 
 
 def test_model_and_source_must_agree_on_the_classes(source):
