@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import requests
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+from tensorflow_datasets.core.download.util import DownloadError
 
 from ai_library import InputError
 
@@ -74,16 +76,17 @@ def _prepare(builder, name, files):
         if missing:
             raise InputError(f"{files} lacks {missing[0]}: it needs the four files of {name} under their own names")
     tfds.disable_progress_bar()
-    print(f"preparing {name} in {builder.data_path}, once")
+    source = files or "the internet (without a network tfds gives up after some minutes)"
+    print(f"preparing {name} in {builder.data_path}, once, from {source}", flush=True)
     try:
         config = tfds.download.DownloadConfig(manual_dir=files)
         builder.download_and_prepare(download_config=config)
-    except tfds.download.NonMatchingChecksumError as error:
+    except NonMatchingChecksumError as error:
         url, path = str(error).split(",")[0].split()[-1], files or builder.data_path
         raise InputError(
             f"{path}: {url.rsplit('/', 1)[-1]} is not the file that tfds knows, its SHA-256 differs: fetch it again"
         ) from error
-    except (requests.RequestException, tfds.download.DownloadError) as error:
+    except (requests.RequestException, DownloadError) as error:
         raise InputError(
             f"{name} cannot be downloaded ({error}): get its files elsewhere and name their folder by --mnist-files"
         ) from error

@@ -6,7 +6,7 @@ NUM_CLASSES = 10
 
 PRESETS = {
     "accurate": (
-        CNN(num_classes=NUM_CLASSES, features=(32, 64, 96, 128, 192), patch=2),
+        CNN(num_classes=NUM_CLASSES, patch=2),
         TrainConfig(
             epochs=16,
             batch_size=128,
