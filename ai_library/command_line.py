@@ -31,10 +31,10 @@ def exit_status(main: Callable[[], None]) -> int:
 
 
 def training_parser(description: str, epochs: int | None, model: str) -> argparse.ArgumentParser:
-    """A parser with the arguments of every training script, and these defaults; epochs None: the preset's."""
+    """A parser with the arguments of every training script, and these defaults; epochs None: the script decides."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        "--epochs", type=int, default=epochs, help=f"passes over the data ({epochs or 'the preset decides'})"
+        "--epochs", type=int, default=epochs, help=f"passes over the data ({epochs or 'default: as many as it needs'})"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the data's order and the weights (%(default)s)")
     parser.add_argument("--model", type=Path, default=Path(model), metavar="FILE", help="model to write (%(default)s)")
