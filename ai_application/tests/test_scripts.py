@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ai_library import load_model
 from ai_library.images import read_image
-from ai_library.tests.pillow_shapes import draw_pillow_shape
+from ai_library.tests.pillow_shapes import draw_pillow_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES_MODEL = ROOT / "ai_application/models/shapes.msgpack"
@@ -51,13 +51,7 @@ def test_the_committed_model_predicts_the_committed_images(tmp_path):
 
 
 def test_the_committed_model_predicts_shapes_that_pillow_drew(tmp_path):
-    rng = np.random.default_rng(0)
-    names = load_model(SHAPES_MODEL).class_names
-    for index in range(1800):
-        name = names[index % len(names)]
-        path = tmp_path / "images" / name / f"{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draw_pillow_shape(name, rng).save(path)
+    draw_pillow_folder(tmp_path / "images", load_model(SHAPES_MODEL).class_names)
     status, _, errors = run("predict.py", "--data", tmp_path / "images", "--output", tmp_path / "out")
     assert status == 0, errors
     assert json.loads((tmp_path / "out/metrics.json").read_text())["accuracy"] >= 0.97

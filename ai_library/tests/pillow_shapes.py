@@ -8,6 +8,16 @@ from PIL import Image, ImageDraw
 SUPERSAMPLING = 8
 
 
+def draw_pillow_folder(folder, names, number=1800):
+    """Draws PNG files, of each name in turn, into the sub-folders of `folder` that are named like them."""
+    rng = np.random.default_rng(0)
+    for index in range(number):
+        name = names[index % len(names)]
+        path = folder / name / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_pillow_shape(name, rng).save(path)
+
+
 def draw_pillow_shape(name, rng):
     """A PIL image of one shape: filled or outlined, on a plain background, of a random size and thickness."""
     side = int(rng.integers(48, 129))
