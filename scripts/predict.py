@@ -1,4 +1,8 @@
-"""Predicts images with a trained model: predictions.csv and report.html, and metrics where labels are known."""
+"""Predicts images with a trained model: predictions.csv and report.html, and metrics where labels are known.
+
+With neither --model nor --data it predicts the evaluation images that come with the application: the shapes, and in a
+sub-folder of the results MNIST's where `export_mnist.py` has put them.
+"""
 
 import argparse
 import sys
@@ -10,36 +14,44 @@ from ai_library import InputError, load_model
 from ai_library.command_line import exit_status
 from ai_library.prediction import predict_samples, read_samples
 
+MODELS = Path("ai_application/models")
+EVALUATION = Path("ai_application/evaluation")
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=Path("ai_application/models/shapes.msgpack"),
-        metavar="FILE",
-        help="model (%(default)s)",
-    )
+    parser.add_argument("--model", type=Path, metavar="FILE", help=f"model ({MODELS / 'shapes.msgpack'})")
     parser.add_argument(
         "--data",
         type=Path,
-        default=Path("ai_application/evaluation/shapes"),
         metavar="PATH",
-        help="an image, a folder of images (sub-folders named like classes are labels), or an .npz (%(default)s)",
+        help="an image, a folder of images (sub-folders named like classes are labels), or an .npz "
+        f"({EVALUATION / 'shapes'})",
     )
     parser.add_argument("--output", type=Path, default=Path("results"), metavar="DIR", help="results (%(default)s)")
     arguments = parser.parse_args()
 
-    if arguments.output.resolve().is_relative_to(arguments.data.resolve()):
-        raise InputError(f"{arguments.output} lies in {arguments.data}, whose images are read: choose another --output")
+    predict(arguments.model or MODELS / "shapes.msgpack", arguments.data or EVALUATION / "shapes", arguments.output)
+    if not arguments.model and not arguments.data:
+        digits = EVALUATION / "mnist.npz"
+        if digits.exists():
+            print()
+            predict(MODELS / "mnist.msgpack", digits, arguments.output / "mnist")
+        else:
+            print(f"MNIST is left out: {digits} is not there, 'python scripts/export_mnist.py' writes it")
 
-    classifier = load_model(arguments.model)
-    outcome = predict_samples(classifier, read_samples(arguments.data, classifier), arguments.output)
+
+def predict(model, data, output):
+    """Predicts one set of images; prints what came out and where it lies."""
+    if output.resolve().is_relative_to(data.resolve()):
+        raise InputError(f"{output} lies in {data}, whose images are read: choose another --output")
+    classifier = load_model(model)
+    outcome = predict_samples(classifier, read_samples(data, classifier), output)
     if outcome.report:
         print(f"{outcome.report}\n")
-    print(f"{outcome.images:,} images predicted, {outcome.unreadable:,} of them unreadable: see {arguments.output}")
+    print(f"{outcome.images:,} images predicted, {outcome.unreadable:,} of them unreadable: see {output}")
     if outcome.unreadable == outcome.images:
-        raise InputError(f"none of the images in {arguments.data} could be read: predictions.csv says why")
+        raise InputError(f"none of the images in {data} could be read: predictions.csv says why")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,22 @@
+# The application with its trained models and evaluation images: predicts them, or what its arguments name, to /results.
+#   docker build -t ai-application .
+FROM python:3.11-slim
+
+# Dependencies come first: a change of the code does not install them again.
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt
+
+COPY docker-entrypoint.sh ./
+COPY ai_library ai_library
+COPY scripts scripts
+COPY ai_application ai_application
+# A missing or damaged model, or a Git LFS pointer in its place, ends the build here with a line that says so.
+RUN python scripts/describe_model.py ai_application/models/shapes.msgpack ai_application/models/mnist.msgpack \
+ && python -m compileall -q ai_library ai_application scripts \
+ && chmod -R a+rX .
+
+# /dev/shm can be written by any user, under --read-only too; nothing but matplotlib's font list goes there.
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/dev/shm MPLCONFIGDIR=/dev/shm/matplotlib
+USER 10001:10001
+ENTRYPOINT ["/app/docker-entrypoint.sh"]

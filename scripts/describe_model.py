@@ -1,0 +1,30 @@
+"""Checks model files and tells what they hold."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
+
+from ai_library import load_model
+from ai_library.command_line import exit_status
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", type=Path, nargs="+", metavar="FILE", help="model to check")
+    for path in parser.parse_args().models:
+        classifier = load_model(path)
+        height, width, channels = classifier.image_shape
+        print(f"{path}: {height}x{width}x{channels} images, {len(classifier.class_names)} classes")
+        print(f"  classes     {', '.join(classifier.class_names)}")
+        if evaluation := classifier.metrics.get("evaluation"):
+            low, high = evaluation["accuracy_interval"]
+            print(
+                f"  evaluation  accuracy {evaluation['accuracy']:.2%}  "
+                f"(95 % interval {low:.2%} to {high:.2%}, n = {evaluation['n']:,})"
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))
