@@ -1,9 +1,9 @@
 """Publishes this tree as two repositories: the library, and the application with the library as its submodule.
 
-The library's repository gets the history of its folder (`git subtree split`). The application's gets one commit for each
-publication: this tree, where the library's folder is a submodule pinned to the published commit (`.gitmodules` says where)
-and the files marked `published-as-lfs` (`.gitattributes`) are Git LFS objects. Only commits are added; nothing changed,
-nothing pushed.
+The library's repository gets the history of its folder (`git subtree split`). The application's gets one commit for
+each publication: this tree, where the library's folder is a submodule pinned to the published commit (`.gitmodules`
+says where) and the files marked `published-as-lfs` (`.gitattributes`) are Git LFS objects. Only commits are added;
+where nothing changed, nothing is pushed.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main():
     source = Repository(ROOT)
     folder = submodule_folder(source)
     check_publishable(source, folder)
-    split = source.git("subtree", "split", f"--prefix={folder}", "--quiet")
+    split = source.git("subtree", "split", f"--prefix={folder}")
     with tempfile.TemporaryDirectory() as place:
         # Both are prepared and checked before either is pushed, the library first: the application points to it.
         library_is_new = check_library(source, library, split)
@@ -63,8 +63,9 @@ class Repository:
         """Standard output of a git command. Raises `InputError` with git's own words where it fails."""
         done = self._run(arguments, environment)
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-            raise InputError(f"git {arguments[0]} failed: {'; '.join(line.strip() for line in said)}")
+            said = done.stderr.decode(errors="replace").strip().splitlines() or ["it gave no message"]
+            reasons = [line for line in said if line.startswith(("fatal:", "error:"))]
+            raise InputError(f"'git {' '.join(arguments[:2])}' failed: {(reasons or said)[0]}")
         return done.stdout.decode(errors="replace").strip()
 
     def succeeds(self, *arguments):
@@ -164,8 +165,8 @@ def check_application(source, target, application, tip):
     found = re.search(rf"^{TRAILER}: ([0-9a-f]{{40,64}})$", target.git("log", "-1", "--format=%B", tip), re.MULTILINE)
     if not found:
         raise InputError(
-            f"{application.url} has moved on: its commit {tip[:12]} was not made by this script. Bring its change here, "
-            f"then put its branch {BRANCH} back to the last commit that says '{TRAILER}'"
+            f"{application.url} has moved on: its commit {tip[:12]} was not made by this script. Bring its change "
+            f"here, then put its branch {BRANCH} back to the last commit that says '{TRAILER}'"
         )
     if not source.succeeds("merge-base", "--is-ancestor", found[1], "HEAD"):
         raise InputError(
