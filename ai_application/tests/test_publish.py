@@ -1,0 +1,222 @@
+"""Publishing the current commit as two repositories, with real git and git-lfs, in a home of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ["ai_application/models/mnist.msgpack", "ai_application/models/shapes.msgpack"]
+
+pytestmark = pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def home(tmp_path_factory):
+    """A home whose git has filters for LFS, a name, and trust in submodules from local folders, and nothing else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        for name in ("XDG_CONFIG_HOME", "GIT_DIR", "GIT_WORK_TREE", "PYTHONPATH"):
+            patch.delenv(name, raising=False)
+        settings = {"user.name": "T. Ester", "user.email": "t@example.org", "protocol.file.allow": "always"}
+        for name, value in settings.items():
+            git(Path.home(), "config", "--global", name, value)
+        git(Path.home(), "lfs", "install", "--skip-repo")
+        yield
+
+
+def git(folder, *arguments, **environment):
+    """Standard output of a git command that succeeds."""
+    command, environment = ["git", *map(str, arguments)], {**os.environ, **environment}
+    return subprocess.run(
+        command, cwd=folder, env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+class Publication:
+    """A clone of this repository, and the two bare repositories that it is published to."""
+
+    def __init__(self, folder):
+        self.library, self.application, self.source = folder / "lib.git", folder / "app.git", folder / "source"
+        for remote in (self.library, self.application):
+            git(folder, "init", "--quiet", "--bare", "--initial-branch=main", remote)
+        git(folder, "clone", "--quiet", ROOT, self.source)
+
+    def publish(self, **environment):
+        """Runs the script; returns its exit status, standard output and standard error."""
+        command = ["scripts/publish_repos.py", f"--library={self.library}", f"--application={self.application}"]
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=self.source,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def commit(self, path, text):
+        with open(self.source / path, "a") as file:
+            file.write(text)
+        git(self.source, "add", "--all")
+        git(self.source, "commit", "--quiet", f"--message=Change {path}")
+
+    def log(self, remote, form="%H"):
+        return git(remote, "log", f"--format={form}", "main").splitlines()
+
+    def state(self):
+        return [git(remote, "for-each-ref") for remote in (self.library, self.application)]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """What is published once, for the tests that only look."""
+    publication = Publication(tmp_path_factory.mktemp("published"))
+    status, _, errors = publication.publish()
+    assert status == 0, errors
+    return publication
+
+
+@pytest.fixture
+def publication(published, tmp_path):
+    """A copy of it, for the tests that go on from there."""
+    shutil.copytree(published.source.parent, tmp_path / "copy", symlinks=True)
+    copied = object.__new__(Publication)
+    for name in ("library", "application", "source"):
+        setattr(copied, name, tmp_path / "copy" / getattr(published, name).name)
+    return copied
+
+
+@pytest.fixture(scope="module")
+def clone(published, tmp_path_factory):
+    """The published application, as a user clones it."""
+    path = tmp_path_factory.mktemp("clone") / "application"
+    git(path.parent, "clone", "--quiet", "--recurse-submodules", published.application.as_uri(), path)
+    return path
+
+
+def test_a_clone_has_the_library_at_its_pin_and_the_models_bytes(published, clone):
+    assert git(clone, "submodule", "status").split()[:2] == [published.log(published.library)[0], "ai_library"]
+    assert git(clone, "lfs", "ls-files", "--name-only").splitlines() == MODELS
+    assert git(clone, "config", "--file", ".gitmodules", "submodule.ai_library.url") == "../lib.git"
+    for name in git(ROOT, "ls-tree", "-r", "--name-only", "HEAD").splitlines():
+        if name not in (".gitmodules", ".gitattributes"):
+            committed = subprocess.run(
+                ["git", "show", f"HEAD:{name}"], cwd=ROOT, capture_output=True, check=True
+            ).stdout
+            assert (clone / name).read_bytes() == committed, name
+
+
+def test_a_clone_passes_the_librarys_tests_and_predicts(clone, tmp_path):
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "ai_library"]
+    done = subprocess.run(tests, cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    predict = [sys.executable, "scripts/predict.py", f"--output={tmp_path}"]
+    subprocess.run(predict, cwd=clone, check=True, capture_output=True)
+    assert (tmp_path / "metrics.json").exists()
+
+
+def test_a_clone_without_lfs_objects_is_told_what_it_lacks(published, tmp_path):
+    uri = published.application.as_uri()
+    git(tmp_path, "clone", "--quiet", "--recurse-submodules", uri, tmp_path / "bare", GIT_LFS_SKIP_SMUDGE="1")
+    done = subprocess.run(
+        [sys.executable, "scripts/predict.py", f"--output={tmp_path / 'out'}"],
+        cwd=tmp_path / "bare",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "shapes.msgpack is a Git LFS pointer, not a model: run 'git lfs pull'" in done.stderr
+
+
+def test_the_library_keeps_its_history(published):
+    here = git(published.source, "log", "--format=%s%n%an%n%ad", "--", "ai_library")
+    assert "\n".join(published.log(published.library, "%s%n%an%n%ad")) == here
+
+
+def test_nothing_changed_nothing_pushed(publication):
+    before = publication.state()
+    status, output, errors = publication.publish()
+    assert status == 0, errors
+    assert "nothing changed" in output
+    assert publication.state() == before
+
+
+def test_a_change_adds_one_commit_on_top(publication):
+    library, application = publication.log(publication.library), publication.log(publication.application)
+    publication.commit("README.md", "\nMore.\n")
+    assert publication.publish()[0] == 0
+    assert publication.log(publication.library) == library
+    assert publication.log(publication.application)[1:] == application
+
+    publication.commit("ai_library/errors.py", "\n# More.\n")
+    publication.commit(MODELS[0], "another model")
+    assert publication.publish()[0] == 0
+    assert publication.log(publication.library)[1:] == library
+    assert publication.log(publication.application)[2:] == application
+    assert f"Change {MODELS[0]}" in publication.log(publication.application, "%B")[2:4]
+    git(publication.source.parent, "clone", "--recurse-submodules", publication.application.as_uri(), "again")
+    again = publication.source.parent / "again"
+    for name in ("README.md", "ai_library/errors.py", MODELS[0]):
+        assert (again / name).read_bytes() == (publication.source / name).read_bytes()
+
+
+def refused(publication, message, **environment):
+    before = publication.state()
+    status, _, errors = publication.publish(**environment)
+    assert status == 1
+    assert errors.startswith("error: ")
+    assert message in errors
+    assert errors.count("\n") == 1
+    assert publication.state() == before
+
+
+def test_a_changed_working_tree_is_refused(publication):
+    (publication.source / "new.txt").write_text("new")
+    refused(publication, "changes that are not committed")
+
+
+def test_a_missing_git_lfs_is_refused(publication, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("git", "sed", "sh", "dirname", "basename", "env"):
+        (tools / name).symlink_to(shutil.which(name))
+    refused(publication, "git-lfs is not installed: on Debian run 'apt-get install git-lfs'", PATH=str(tools))
+
+
+@pytest.mark.parametrize("remote", ["library", "application"])
+def test_a_remote_that_has_moved_on_is_refused(publication, tmp_path, remote):
+    url = getattr(publication, remote).as_uri()
+    git(tmp_path, "clone", "--quiet", url, tmp_path / "other")
+    (tmp_path / "other/theirs.txt").write_text("theirs")
+    git(tmp_path / "other", "add", "theirs.txt")
+    git(tmp_path / "other", "commit", "--quiet", "--message=Theirs")
+    git(tmp_path / "other", "push", "--quiet")
+    publication.commit("ai_library/errors.py", "\n# Ours.\n")
+    refused(publication, f"{url} has moved on")
+
+
+def test_a_remote_that_was_published_from_a_later_commit_is_refused(publication):
+    publication.commit("README.md", "\nMore.\n")
+    assert publication.publish()[0] == 0
+    git(publication.source, "reset", "--hard", "--quiet", "HEAD~1")
+    refused(publication, "which this branch does not contain")
+
+
+def test_a_remote_out_of_reach_is_refused(publication):
+    shutil.rmtree(publication.application)
+    status, _, errors = publication.publish()
+    assert status == 1
+    assert errors.startswith("error: 'git ls-remote")
+
+
+def test_a_published_application_is_not_published_from(clone, published):
+    arguments = [f"--library={published.library}", f"--application={published.application}"]
+    done = subprocess.run(
+        [sys.executable, "scripts/publish_repos.py", *arguments], cwd=clone, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "ai_library is a submodule here" in done.stderr
