@@ -157,7 +157,7 @@ def test_a_change_adds_one_commit_on_top(publication):
     assert publication.publish()[0] == 0
     assert publication.log(publication.library)[1:] == library
     assert publication.log(publication.application)[2:] == application
-    assert f"Change {MODELS[0]}" in publication.log(publication.application, "%B")[2:4]
+    assert f"- Change {MODELS[0]}" in publication.log(publication.application, "%B")[2:4]
     git(publication.source.parent, "clone", "--recurse-submodules", publication.application.as_uri(), "again")
     again = publication.source.parent / "again"
     for name in ("README.md", "ai_library/errors.py", MODELS[0]):
