@@ -105,22 +105,22 @@ class RunDirectory:
         writer.add_figure("confusion_matrix", report.confusion_figure(), step)
         self._since = None  # the time of an evaluation is not that of a step
 
-    def save(self, state, best, history: list[dict]):
-        """Writes the checkpoint: a train state, the best epoch's variables, and the history up to here."""
-        tree = {"state": flax.serialization.to_state_dict(state), "best": best, "history": json.dumps(history)}
+    def save(self, state, chosen, history: list[dict]):
+        """Writes the checkpoint: a train state, the chosen epoch's variables, and the history up to here."""
+        tree = {"state": flax.serialization.to_state_dict(state), "chosen": chosen, "history": json.dumps(history)}
         write_bytes(self._checkpoint, flax.serialization.msgpack_serialize(jax.tree.map(_on_host, tree)))
 
-    def restore(self, state, best):
+    def restore(self, state, chosen):
         """Reads the checkpoint into a state and variables of the same structure; returns them and the history."""
         try:
             tree = flax.serialization.msgpack_restore(self._checkpoint.read_bytes())
             state = flax.serialization.from_state_dict(state, tree["state"])
-            best = flax.serialization.from_state_dict(best, tree["best"])
+            chosen = flax.serialization.from_state_dict(chosen, tree["chosen"])
             history = json.loads(tree["history"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._checkpoint} is damaged ({error}): start a new run in another folder") from error
         self._purge_from = int(state.step)
-        return state, best, history
+        return state, chosen, history
 
     def _writer(self, name):
         if name not in self._writers:

@@ -133,7 +133,10 @@ def _cross_entropy(logits, labels, smoothing):
 
 
 class Trainer:
-    """Trains a model on a source's "train" split and keeps the epoch that does best on its "validation" split.
+    """Trains a model on a source's "train" split and keeps the epoch that its "validation" split chooses.
+
+    That is the last whose accuracy lies within one standard error of the best epoch's (the rule of Breiman et al.,
+    Classification and Regression Trees, 1984): less is chance, and the later an epoch, the lower its learning rate.
 
     Each device takes an equal share of every batch; gradients and BatchNorm's statistics are those of the whole batch.
 
@@ -160,17 +163,17 @@ class Trainer:
         self._schedule = config.schedule(self._steps)
 
     def fit(self, resume: bool = False) -> Classifier:
-        """Trains to the last epoch and returns the classifier of the best one.
+        """Trains to the last epoch and returns the classifier of the chosen one.
 
         `resume` goes on after the last finished epoch of the run in `run_dir`. Raises `InputError` where the loss
         becomes infinite or no number, and where `run_dir` holds a run but `resume` is not set, or the reverse.
         """
         state = create_train_state(self.model, self.source.image_shape, self.config, self._steps)
         state = jax.device_put(state, self._everywhere)
-        best, self.history = state.variables, []
+        chosen, self.history = state.variables, []
         with RunDirectory(self.run_dir, self._settings(), resume) as run:
             if resume:
-                state, best, self.history = run.restore(state, best)
+                state, chosen, self.history = run.restore(state, chosen)
                 state = jax.device_put(state, self._everywhere)
             else:
                 run.log_samples(self.source)
@@ -185,13 +188,13 @@ class Trainer:
                     "validation_loss": report.log_loss,
                     "validation_accuracy": report.accuracy,
                 }
-                if not self.history or _quality(row) > _quality(self._best_row()):
-                    best = variables
                 self.history.append(row)
+                if self._chosen_row() is row:
+                    chosen = variables
                 run.log_epoch(self.history, report)
-                run.save(state, best, self.history)
+                run.save(state, chosen, self.history)
                 tqdm.write(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
-        return self._classifier(best, {"validation": self._best_row()})
+        return self._classifier(chosen, {"validation": self._chosen_row()})
 
     def _train_epoch(self, state, epoch, run):
         """Takes the steps of one epoch; returns the new state and the mean loss and accuracy over them."""
@@ -226,8 +229,10 @@ class Trainer:
             self.model, variables, source.class_names, source.image_shape, source.content_size, metrics or {}
         )
 
-    def _best_row(self):
-        return max(self.history, key=_quality)  # of equals the first
+    def _chosen_row(self):
+        best = max(row["validation_accuracy"] for row in self.history)
+        error = math.sqrt(best * (1 - best) / self.source.size("validation"))
+        return next(row for row in reversed(self.history) if row["validation_accuracy"] >= best - error)
 
     def _name(self, epoch):
         return f"epoch {epoch + 1}/{self.config.epochs}"
@@ -239,8 +244,3 @@ class Trainer:
             "model": self.model.architecture(),
             "source": self.source.settings(),
         }
-
-
-def _quality(row):
-    """What makes one epoch better than another: accuracy, and among equals the lower loss."""
-    return row["validation_accuracy"], -row["validation_loss"]

@@ -1,4 +1,4 @@
-"""Training learns, repeats bit by bit, resumes, keeps the best epoch, and stops when it goes astray."""
+"""Training learns, repeats bit by bit, resumes, keeps the epoch validation chooses, and stops when it goes astray."""
 
 import csv
 import json
@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ai_library import (
     CNN,
     InputError,
+    Report,
     ShapeDataSource,
     TrainConfig,
     Trainer,
@@ -64,8 +65,8 @@ def test_resumes_after_an_epoch_as_if_nothing_had_happened(trained, source, smal
     assert (tmp_path / "run/history.csv").read_bytes() == (trainer.run_dir / "history.csv").read_bytes()
 
 
-def test_the_returned_classifier_is_the_best_epoch_on_validation(source, small_model, tmp_path, monkeypatch):
-    """The labels of the last epoch are turned round, so that it unlearns."""
+def test_an_epoch_that_unlearns_is_not_chosen(source, small_model, tmp_path, monkeypatch):
+    """The labels of the last epoch are turned round."""
     real = source.batches
 
     def misleading(split, batch_size, epoch=None, **options):
@@ -78,7 +79,31 @@ def test_the_returned_classifier_is_the_best_epoch_on_validation(source, small_m
     monkeypatch.undo()
     accuracies = [row["validation_accuracy"] for row in trainer.history]
     assert accuracies[2] < max(accuracies)
-    assert evaluate(classifier, source, "validation").accuracy == max(accuracies)
+    assert (
+        evaluate(classifier, source, "validation").accuracy == classifier.metrics["validation"]["validation_accuracy"]
+    )
+    assert classifier.metrics["validation"]["epoch"] < 3
+
+
+@pytest.mark.parametrize(
+    ("correct", "chosen"),
+    [((80, 90, 92), 3), ((80, 92, 91), 3), ((80, 92, 88), 2), ((92, 80, 88), 1), ((96, 90, 90), 1)],
+)
+def test_the_last_epoch_within_a_standard_error_of_the_best_is_chosen(
+    source, small_model, tmp_path, monkeypatch, correct, chosen
+):
+    """Of 96 validation images: at 92 right the standard error is 1.96 images, at 96 it is 0."""
+    reports = iter([_report(source, right) for right in correct])
+    monkeypatch.setattr("ai_library.training.evaluate", lambda *_: next(reports))
+    classifier = Trainer(small_model, source, CONFIG, tmp_path / "run").fit()
+    assert classifier.metrics["validation"]["epoch"] == chosen
+
+
+def _report(source, right):
+    """A report on the validation split with that many right answers."""
+    labels = np.arange(source.size("validation")) % source.num_classes
+    predictions = np.where(np.arange(len(labels)) < right, labels, (labels + 1) % source.num_classes)
+    return Report(np.eye(source.num_classes)[predictions], labels, source.class_names)
 
 
 def test_step_compiles_once_whatever_the_number_of_epochs(small_model, tmp_path):
