@@ -14,6 +14,7 @@ PRESETS = {
             label_smoothing=0.1,
             ema_decay=0.999,
             augmentation=Augmentation(shift=3, rotation=15, scale=0.12, shear=12, elastic=1),
+            final_augmentation=0.25,
         ),
     ),
     "fast": (

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -34,16 +35,19 @@ class Augmentation:
             if not 0 <= value <= most:
                 raise InputError(f"{field.name}={value} does not fit: it needs to be from 0 to {most}")
 
-    def __call__(self, key, images):
-        """Changes images (b, h, w, c) of any float type, each in its own way; none where every value is 0."""
+    def __call__(self, key, images, strength=1.0):
+        """Changes images (b, h, w, c) of any float type, each in its own way; none where every value is 0.
+
+        `strength` multiplies every value: with 0.5 images are moved, turned and bent half as far.
+        """
         if self == Augmentation():
             return images
-        return jax.vmap(self._change)(jax.random.split(key, len(images)), images)
+        return jax.vmap(partial(self._change, strength))(jax.random.split(key, len(images)), images)
 
-    def _change(self, key, image):
+    def _change(self, strength, key, image):
         height, width, _ = image.shape
         affine_key, elastic_key = jax.random.split(key)
-        across, down, turn, slant, wide, high = jax.random.uniform(affine_key, (6,), minval=-1)
+        across, down, turn, slant, wide, high = strength * jax.random.uniform(affine_key, (6,), minval=-1)
         angle, shear = jnp.radians(self.rotation) * turn, jnp.tan(jnp.radians(self.shear) * slant)
         cos, sin = jnp.cos(angle), jnp.sin(angle)
 
@@ -55,7 +59,7 @@ class Augmentation:
         x, y = x / (1 + self.scale * wide), y / (1 + self.scale * high)
         if self.elastic:
             nodes = (2, math.ceil(height / 7) + 1, math.ceil(width / 7) + 1)
-            pull = jax.random.uniform(elastic_key, nodes, minval=-self.elastic, maxval=self.elastic)
+            pull = strength * jax.random.uniform(elastic_key, nodes, minval=-self.elastic, maxval=self.elastic)
             pull = jax.image.resize(pull, (2, height, width), "bilinear")
             x, y = x + pull[0], y + pull[1]
         at = (y + (height - 1) / 2, x + (width - 1) / 2)

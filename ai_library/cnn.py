@@ -73,7 +73,10 @@ class CNN(nn.Module):
         """The fresh variables {"params", "batch_stats"} for images (h, w, c), a pure function of the seed."""
         check_image_shape(image_shape)
         images = jnp.zeros((1, *image_shape))
-        return jax.jit(self.init, static_argnames="train")(jax.random.key(seed), images, train=False)
+        # It runs once, so that compiling it well would take longer than it ever saves.
+        quickly = {"xla_backend_optimization_level": 1}
+        init = jax.jit(self.init, static_argnames="train", compiler_options=quickly)
+        return init(jax.random.key(seed), images, train=False)
 
     def summary(self, image_shape):
         """A printable table of the layers, their output shapes and parameter counts for images (h, w, c)."""

@@ -69,4 +69,7 @@ def _share_out_cores(batch_size):
     `benchmarks/training_step.py`. It does nothing where there is a GPU.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    jax.config.update("jax_num_cpu_devices", max(1, min(cores, batch_size // 64)))
+    devices = max(1, min(cores, batch_size // 64))
+    jax.config.update("jax_num_cpu_devices", devices)
+    if devices == cores:  # each keeps to one core, instead of all of them dividing every operation among all
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"

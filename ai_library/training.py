@@ -41,6 +41,9 @@ class TrainConfig:
     """Share of the running mean of the weights that a step keeps; that mean predicts. 0: the weights themselves do."""
     augmentation: Augmentation = Augmentation()
     """How training images are changed; validation and evaluation images never are."""
+    final_augmentation: float = 1.0
+    """Share of it that is left at the last step. It falls from the middle of the run on, so that the network ends on
+    images that are nearly those it will meet."""
     seed: int = 0
     """Of the initial weights and of the augmentation."""
 
@@ -55,6 +58,8 @@ class TrainConfig:
         for name in ("label_smoothing", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)} does not fit: it needs to be from 0 to below 1")
+        if not 0 <= self.final_augmentation <= 1:
+            raise InputError(f"final_augmentation={self.final_augmentation} does not fit: it needs to be from 0 to 1")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed={self.seed} does not fit: it needs to be from 0 to 2**32 - 1")
 
@@ -70,6 +75,8 @@ class TrainState(flax.training.train_state.TrainState):
     mean: Any
     """Running mean of `params` and `batch_stats`; None where the configuration has no `ema_decay`."""
     config: TrainConfig = flax.struct.field(pytree_node=False)
+    steps: int = flax.struct.field(pytree_node=False)
+    """Of the whole run."""
 
     @property
     def variables(self):
@@ -85,6 +92,7 @@ def create_train_state(model, image_shape, config: TrainConfig, steps: int) -> T
         tx=optax.adam(config.schedule(steps)),
         mean=jax.tree.map(jnp.copy, variables) if config.ema_decay else None,
         config=config,
+        steps=steps,
         **variables,
     )
     return state.replace(step=jnp.zeros((), jnp.int32))  # as every later step has it: one type, one compilation
@@ -98,7 +106,9 @@ def train_step(state: TrainState, images, labels):
     before the step. The state that is passed in is used up.
     """
     config = state.config
-    inputs = config.augmentation(jax.random.fold_in(jax.random.key(config.seed), state.step), normalise(images))
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    strength = jnp.interp(state.step / state.steps, jnp.array([0.5, 1.0]), jnp.array([1.0, config.final_augmentation]))
+    inputs = config.augmentation(key, normalise(images), strength)
 
     def loss_of(params):
         variables = {"params": params, "batch_stats": state.batch_stats}

@@ -78,6 +78,11 @@ def test_elastic_moves_by_no_more_than_its_pixels(images):
     assert 0.3 < np.abs(moved).max() < 1.7
 
 
+def test_strength_multiplies_every_value(images):
+    half = Augmentation(shift=4, rotation=60, scale=0.4, elastic=2)(KEY, images, 0.5)
+    np.testing.assert_allclose(half, Augmentation(shift=2, rotation=30, scale=0.2, elastic=1)(KEY, images), atol=1e-5)
+
+
 def test_each_image_changes_in_its_own_way_that_the_key_decides(images):
     augmentation = Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1)
     first, again, other = augmentation(KEY, images), augmentation(KEY, images), augmentation(jax.random.key(1), images)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,13 +28,23 @@ def test_metrics_agree_with_scikit_learn_and_hold_their_laws(report):
     labels, predictions = report.labels, report.probabilities.argmax(1)
     assert report.accuracy == sklearn.metrics.accuracy_score(labels, predictions)
     assert report.macro_f1 == pytest.approx(sklearn.metrics.f1_score(labels, predictions, average="macro"))
-    true = report.probabilities[np.arange(report.n), labels]
-    assert report.log_loss == pytest.approx(-np.log(np.maximum(true, 2.3e-16)).mean())
-    assert report.brier == pytest.approx(((report.probabilities - np.eye(3)[labels]) ** 2).sum(1).mean())
+    probabilities = report.probabilities
+    assert report.log_loss == pytest.approx(sklearn.metrics.log_loss(labels, probabilities, labels=range(3)))
+    brier = sklearn.metrics.brier_score_loss(labels, probabilities, labels=range(3), scale_by_half=False)
+    assert report.brier == pytest.approx(brier)
+    wanted = sklearn.metrics.confusion_matrix(labels, predictions, labels=range(3))
+    np.testing.assert_array_equal(report.confusion_matrix, wanted)
+    columns = sklearn.metrics.precision_recall_fscore_support(labels, predictions, labels=range(3), zero_division=0)
+    np.testing.assert_allclose([list(row.values()) for row in report.per_class.values()], np.transpose(columns))
     low, high = report.accuracy_interval
+    wanted = scipy.stats.binomtest(report.correct, report.n).proportion_ci(0.95, method="wilson")
+    assert (low, high) == pytest.approx((wanted.low, wanted.high))
     assert 0 <= low <= report.accuracy <= high <= 1
-    assert report.confusion_matrix.sum() == report.n
-    assert sum(row["support"] for row in report.per_class.values()) == report.n
+
+
+def test_a_probability_of_0_for_the_true_class_costs_a_finite_loss():
+    report = Report(np.array([[1.0, 0.0]]), np.array([1]), ("yes", "no"))
+    assert report.log_loss == pytest.approx(sklearn.metrics.log_loss([1], [[1.0, 0.0]], labels=[0, 1]))
 
 
 def test_accuracy_interval_is_wilsons():

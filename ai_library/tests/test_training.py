@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ai_library import (
     CNN,
+    Augmentation,
     InputError,
     Report,
     ShapeDataSource,
@@ -142,6 +143,20 @@ def test_the_running_mean_of_the_weights_predicts(small_model, source):
     assert not equal(state.variables["params"], state.params)
 
 
+@pytest.mark.parametrize(("step", "share"), [(0, 1.0), (5, 1.0), (8, 0.4), (10, 0.0)])
+def test_augmentation_fades_from_the_middle_of_the_run_on(small_model, source, step, share):
+    """Seen in the loss of a step: it is that of a run whose augmentation never had more than this share."""
+    images, labels = source.examples("train", range(32))
+
+    def loss(shift, final):
+        config = TrainConfig(augmentation=Augmentation(shift=shift), final_augmentation=final)
+        state = create_train_state(small_model, source.image_shape, config, 10).replace(step=np.int32(step))
+        return train_step(state, images, labels)[1]["loss"]
+
+    assert loss(6, 0.0) == pytest.approx(float(loss(6 * share, 1.0)), rel=1e-4)
+    assert share == 1 or loss(6, 0.0) != pytest.approx(float(loss(6, 1.0)), rel=1e-2)
+
+
 TWO_DEVICES = """
 import sys
 import jax
@@ -150,7 +165,8 @@ import numpy as np
 from ai_library import CNN, Augmentation, ShapeDataSource, TrainConfig, Trainer, save_model
 source = ShapeDataSource(image_size=20, class_names=("star", "circle"), sizes=(96, 16, 8))
 augmentation = Augmentation(shift=1, rotation=10, elastic=1)
-config = TrainConfig(epochs=2, batch_size=32, ema_decay=0.9, label_smoothing=0.1, augmentation=augmentation)
+config = TrainConfig(epochs=2, batch_size=32, ema_decay=0.9, label_smoothing=0.1, augmentation=augmentation,
+    final_augmentation=0.2)
 model = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8, patch=2)
 for run in ("first", "again"):
     classifier = Trainer(model, source, config, f"{sys.argv[1]}/{run}").fit()
@@ -251,7 +267,16 @@ def test_model_and_source_must_agree_on_the_classes(source):
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"warmup": 1.0}, {"seed": -1}]
+    "change",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"warmup": 1.0},
+        {"label_smoothing": 1.0},
+        {"final_augmentation": 1.1},
+        {"seed": -1},
+    ],
 )
 def test_configurations_that_do_not_fit_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
