@@ -78,9 +78,13 @@ class CNN(nn.Module):
         init = jax.jit(self.init, static_argnames="train", compiler_options=quickly)
         return init(jax.random.key(seed), images, train=False)
 
+    def variable_shapes(self, image_shape):
+        """Shapes and types of the variables for images (h, w, c), in their tree; nothing is computed."""
+        check_image_shape(image_shape)
+        return jax.eval_shape(lambda: self.init(jax.random.key(0), jnp.zeros((1, *image_shape)), train=False))
+
     def summary(self, image_shape):
         """A printable table of the layers, their output shapes and parameter counts for images (h, w, c)."""
-        check_image_shape(image_shape)
         outputs = {}
 
         def record(call, args, kwargs, context):
@@ -90,8 +94,7 @@ class CNN(nn.Module):
             return output
 
         with nn.intercept_methods(record):
-            images = jnp.zeros((1, *image_shape))
-            params = jax.eval_shape(lambda: self.init(jax.random.key(0), images, train=False))["params"]
+            params = self.variable_shapes(image_shape)["params"]
         lines = [f"{'layer':<14}{'kernel':>14}{'output':>14}{'parameters':>14}"]
         for name, output in outputs.items():
             kernel = params[name]["kernel"].shape if "kernel" in params[name] else ()

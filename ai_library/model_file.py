@@ -101,7 +101,7 @@ def _parse(data):
         model, metrics = CNN(**header["architecture"]), dict(header["metrics"])
         content_size = header["preprocessing"].pop("content_size", None)
         class_names, image_shape = tuple(header["class_names"]), tuple(header["image_shape"])
-        wanted = jax.eval_shape(lambda: model.initialise(0, image_shape))
+        wanted = model.variable_shapes(image_shape)
         variables = flax.serialization.msgpack_restore(data[end:-_DIGEST])
     except (InputError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelFileError(f"does not describe a model ({error}): fetch or train it again") from error
