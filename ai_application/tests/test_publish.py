@@ -111,7 +111,7 @@ def test_a_clone_has_the_library_at_its_pin_and_the_models_bytes(published, clon
 
 
 def test_a_clone_passes_the_librarys_tests_and_predicts(clone, tmp_path):
-    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "ai_library"]
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", "ai_library"]
     done = subprocess.run(tests, cwd=clone, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
     predict = [sys.executable, "scripts/predict.py", f"--output={tmp_path}"]

@@ -98,6 +98,8 @@ def test_train_folder_trains_on_a_users_own_images(tmp_path):
         ("train_shapes.py", ["--epochs", "0"], "error: epochs=0"),
         ("train_shapes.py", ["--model", "README.md/m.msgpack"], "error: cannot write README.md/"),
         ("train_mnist.py", ["--mnist-files", "docs", "--data-dir", "nowhere"], "error: docs lacks train-images-idx3"),
+        ("export_mnist.py", ["--mnist-files", "docs", "--data-dir", "nowhere"], "error: docs lacks train-images-idx3"),
+        ("describe_model.py", ["README.md"], "error: README.md is not a model file"),
         ("train_folder.py", ["nowhere"], "error: nowhere is no folder"),
         ("train_shapes.py", ["--seed", "-1"], "error: seed=-1"),
         ("train_shapes.py", ["--resume", "--run-dir", "nowhere"], "error: nowhere holds no checkpoint"),
@@ -119,9 +121,34 @@ def test_a_picture_that_is_none_ends_with_status_1_and_its_row(tmp_path):
     assert "not an image" in (tmp_path / "out/predictions.csv").read_text()
 
 
-@pytest.mark.parametrize(
-    "script", ["train_shapes.py", "train_mnist.py", "train_folder.py", "predict.py", "draw_shapes.py"]
-)
+def test_describe_model_tells_what_the_committed_models_hold():
+    status, output, errors = run("describe_model.py", SHAPES_MODEL, SHAPES_MODEL.with_name("mnist.msgpack"))
+    assert status == 0, errors
+    assert "64x64x1 images, 9 classes" in output
+    assert "circle, ellipse, square" in output
+    assert "28x28x1 images, 10 classes" in output
+    assert f"{load_model(SHAPES_MODEL).metrics['evaluation']['accuracy']:.2%}" in output
+
+
+def test_exported_mnist_is_predicted_as_the_model_was_evaluated(tmp_path, mnist_files):
+    status, _, errors = run(
+        "export_mnist.py", f"--mnist-files={mnist_files}", f"--data-dir={tmp_path}", f"--output={tmp_path / 'm.npz'}"
+    )
+    assert status == 0, errors
+    model = SHAPES_MODEL.with_name("mnist.msgpack")
+    status, _, errors = run("predict.py", "--model", model, "--data", tmp_path / "m.npz", "--output", tmp_path / "out")
+    assert status == 0, errors
+    metrics, trained = json.loads((tmp_path / "out/metrics.json").read_text()), load_model(model).metrics["evaluation"]
+    assert metrics["n"] == 10_000
+    # The model was evaluated on the processor it was trained on: a digit on the edge may fall to the other side here.
+    assert metrics["accuracy"] == pytest.approx(trained["accuracy"], abs=2e-4)
+    assert metrics["log_loss"] == pytest.approx(trained["log_loss"], rel=1e-3)
+
+
+SCRIPTS = [path.name for path in sorted((ROOT / "scripts").glob("*.py"))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_wrong_arguments_end_with_status_2(script):
     assert run(script, "--unknown")[0] == 2
 
