@@ -8,7 +8,7 @@ PRESETS = {
     "accurate": (
         CNN(num_classes=NUM_CLASSES, patch=2),
         TrainConfig(
-            epochs=16,
+            epochs=12,
             batch_size=128,
             learning_rate=4e-3,
             label_smoothing=0.1,

@@ -1,10 +1,12 @@
 """Images a second of one training step: the default network with other patches, and the cores as one device or two.
 
-A line is a process of its own, since the number of devices cannot change within one.
+"threads: 1" keeps each device to one core, "all" lets it divide each operation among all. A line is a process of its
+own, since neither can change within one.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -15,10 +17,11 @@ from measuring import ROOT, keep
 sys.path.insert(0, str(ROOT))
 
 CASES = [
-    # image side, patch, batch, devices
-    (64, 4, 64, 1), (64, 4, 64, 2), (64, 2, 64, 1), (64, 2, 64, 2),
-    (28, 2, 128, 1), (28, 2, 128, 2), (28, 1, 128, 1), (28, 1, 128, 2),
+    # image side, patch, batch, devices, threads
+    (64, 4, 64, 1, "all"), (64, 4, 64, 2, "all"), (64, 4, 64, 2, "1"), (64, 2, 64, 1, "all"), (64, 2, 64, 2, "1"),
+    (28, 2, 128, 1, "all"), (28, 2, 128, 2, "all"), (28, 2, 128, 2, "1"), (28, 1, 128, 1, "all"), (28, 1, 128, 2, "1"),
 ]  # fmt: skip
+ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
 
 def measure(side, patch, batch, devices, steps):
@@ -50,15 +53,19 @@ def main():
     parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:
-        measure(*arguments.case, arguments.steps)
+        measure(*arguments.case[:4], arguments.steps)
         return
-    lines = [f"{'image':>7}{'patch':>7}{'batch':>7}{'devices':>9}{'ms a step':>11}{'images/s':>10}"]
-    for side, patch, batch, devices in CASES:
-        command = [sys.executable, __file__, f"--steps={arguments.steps}", f"--case={[side, patch, batch, devices]}"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    lines = [f"{'image':>7}{'patch':>7}{'batch':>7}{'devices':>9}{'threads':>9}{'ms a step':>11}{'images/s':>10}"]
+    for case in CASES:
+        side, patch, batch, devices, threads = case
+        command = [sys.executable, __file__, f"--steps={arguments.steps}", f"--case={json.dumps(case)}"]
+        environment = {**os.environ, **(ONE_THREAD if threads == "1" else {})}
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
         median = statistics.median(json.loads(done.stdout))
         size = f"{side}x{side}"
-        lines.append(f"{size:>7}{patch:>7}{batch:>7}{devices:>9}{median * 1e3:>11.1f}{batch / median:>10.0f}")
+        lines.append(
+            f"{size:>7}{patch:>7}{batch:>7}{devices:>9}{threads:>9}{median * 1e3:>11.1f}{batch / median:>10.0f}"
+        )
         print(lines[-1], flush=True)
     keep("training_step", lines, "jax", "flax", "optax")
 
