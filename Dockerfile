@@ -14,7 +14,8 @@ COPY ai_application ai_application
 # A missing or damaged model, or a Git LFS pointer in its place, ends the build here with a line that says so.
 RUN python scripts/describe_model.py ai_application/models/shapes.msgpack ai_application/models/mnist.msgpack \
  && python -m compileall -q ai_library ai_application scripts \
- && chmod -R a+rX .
+ && chmod -R a+rX . \
+ && mkdir runs && chmod a+rwx runs ai_application/models
 
 # /dev/shm can be written by any user, under --read-only too; nothing but matplotlib's font list goes there.
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/dev/shm MPLCONFIGDIR=/dev/shm/matplotlib

@@ -46,6 +46,9 @@ def check_writable(path):
     path = Path(path)
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file")
-    probe = path.with_name(f".{path.name}.probe")
-    write_bytes(probe, b"")
-    probe.unlink()
+    with contextlib.suppress(_Untouched), replacing(path):
+        raise _Untouched
+
+
+class _Untouched(Exception):  # noqa: N818 - no error, but the way out of `replacing` that keeps the old file
+    pass

@@ -27,6 +27,7 @@ MAGIC = b"AILMODEL"
 VERSION = 1
 MAX_HEADER = 1 << 24
 MAX_FILE = 1 << 30
+_TRAIN = "'python scripts/train_shapes.py', 'python scripts/train_mnist.py'"
 _LEAD = struct.Struct("<8sII")
 _DIGEST = hashlib.sha256().digest_size
 
@@ -72,10 +73,7 @@ def _read(path):
         with open(path, "rb") as file:
             data = file.read(MAX_FILE + 1)
     except OSError as error:
-        raise ModelFileError(
-            f"cannot be read: {error.strerror}; name a model with --model, or train one with "
-            "'python scripts/train_shapes.py'"
-        ) from error
+        raise ModelFileError(f"cannot be read: {error.strerror}; name another model, or train one: {_TRAIN}") from error
     if len(data) > MAX_FILE:
         raise ModelFileError(f"is larger than any model ({MAX_FILE:,} bytes): name another file")
     return data
@@ -83,9 +81,7 @@ def _read(path):
 
 def _parse(data):
     if data.startswith(b"version https://git-lfs"):
-        raise ModelFileError(
-            "is a Git LFS pointer, not a model: run 'git lfs pull', or train one with 'python scripts/train_shapes.py'"
-        )
+        raise ModelFileError(f"is a Git LFS pointer, not a model: run 'git lfs pull', or train one: {_TRAIN}")
     if len(data) < _LEAD.size + _DIGEST or not data.startswith(MAGIC):
         raise ModelFileError("is not a model file: name one that 'save_model' wrote")
     _, version, header_length = _LEAD.unpack_from(data)

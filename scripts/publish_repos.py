@@ -7,13 +7,11 @@ where nothing changed, nothing is pushed.
 """
 
 import argparse
-import io
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -26,6 +24,14 @@ from ai_library.command_line import exit_status
 BRANCH = "main"
 TRAILER = "Published-from"
 LFS_MARK, LFS_ATTRIBUTES = "published-as-lfs", "filter=lfs diff=lfs merge=lfs -text"
+LFS_FILTER = (
+    "-c",
+    "filter.lfs.clean=git-lfs clean -- %f",
+    "-c",
+    "filter.lfs.process=",
+    "-c",
+    "filter.lfs.required=true",
+)
 
 
 def main():
@@ -35,154 +41,164 @@ def main():
     arguments = parser.parse_args()
     library, application = Remote(arguments.library), Remote(arguments.application)
 
-    source = Repository(ROOT)
-    folder = submodule_folder(source)
-    check_publishable(source, folder)
-    split = source.git("subtree", "split", f"--prefix={folder}")
-    with tempfile.TemporaryDirectory() as place:
-        # Both are prepared and checked before either is pushed, the library first: the application points to it.
-        library_is_new = check_library(source, library, split)
-        commit = prepare_application(source, Repository(place), folder, split, library, application)
-        if library_is_new:
-            source.git("push", "--quiet", library.url, f"{split}:refs/heads/{BRANCH}")
-        print(f"library      {split[:12]} {'pushed to' if library_is_new else 'is already in'} {library.url}")
-        if commit:
-            Repository(place).git("push", "--quiet", application.url, f"{commit}:refs/heads/{BRANCH}")
-            print(f"application  {commit[:12]} pushed to {application.url}")
-        else:
-            print(f"application  nothing changed in {application.url}")
+    # Both are prepared and checked before either is pushed; the library goes first, since the application points to it.
+    name, folder = submodule()
+    check_publishable(folder)
+    library_tip, application_tip = library.tip(), application.tip()
+    published = check_application(application, application_tip)
+    split = git("subtree", "split", f"--prefix={folder}")
+    check_library(library, library_tip, split, folder)
+    commit = commit_application(name, folder, split, library.seen_from(application), application_tip, published)
+
+    if split != library_tip:
+        library.push(split)
+    print(f"library      {split[:12]} {'was there already:' if split == library_tip else 'pushed to'} {library}")
+    if commit != application_tip:
+        git("lfs", "push", application.url, commit)
+        application.push(commit)
+    print(f"application  {commit[:12]} {'unchanged:' if commit == application_tip else 'pushed to'} {application}")
 
 
-class Repository:
-    """A git repository on this machine."""
+def git(*arguments, folder=ROOT):
+    """Standard output of a git command. Raises `InputError` with git's own words where it fails."""
+    done = run_git(arguments, folder)
+    if done.returncode:
+        said = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith("hint:")]
+        raise InputError(f"'git {' '.join(arguments[:2])}' failed: {'; '.join(said) or 'it gave no reason'}")
+    return done.stdout.strip()
 
-    def __init__(self, path):
-        self.path = Path(path)
 
-    def git(self, *arguments, **environment):
-        """Standard output of a git command. Raises `InputError` with git's own words where it fails."""
-        done = self._run(arguments, environment)
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines() or ["it gave no message"]
-            reasons = [line for line in said if line.startswith(("fatal:", "error:"))]
-            raise InputError(f"'git {' '.join(arguments[:2])}' failed: {(reasons or said)[0]}")
-        return done.stdout.decode(errors="replace").strip()
+def succeeds(*arguments):
+    return run_git(arguments, ROOT).returncode == 0
 
-    def succeeds(self, *arguments):
-        """Whether a git command ends with status 0."""
-        return self._run(arguments, {}).returncode == 0
 
-    def tree(self):
-        """The files of the current commit, as a tar file."""
-        return tarfile.open(fileobj=io.BytesIO(self._run(("archive", "HEAD"), {}).stdout))
-
-    def _run(self, arguments, environment):
-        return subprocess.run(
-            ["git", *arguments], cwd=self.path, capture_output=True, env={**os.environ, **environment}
-        )
+def run_git(arguments, folder):
+    # A hook or an alias of git that calls this script has variables that would turn git to another repository.
+    local = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in local} | {"LC_ALL": "C"}
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, errors="replace"
+    )
 
 
 class Remote:
-    """A repository to publish to; a folder is addressed as git-lfs wants it."""
+    """A repository to publish to."""
 
     def __init__(self, url_or_path):
-        path = Path(url_or_path)
-        self.url = path.resolve().as_uri() if path.exists() else url_or_path
+        path = Path(url_or_path).resolve()
+        self._folder = path if path.exists() else None
+        self.url = path.as_uri() if self._folder else url_or_path  # git-lfs wants a folder as a URL
 
-    def tip(self, source):
-        """The commit that the published branch is at; None where there is none yet."""
-        found = source.git("ls-remote", self.url, f"refs/heads/{BRANCH}", GIT_TERMINAL_PROMPT="0")
-        return found.split()[0] if found else None
+    def __str__(self):
+        return re.sub(r"^(https?://)[^/@]*@", r"\1", self.url)  # a password in it is nobody's business
+
+    def tip(self):
+        """The commit that the published branch is at; None where the repository is empty."""
+        heads = dict(reversed(line.split()) for line in git("ls-remote", "--heads", self.url).splitlines())
+        if heads and f"refs/heads/{BRANCH}" not in heads:
+            raise InputError(f"{self} has {', '.join(heads)}, but no branch {BRANCH}: publish to an empty repository")
+        return heads.get(f"refs/heads/{BRANCH}")
+
+    def push(self, commit):
+        """Puts the branch forward to a commit, never back."""
+        git("push", "--quiet", "--no-verify", self.url, f"{commit}:refs/heads/{BRANCH}")
+        if self._folder:  # a hosting service does so by itself
+            git("symbolic-ref", "HEAD", f"refs/heads/{BRANCH}", folder=self._folder)
 
     def seen_from(self, other):
         """This URL, relative where `other` has the same parent: forks and mirrors of both then work unchanged."""
-        (parent, _, name), (others, _, _) = (remote.url.rstrip("/").rpartition("/") for remote in (self, other))
-        return f"../{name}" if parent == others else self.url
+        (parent, name), (others, _) = (
+            re.fullmatch(r"(.*[/:]|)(.+?)/?", str(remote)).groups() for remote in (self, other)
+        )
+        if parent and parent == others:
+            return f"../{name}"
+        if self._folder and not other._folder:
+            raise InputError(f"{self} is a folder of this machine, which no clone of {other} could reach: name a URL")
+        return str(self)
 
 
-def submodule_folder(source):
-    """Where `.gitmodules` wants the library."""
-    lines = source.git("config", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$").splitlines()
-    if len(lines) != 1:
-        raise InputError(f".gitmodules names {len(lines)} submodules: it needs one, the library")
-    return lines[0].split(maxsplit=1)[1]
+def submodule():
+    """Name and path of the library's entry in `.gitmodules`."""
+    found = run_git(("config", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$"), ROOT)
+    entries = found.stdout.splitlines()
+    if len(entries) != 1:
+        raise InputError(f".gitmodules has the paths of {len(entries)} submodules: it needs one, the library's")
+    key, folder = entries[0].split(maxsplit=1)
+    return key.removeprefix("submodule.").removesuffix(".path"), folder
 
 
-def check_publishable(source, folder):
+def check_publishable(folder):
     """Raises `InputError` unless all that is published is committed here, and the tools are there."""
-    if source.git("ls-tree", "HEAD", folder).split()[1] == "commit":
+    entry = git("ls-tree", "HEAD", folder).split()
+    if not entry:
+        raise InputError(f".gitmodules names {folder}, which is not among the committed files: mend the path")
+    if entry[1] == "commit":
         raise InputError(f"{folder} is a submodule here: publish from the repository that holds its files")
-    if source.git("status", "--porcelain"):
+    if git("status", "--porcelain"):
         raise InputError("the working tree has changes that are not committed: commit or remove them ('git status')")
-    if source.git("rev-parse", "--is-shallow-repository") == "true":
+    if git("rev-parse", "--is-shallow-repository") == "true":
         raise InputError("this clone lacks the older history: run 'git fetch --unshallow'")
-    if not shutil.which("git-lfs"):
+    if not succeeds("lfs", "version"):
         raise InputError("git-lfs is not installed: on Debian run 'apt-get install git-lfs'")
-    if not (Path(source.git("--exec-path")) / "git-subtree").exists():
-        raise InputError("git-subtree is not installed: it is part of git's contributed commands")
 
 
-def check_library(source, library, split):
-    """Whether `split` has to be pushed. Raises `InputError` where the remote holds commits that it does not."""
-    tip = library.tip(source)
-    if tip is not None and not source.succeeds("merge-base", "--is-ancestor", tip, split):
+def check_library(library, tip, split, folder):
+    """Raises `InputError` where the library's repository holds commits that are not from here."""
+    if tip is not None and not succeeds("merge-base", "--is-ancestor", tip, split):
         raise InputError(
-            f"{library.url} has moved on to {tip[:12]}, which is not from here: bring its commits here by "
-            f"'git subtree pull --prefix=ai_library {library.url} {BRANCH}'"
+            f"{library} has moved on to {tip[:12]}, which is not from here: bring its commits here by "
+            f"'git subtree split --rejoin --prefix={folder}' "
+            f"and 'git subtree pull --prefix={folder} {library} {BRANCH}'"
         )
-    return tip != split
 
 
-def prepare_application(source, target, folder, split, library, application):
-    """Commits the application's tree on top of what is published; returns the commit, or None if nothing changed."""
-    target.git("init", "--quiet", f"--initial-branch={BRANCH}")
-    target.git("lfs", "install", "--local")
-    tip = application.tip(source)
-    published = None
-    if tip is not None:
-        target.git("fetch", "--quiet", application.url, BRANCH)
-        published = check_application(source, target, application, tip)
-        target.git("update-ref", f"refs/heads/{BRANCH}", tip)
-
-    with source.tree() as archive:
-        archive.extractall(target.path, filter="data")
-    shutil.rmtree(target.path / folder)
-    mark_for_lfs(target.path / ".gitattributes")
-    target.git("config", "--file", ".gitmodules", f"submodule.{folder}.url", library.seen_from(application))
-    target.git("add", "--all", "--force")
-    target.git("update-index", "--add", "--cacheinfo", f"160000,{split},{folder}")
-    if tip is not None and target.succeeds("diff", "--cached", "--quiet", tip):
+def check_application(application, tip):
+    """The commit here that `tip` was published from. Raises `InputError` where it is not below the current one."""
+    if tip is None:
         return None
-    head = source.git("rev-parse", "HEAD")
-    changes = source.git("log", "--format=- %s", *([f"{published}..{head}"] if published else ["-1"]))
+    git("fetch", "--quiet", "--no-tags", application.url, BRANCH)
+    trailer = git("log", "-1", f"--format=%(trailers:key={TRAILER},valueonly)", tip).splitlines()
+    if not trailer:
+        raise InputError(
+            f"{application} has moved on: its commit {tip[:12]} is not from here. Bring its change here, and say so "
+            f"there by 'git commit --allow-empty -m \"Brought over\" --trailer {TRAILER}={git('rev-parse', 'HEAD')}'"
+        )
+    if not succeeds("merge-base", "--is-ancestor", trailer[0], "HEAD"):
+        raise InputError(
+            f"{application} was published from {trailer[0][:12]}, which is not in this branch: 'git pull' first"
+        )
+    return trailer[0]
+
+
+def commit_application(name, folder, split, library_url, tip, published):
+    """The commit that the application's branch goes to: a new one on top of `tip`, or `tip` where nothing changed."""
+    with tempfile.TemporaryDirectory() as place:
+        tree = Path(place, "tree")
+        git(
+            "worktree", "add", "--quiet", "--detach", str(tree), "HEAD"
+        )  # so that this repository's settings hold in it
+        try:
+            shutil.rmtree(tree / folder)
+            mark_for_lfs(tree / ".gitattributes")
+            git("config", "--file", ".gitmodules", f"submodule.{name}.url", library_url, folder=tree)
+            git("read-tree", "--empty", folder=tree)  # else files that only their attributes changed stay as they are
+            git(*LFS_FILTER, "add", "--all", "--force", folder=tree)
+            git("update-index", "--add", "--cacheinfo", f"160000,{split},{folder}", folder=tree)
+            content = git("write-tree", folder=tree)
+        finally:
+            git("worktree", "remove", "--force", str(tree))
+    if tip and content == git("rev-parse", f"{tip}^{{tree}}"):
+        return tip
+    head = git("rev-parse", "HEAD")
+    changes = git("log", "--format=- %s", f"{published}..HEAD") if published else "- The first publication"
     message = f"Publish {head[:12]}\n\n{changes}\n\n{TRAILER}: {head}"
-    target.git("commit", "--quiet", f"--message={message}")
-    return target.git("rev-parse", "HEAD")
-
-
-def check_application(source, target, application, tip):
-    """The commit of this repository that was published last. Raises `InputError` where it is not below the current."""
-    found = re.search(rf"^{TRAILER}: ([0-9a-f]{{40,64}})$", target.git("log", "-1", "--format=%B", tip), re.MULTILINE)
-    if not found:
-        raise InputError(
-            f"{application.url} has moved on: its commit {tip[:12]} was not made by this script. Bring its change "
-            f"here, then put its branch {BRANCH} back to the last commit that says '{TRAILER}'"
-        )
-    if not source.succeeds("merge-base", "--is-ancestor", found[1], "HEAD"):
-        raise InputError(
-            f"{application.url} was published from {found[1][:12]}, which this branch does not contain: "
-            "merge it first ('git pull')"
-        )
-    return found[1]
+    return git("commit-tree", content, *(["-p", tip] if tip else []), "-m", message)
 
 
 def mark_for_lfs(attributes):
-    """Gives the marked files of a `.gitattributes` the attributes of Git LFS."""
-    lines = [
-        f"{line.split()[0]} {LFS_ATTRIBUTES}" if LFS_MARK in line.split()[1:] and not line.startswith("#") else line
-        for line in attributes.read_text().splitlines()
-        if not line.startswith("#")  # they speak of this tree
-    ]
+    """Gives the marked files of a `.gitattributes` the attributes of Git LFS; its comments speak of this tree only."""
+    lines = [line for line in attributes.read_text().splitlines() if not line.startswith("#")]
+    lines = [f"{line.split()[0]} {LFS_ATTRIBUTES}" if LFS_MARK in line.split()[1:] else line for line in lines]
     attributes.write_text("\n".join(lines) + "\n")
 
 

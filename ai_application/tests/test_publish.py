@@ -1,6 +1,9 @@
 """Publishing the current commit as two repositories, with real git and git-lfs, in a home of its own."""
 
 import os
+import re
+import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +14,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ["ai_application/models/mnist.msgpack", "ai_application/models/shapes.msgpack"]
 
-pytestmark = pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed"),
+    pytest.mark.skipif((ROOT / "ai_library/.git").exists(), reason="the library is a submodule here"),
+]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -19,9 +25,11 @@ def home(tmp_path_factory):
     """A home whose git has filters for LFS, a name, and trust in submodules from local folders, and nothing else."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        for name in [
+            name for name in os.environ if name.startswith("GIT_") or name in ("XDG_CONFIG_HOME", "PYTHONPATH")
+        ]:
+            patch.delenv(name)
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-        for name in ("XDG_CONFIG_HOME", "GIT_DIR", "GIT_WORK_TREE", "PYTHONPATH"):
-            patch.delenv(name, raising=False)
         settings = {"user.name": "T. Ester", "user.email": "t@example.org", "protocol.file.allow": "always"}
         for name, value in settings.items():
             git(Path.home(), "config", "--global", name, value)
@@ -43,7 +51,7 @@ class Publication:
     def __init__(self, folder):
         self.library, self.application, self.source = folder / "lib.git", folder / "app.git", folder / "source"
         for remote in (self.library, self.application):
-            git(folder, "init", "--quiet", "--bare", "--initial-branch=main", remote)
+            git(folder, "init", "--quiet", "--bare", "--initial-branch=master", remote)  # as git's default is
         git(folder, "clone", "--quiet", ROOT, self.source)
 
     def publish(self, **environment):
@@ -111,8 +119,10 @@ def test_a_clone_has_the_library_at_its_pin_and_the_models_bytes(published, clon
 
 
 def test_a_clone_passes_the_librarys_tests_and_predicts(clone, tmp_path):
-    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", "ai_library"]
-    done = subprocess.run(tests, cwd=clone, capture_output=True, text=True)
+    """The tests of the container and of publishing skip: they are for this tree."""
+    tests = ["ai_library", "ai_application/tests/test_container.py", "ai_application/tests/test_publish.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0", *tests]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
     predict = [sys.executable, "scripts/predict.py", f"--output={tmp_path}"]
     subprocess.run(predict, cwd=clone, check=True, capture_output=True)
@@ -141,7 +151,8 @@ def test_nothing_changed_nothing_pushed(publication):
     before = publication.state()
     status, output, errors = publication.publish()
     assert status == 0, errors
-    assert "nothing changed" in output
+    assert "was there already" in output
+    assert "unchanged" in output
     assert publication.state() == before
 
 
@@ -172,6 +183,7 @@ def refused(publication, message, **environment):
     assert message in errors
     assert errors.count("\n") == 1
     assert publication.state() == before
+    return errors
 
 
 def test_a_changed_working_tree_is_refused(publication):
@@ -187,23 +199,90 @@ def test_a_missing_git_lfs_is_refused(publication, tmp_path):
     refused(publication, "git-lfs is not installed: on Debian run 'apt-get install git-lfs'", PATH=str(tools))
 
 
-@pytest.mark.parametrize("remote", ["library", "application"])
-def test_a_remote_that_has_moved_on_is_refused(publication, tmp_path, remote):
-    url = getattr(publication, remote).as_uri()
-    git(tmp_path, "clone", "--quiet", url, tmp_path / "other")
-    (tmp_path / "other/theirs.txt").write_text("theirs")
-    git(tmp_path / "other", "add", "theirs.txt")
-    git(tmp_path / "other", "commit", "--quiet", "--message=Theirs")
-    git(tmp_path / "other", "push", "--quiet")
+def commit_elsewhere(publication, remote, folder):
+    """Someone else's commit on a published repository; returns their clone."""
+    git(folder, "clone", "--quiet", getattr(publication, remote).as_uri(), folder / "theirs")
+    (folder / "theirs/theirs.txt").write_text("theirs")
+    git(folder / "theirs", "add", "theirs.txt")
+    git(folder / "theirs", "commit", "--quiet", "--message=Theirs")
+    git(folder / "theirs", "push", "--quiet")
+    return folder / "theirs"
+
+
+def test_a_library_that_has_moved_on_is_refused_until_its_commits_are_here(publication, tmp_path):
+    commit_elsewhere(publication, "library", tmp_path)
     publication.commit("ai_library/errors.py", "\n# Ours.\n")
-    refused(publication, f"{url} has moved on")
+    message = refused(publication, f"{publication.library.as_uri()} has moved on")
+    for command in re.findall(r"'git ([^']+)'", message):
+        git(publication.source, *command.split())
+    status, _, errors = publication.publish()
+    assert status == 0, errors
+    assert {"Theirs", "Change ai_library/errors.py"} <= set(publication.log(publication.library, "%s"))
+
+
+def test_an_application_that_has_moved_on_is_refused_until_its_change_is_here(publication, tmp_path):
+    theirs = commit_elsewhere(publication, "application", tmp_path)
+    publication.commit("README.md", "\nOurs.\n")
+    message = refused(publication, f"{publication.application.as_uri()} has moved on")
+    shutil.copy(theirs / "theirs.txt", publication.source)
+    publication.commit("theirs.txt", "")
+    git(theirs, *shlex.split(re.search(r"'git (commit [^']+)'", message)[1]))
+    git(theirs, "push", "--quiet")
+    status, _, errors = publication.publish()
+    assert status == 0, errors
+    assert "Theirs" in publication.log(publication.application, "%s")
+    assert git(publication.application, "show", "main:theirs.txt") == "theirs"
+
+
+def test_a_remote_with_other_branches_only_is_refused(publication, tmp_path):
+    git(tmp_path, "clone", "--quiet", "--bare", ROOT, tmp_path / "other.git")
+    git(tmp_path / "other.git", "branch", "--quiet", "-m", "trunk")
+    for branch in git(tmp_path / "other.git", "for-each-ref", "--format=%(refname:short)", "refs/heads").splitlines():
+        if branch != "trunk":
+            git(tmp_path / "other.git", "branch", "-D", branch)
+    publication.application = tmp_path / "other.git"
+    refused(publication, "has refs/heads/trunk, but no branch main")
+
+
+def test_it_runs_from_a_hook_and_with_the_settings_of_its_own_repository(publication):
+    """A hook sets GIT_DIR; the name of the author stands in the repository only; its own hooks are not called."""
+    git(Path.home(), "config", "--global", "--unset", "user.name")
+    try:
+        git(publication.source, "config", "user.name", "L. Ocal")
+        publication.commit("README.md", "\nMore.\n")
+        hook = publication.source / ".git/hooks/pre-commit"
+        hook.write_text("#!/bin/sh\nexit 1\n")
+        hook.chmod(0o755)
+        before = git(publication.source, "show-ref"), git(publication.source, "config", "--local", "--list")
+        status, _, errors = publication.publish(GIT_DIR=str(publication.source / ".git"))
+        assert status == 0, errors
+        assert publication.log(publication.application, "%an")[0] == "L. Ocal"
+        assert (git(publication.source, "show-ref"), git(publication.source, "config", "--local", "--list")) == before
+        assert git(publication.source, "status", "--porcelain") == ""
+        assert len(git(publication.source, "worktree", "list").splitlines()) == 1
+    finally:
+        git(Path.home(), "config", "--global", "user.name", "T. Ester")
+
+
+@pytest.mark.parametrize(
+    ("library", "application", "submodule"),
+    [
+        ("https://host/team/lib.git", "https://host/team/app.git", "../lib.git"),
+        ("git@host:lib.git", "git@host:app.git", "../lib.git"),
+        ("git@host:team/lib", "git@other:team/app", "git@host:team/lib"),
+        ("https://name:secret@host/a/lib/", "https://host/b/app", "https://host/a/lib/"),
+    ],
+)
+def test_the_submodules_url_is_relative_where_the_parent_is_the_same(library, application, submodule):
+    script = runpy.run_path(str(ROOT / "scripts/publish_repos.py"))
+    assert script["Remote"](library).seen_from(script["Remote"](application)) == submodule
 
 
 def test_a_remote_that_was_published_from_a_later_commit_is_refused(publication):
     publication.commit("README.md", "\nMore.\n")
     assert publication.publish()[0] == 0
     git(publication.source, "reset", "--hard", "--quiet", "HEAD~1")
-    refused(publication, "which this branch does not contain")
+    refused(publication, "which is not in this branch: 'git pull' first")
 
 
 def test_a_remote_out_of_reach_is_refused(publication):
