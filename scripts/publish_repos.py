@@ -24,14 +24,7 @@ from ai_library.command_line import exit_status
 BRANCH = "main"
 TRAILER = "Published-from"
 LFS_MARK, LFS_ATTRIBUTES = "published-as-lfs", "filter=lfs diff=lfs merge=lfs -text"
-LFS_FILTER = (
-    "-c",
-    "filter.lfs.clean=git-lfs clean -- %f",
-    "-c",
-    "filter.lfs.process=",
-    "-c",
-    "filter.lfs.required=true",
-)
+LFS_FILTER = ("-c", "filter.lfs.process=git-lfs filter-process", "-c", "filter.lfs.required=true")
 
 
 def main():
