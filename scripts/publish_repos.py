@@ -38,14 +38,13 @@ def main():
     name, folder = submodule()
     check_publishable(folder)
     library_tip, application_tip = library.tip(), application.tip()
-    published = check_application(application, application_tip)
-    split = git("subtree", "split", f"--prefix={folder}")
-    check_library(library, library_tip, split, folder)
-    commit = commit_application(name, folder, split, library.seen_from(application), application_tip, published)
+    published = published_from(application, application_tip) if application_tip else None
+    pinned = commit_library(folder, library, library_tip)
+    commit = commit_application(name, folder, pinned, library.seen_from(application), application_tip, published)
 
-    if split != library_tip:
-        library.push(split)
-    print(f"library      {split[:12]} {'was there already:' if split == library_tip else 'pushed to'} {library}")
+    if pinned != library_tip:
+        library.push(pinned)
+    print(f"library      {pinned[:12]} {'was there already:' if pinned == library_tip else 'pushed to'} {library}")
     if commit != application_tip:
         git("lfs", "push", application.url, commit)
         application.push(commit)
@@ -86,10 +85,12 @@ class Remote:
         return re.sub(r"^(https?://)[^/@]*@", r"\1", self.url)  # a password in it is nobody's business
 
     def tip(self):
-        """The commit that the published branch is at; None where the repository is empty."""
+        """The commit that the published branch is at, fetched; None where the repository is empty."""
         heads = dict(reversed(line.split()) for line in git("ls-remote", "--heads", self.url).splitlines())
         if heads and f"refs/heads/{BRANCH}" not in heads:
             raise InputError(f"{self} has {', '.join(heads)}, but no branch {BRANCH}: publish to an empty repository")
+        if heads:
+            git("fetch", "--quiet", "--no-tags", self.url, BRANCH)
         return heads.get(f"refs/heads/{BRANCH}")
 
     def push(self, commit):
@@ -135,35 +136,37 @@ def check_publishable(folder):
         raise InputError("git-lfs is not installed: on Debian run 'apt-get install git-lfs'")
 
 
-def check_library(library, tip, split, folder):
-    """Raises `InputError` where the library's repository holds commits that are not from here."""
-    if tip is not None and not succeeds("merge-base", "--is-ancestor", tip, split):
-        raise InputError(
-            f"{library} has moved on to {tip[:12]}, which is not from here: bring its commits here by "
-            f"'git subtree split --rejoin --prefix={folder}' "
-            f"and 'git subtree pull --prefix={folder} {library} {BRANCH}'"
-        )
-
-
-def check_application(application, tip):
+def published_from(remote, tip):
     """The commit here that `tip` was published from. Raises `InputError` where it is not below the current one."""
-    if tip is None:
-        return None
-    git("fetch", "--quiet", "--no-tags", application.url, BRANCH)
     trailer = git("log", "-1", f"--format=%(trailers:key={TRAILER},valueonly)", tip).splitlines()
     if not trailer:
         raise InputError(
-            f"{application} has moved on: its commit {tip[:12]} is not from here. Bring its change here, and say so "
+            f"{remote} has moved on: its commit {tip[:12]} is not from here. Bring its change here, and say so "
             f"there by 'git commit --allow-empty -m \"Brought over\" --trailer {TRAILER}={git('rev-parse', 'HEAD')}'"
         )
     if not succeeds("merge-base", "--is-ancestor", trailer[0], "HEAD"):
         raise InputError(
-            f"{application} was published from {trailer[0][:12]}, which is not in this branch: 'git pull' first"
+            f"{remote} was published from {trailer[0][:12]}, which is not in this branch: 'git pull' first"
         )
     return trailer[0]
 
 
-def commit_application(name, folder, split, library_url, tip, published):
+def commit_library(folder, library, tip):
+    """The commit that the library's branch goes to.
+
+    That is the last of its folder's own history; where the branch has commits of others, brought over since, a merge.
+    """
+    split = git("subtree", "split", f"--prefix={folder}")
+    if tip is None or succeeds("merge-base", "--is-ancestor", tip, split):
+        return split
+    published_from(library, tip)
+    if succeeds("merge-base", "--is-ancestor", split, tip):
+        return tip
+    message = f"Merge what was brought over\n\n{TRAILER}: {git('rev-parse', 'HEAD')}"
+    return git("commit-tree", f"{split}^{{tree}}", "-p", split, "-p", tip, "-m", message)
+
+
+def commit_application(name, folder, pinned, library_url, tip, published):
     """The commit that the application's branch goes to: a new one on top of `tip`, or `tip` where nothing changed."""
     with tempfile.TemporaryDirectory() as place:
         tree = Path(place, "tree")
@@ -176,7 +179,7 @@ def commit_application(name, folder, split, library_url, tip, published):
             git("config", "--file", ".gitmodules", f"submodule.{name}.url", library_url, folder=tree)
             git("read-tree", "--empty", folder=tree)  # else files that only their attributes changed stay as they are
             git(*LFS_FILTER, "add", "--all", "--force", folder=tree)
-            git("update-index", "--add", "--cacheinfo", f"160000,{split},{folder}", folder=tree)
+            git("update-index", "--add", "--cacheinfo", f"160000,{pinned},{folder}", folder=tree)
             content = git("write-tree", folder=tree)
         finally:
             git("worktree", "remove", "--force", str(tree))

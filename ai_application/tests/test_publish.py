@@ -209,29 +209,26 @@ def commit_elsewhere(publication, remote, folder):
     return folder / "theirs"
 
 
-def test_a_library_that_has_moved_on_is_refused_until_its_commits_are_here(publication, tmp_path):
-    commit_elsewhere(publication, "library", tmp_path)
+@pytest.mark.parametrize(("remote", "folder"), [("library", "ai_library"), ("application", ".")])
+def test_a_remote_that_has_moved_on_is_refused_until_its_change_is_here(publication, tmp_path, remote, folder):
+    theirs = commit_elsewhere(publication, remote, tmp_path)
     publication.commit("ai_library/errors.py", "\n# Ours.\n")
-    message = refused(publication, f"{publication.library.as_uri()} has moved on")
-    for command in re.findall(r"'git ([^']+)'", message):
-        git(publication.source, *command.split())
-    status, _, errors = publication.publish()
-    assert status == 0, errors
-    assert {"Theirs", "Change ai_library/errors.py"} <= set(publication.log(publication.library, "%s"))
-
-
-def test_an_application_that_has_moved_on_is_refused_until_its_change_is_here(publication, tmp_path):
-    theirs = commit_elsewhere(publication, "application", tmp_path)
-    publication.commit("README.md", "\nOurs.\n")
-    message = refused(publication, f"{publication.application.as_uri()} has moved on")
-    shutil.copy(theirs / "theirs.txt", publication.source)
-    publication.commit("theirs.txt", "")
+    message = refused(publication, f"{getattr(publication, remote).as_uri()} has moved on")
+    shutil.copy(theirs / "theirs.txt", publication.source / folder)
+    publication.commit(f"{folder}/theirs.txt", "")
     git(theirs, *shlex.split(re.search(r"'git (commit [^']+)'", message)[1]))
     git(theirs, "push", "--quiet")
-    status, _, errors = publication.publish()
-    assert status == 0, errors
-    assert "Theirs" in publication.log(publication.application, "%s")
-    assert git(publication.application, "show", "main:theirs.txt") == "theirs"
+    for _ in range(2):
+        publication.commit("ai_library/errors.py", "\n# More.\n")
+        status, _, errors = publication.publish()
+        assert status == 0, errors
+    before = publication.state()
+    assert publication.publish()[0] == 0
+    assert publication.state() == before
+    assert {"Theirs", "Brought over"} <= set(publication.log(getattr(publication, remote), "%s"))
+    assert "Change ai_library/errors.py" in publication.log(publication.library, "%s")
+    assert git(getattr(publication, remote), "show", "main:theirs.txt") == "theirs"
+    assert git(publication.library, "show", "main:errors.py").endswith("# Ours.\n\n# More.\n\n# More.")
 
 
 def test_a_remote_with_other_branches_only_is_refused(publication, tmp_path):
