@@ -96,7 +96,8 @@ class Remote:
     def push(self, commit):
         """Puts the branch forward to a commit, never back."""
         git("push", "--quiet", "--no-verify", self.url, f"{commit}:refs/heads/{BRANCH}")
-        if self._folder:  # a hosting service does so by itself
+        # What a clone checks out; a hosting service sets it by itself.
+        if self._folder and run_git(("rev-parse", "--verify", "--quiet", "HEAD"), self._folder).returncode:
             git("symbolic-ref", "HEAD", f"refs/heads/{BRANCH}", folder=self._folder)
 
     def seen_from(self, other):
