@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import requests
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.decode import DeserializeMethod
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.download.util import DownloadError
+from tensorflow_datasets.proto import tf_example_pb2
 
 from ai_library import InputError
 
@@ -30,13 +32,17 @@ def read_split(name: str, split: str, data_dir, files=None) -> tuple[np.ndarray,
         builder = _builder(name, data_dir)
         if not builder.data_path.exists():
             _prepare(builder, name, files)
-        examples = builder.as_data_source(split=split)
-        rows = examples.__getitems__(range(len(examples)))
+        # Decoding each record by itself, as tfds would, takes twice as long as all the rest.
+        records = builder.as_data_source(split=split, deserialize_method=DeserializeMethod.RAW_BYTES)
+        encoded = records.__getitems__(range(len(records)))
+        rows = [tf_example_pb2.Example.FromString(record).features.feature for record in encoded]
+        pixels = b"".join(row["image"].bytes_list.value[0] for row in rows)
+        labels = [row["label"].int64_list.value[0] for row in rows]
+        return np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28, 1), np.array(labels, np.int32)
     except InputError:
         raise
     except Exception as error:  # the readers have no class of error of their own for damaged files
         raise InputError(f"{data_dir} holds damaged data of {name} ({error}): delete it and start again") from error
-    return np.stack([row["image"] for row in rows]), np.array([row["label"] for row in rows], np.int32)
 
 
 def _builder(name, data_dir):
