@@ -14,8 +14,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ["ai_application/models/mnist.msgpack", "ai_application/models/shapes.msgpack"]
 
+
+def is_whole_clone():
+    state = subprocess.run(["git", "rev-parse", "--is-shallow-repository"], cwd=ROOT, capture_output=True, text=True)
+    return state.stdout.strip() == "false"
+
+
 pytestmark = [
     pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed"),
+    pytest.mark.skipif(
+        not is_whole_clone(), reason="this is no clone with its whole history ('git fetch --unshallow')"
+    ),
     pytest.mark.skipif((ROOT / "ai_library/.git").exists(), reason="the library is a submodule here"),
 ]
 
@@ -31,6 +40,7 @@ def home(tmp_path_factory):
             patch.delenv(name)
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         settings = {"user.name": "T. Ester", "user.email": "t@example.org", "protocol.file.allow": "always"}
+        settings["safe.directory"] = "*"  # this clone may be another user's
         for name, value in settings.items():
             git(Path.home(), "config", "--global", name, value)
         git(Path.home(), "lfs", "install", "--skip-repo")
