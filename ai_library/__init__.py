@@ -9,6 +9,7 @@ from .evaluation import Report, evaluate
 from .image_folder import ImageFolderDataSource
 from .model_file import ModelFileError, load_model, save_model
 from .shapes import SHAPES, ShapeRanges
+from .stop_signals import TrainingStopped
 from .training import TrainConfig, Trainer, TrainState, create_train_state, train_step
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "TrainConfig",
     "TrainState",
     "Trainer",
+    "TrainingStopped",
     "create_train_state",
     "evaluate",
     "load_model",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 
 import flax.linen as nn
 import jax
@@ -9,7 +10,8 @@ import jax.numpy as jnp
 
 from .errors import InputError
 
-MIN_IMAGE_SIZE = 16
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 4096
+MAX_WIDTH = 1 << 14
 PREPROCESSING = {"scale": 1 / 127.5, "offset": -1.0}
 """What `normalise` does to a pixel; a model file says with which values its weights were trained."""
 
@@ -45,15 +47,11 @@ class CNN(nn.Module):
     """Side in pixels of the patches; 1 leaves the image as it is. A side that it does not divide is padded."""
 
     def __post_init__(self):
-        if self.num_classes < 2:
-            raise InputError(f"num_classes={self.num_classes}: a classifier needs at least 2 classes")
-        if len(self.features) != 5 or min(self.features) < 1:
-            raise InputError(
-                f"features={self.features}: the network has five convolutions, each with 1 channel or more"
-            )
-        if self.dense < 1 or self.patch < 1:
-            raise InputError(f"dense={self.dense} and patch={self.patch} need to be 1 or more")
-        self.features = tuple(self.features)  # a list, as JSON has it, could not be a key of jit's cache
+        self.num_classes = _whole("num_classes", self.num_classes, least=2)
+        if not isinstance(self.features, (tuple, list)) or len(self.features) != 5:
+            raise InputError(f"features={self.features!r} do not fit: the network has five convolutions")
+        self.features = tuple(_whole("features", channels) for channels in self.features)
+        self.dense, self.patch = _whole("dense", self.dense), _whole("patch", self.patch)
         super().__post_init__()
 
     @nn.compact
@@ -115,13 +113,29 @@ class CNN(nn.Module):
         return nn.BatchNorm(use_running_average=not train, momentum=0.9)
 
 
-def check_image_shape(image_shape):
-    """Raises `InputError` unless `image_shape` is an (h, w, c) that the network takes."""
-    if len(image_shape) != 3 or min(image_shape[:2]) < MIN_IMAGE_SIZE or image_shape[2] not in (1, 3):
+def check_image_shape(image_shape) -> tuple[int, int, int]:
+    """The image shape as plain integers. Raises `InputError` unless it is an (h, w, c) that the network takes."""
+    try:
+        height, width, channels = map(operator.index, image_shape)
+    except (TypeError, ValueError):
+        height = width = channels = 0
+    if not MIN_IMAGE_SIZE <= min(height, width) <= max(height, width) <= MAX_IMAGE_SIZE or channels not in (1, 3):
         raise InputError(
-            f"image shape {tuple(image_shape)} does not fit: the network takes (height, width, channels) with sides "
-            f"from {MIN_IMAGE_SIZE} pixels up and 1 or 3 channels"
+            f"image shape {image_shape!r} does not fit: the network takes (height, width, channels) with sides from "
+            f"{MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE:,} pixels and 1 or 3 channels"
         )
+    return height, width, channels
+
+
+def _whole(name, value, least=1):
+    """The value as a plain integer, which numpy's are not: a model file's header could not hold them."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = -1
+    if not least <= count <= MAX_WIDTH:
+        raise InputError(f"{name}={value!r} does not fit: it needs to be a whole number from {least} to {MAX_WIDTH:,}")
+    return count
 
 
 def _space_to_depth(images, patch):

@@ -3,7 +3,9 @@
 import argparse
 import dataclasses
 import os
+import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,16 +16,22 @@ from .errors import InputError
 from .evaluation import evaluate
 from .model_file import save_model
 from .run_directory import RunDirectory
+from .stop_signals import TrainingStopped
 from .training import TrainConfig, Trainer
 
 
 def exit_status(main: Callable[[], None]) -> int:
-    """Runs a script's `main`: 0 when done; 1, with one line on standard error, where the input is at fault."""
+    """Runs a script's `main`: 0 when done; 1, with one line on standard error, where the input is at fault; and, as
+    shells have it, 128 and the signal's number where a signal ended it."""
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except TrainingStopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.received
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -38,7 +46,10 @@ def training_parser(description: str, epochs: int | None, model: str) -> argpars
     )
     parser.add_argument("--seed", type=int, default=0, help="of the data's order and the weights (%(default)s)")
     parser.add_argument("--model", type=Path, default=Path(model), metavar="FILE", help="model to write (%(default)s)")
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="curves and checkpoint (runs/ and the time)")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="curves and checkpoints (runs/ and the time)")
+    parser.add_argument(
+        "--checkpoint-seconds", type=float, default=30, metavar="S", help="time between checkpoints (%(default)s)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --run-dir, or with the latest")
     return parser
 
@@ -50,9 +61,16 @@ def train_and_save(arguments, model, source, config: TrainConfig):
     run_dir = arguments.run_dir
     if arguments.resume and run_dir is None:
         run_dir = RunDirectory.latest_path()
-    trainer = Trainer(model, source, config, run_dir)
+    trainer = Trainer(model, source, config, run_dir, arguments.checkpoint_seconds)
     print(model.summary(source.image_shape), end="\n\n")
-    classifier = trainer.fit(arguments.resume)
+    try:
+        classifier = trainer.fit(arguments.resume)
+    except TrainingStopped as stopped:
+        again = [] if arguments.resume else ["--resume"]
+        again += [] if arguments.run_dir else ["--run-dir", str(trainer.run_dir)]
+        raise TrainingStopped(
+            f"{stopped}; go on with: {shlex.join(['python', *sys.argv, *again])}", stopped.received
+        ) from None
     report = evaluate(classifier, source)
     save_model(
         arguments.model, dataclasses.replace(classifier, metrics={**classifier.metrics, "evaluation": report.metrics()})

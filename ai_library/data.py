@@ -73,7 +73,7 @@ class ShapeDataSource:
     ):
         if not 0 <= seed < 2**32:
             raise InputError(f"seed={seed} does not fit: it needs to be from 0 to 2**32 - 1")
-        check_image_shape((image_size, image_size, channels))
+        image_shape = check_image_shape((image_size, image_size, channels))
         if len(class_names) < 2 or len(set(class_names)) != len(class_names):
             raise InputError(f"class names {tuple(class_names)} do not fit: name 2 or more, each once")
         if ranges is not None:
@@ -82,7 +82,7 @@ class ShapeDataSource:
             raise InputError(f"sizes={sizes} do not fit: each of {', '.join(SPLITS)} needs 1 example or more")
         self.seed = seed
         self.class_names = tuple(class_names)
-        self.image_shape = (image_size, image_size, channels)
+        self.image_shape = image_shape
         self._sizes = dict(zip(SPLITS, sizes, strict=True))
         self._ranges = ranges
         self._loaded: dict[str, Examples] = {}

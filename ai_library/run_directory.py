@@ -1,58 +1,81 @@
-"""What a training run leaves behind: curves, history, configuration, and a checkpoint to go on from."""
+"""What a training run leaves behind: curves, history, configuration, and checkpoints to go on from."""
 
+import contextlib
 import csv
 import io
 import json
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-import flax.serialization
-import jax
-import numpy as np
+import filelock
 import optax
-from tensorboardX import SummaryWriter
 
-from .atomic import write_bytes
+from .atomic import naming, write_bytes
+from .checkpoints import Checkpoints
 from .errors import InputError
+from .event_file import EventFile
+from .sealed_file import SealedFileError, check_arrays
 
 _LOG_STEPS = 10
 
 
 class RunDirectory:
-    """A folder with `config.json`, `history.csv`, `checkpoint.msgpack` and TensorBoard's event files.
+    """A folder with `config.json`, `history.csv`, `checkpoints` and TensorBoard's event files. Make one by `opened`.
 
     The curves of training and validation are written to the sub-folders `train` and `validation` under the same
-    tags, so that TensorBoard draws them in one chart. `history.csv` holds no times: the same run gives the same file.
-
-    Args:
-        path: The folder; it is made where it does not exist.
-        settings: What the run is made of, as JSON has it.
-        resume: Whether to go on with the run that the folder holds.
-
-    Raises `InputError` where a run is there and `resume` is not set, where none is there to resume, or where it has
-    other settings.
+    tags, so that TensorBoard draws them in one chart. `history.csv` and the checkpoints hold no times: the same run
+    gives the same files, however often it was interrupted.
     """
 
-    def __init__(self, path: str | Path, settings: dict, resume: bool = False):
-        self.path = Path(path)
-        self._checkpoint = self.path / "checkpoint.msgpack"
-        config = self.path / "config.json"
-        settings = json.loads(json.dumps(settings))
+    def __init__(self, path: Path, settings: dict, resume: bool):
+        self.path = path
+        self._settings = json.loads(json.dumps(settings))
+        self._checkpoints = Checkpoints(path / "checkpoints")
+        self._found = None
         if resume:
-            if not self._checkpoint.exists():
-                raise InputError(f"{self.path} holds no checkpoint to resume from: start the run without --resume")
-            try:
-                _check_same(json.loads(config.read_text()), settings, self.path)
-            except (OSError, json.JSONDecodeError) as error:
-                raise InputError(f"{config} cannot be read ({error}): start a new run in another folder") from error
-        elif self._checkpoint.exists():
-            raise InputError(f"{self.path} holds a run already: go on with it by --resume, or choose another folder")
-        else:
-            write_bytes(config, json.dumps(settings, indent=1).encode())
-        self._purge_from = None
-        self._writers: dict[str, SummaryWriter] = {}
+            if not self._checkpoints.exist():
+                raise InputError(f"{path} holds no checkpoint to resume from: start it without --resume")
+            self._found = self._checkpoints.newest()
+            _check_same(self._found[1].pop("settings"), self._settings, path)
+        elif self._checkpoints.exist():
+            raise InputError(f"{path} holds a run already: go on with it by --resume, or choose another folder")
+        write_bytes(path / "config.json", json.dumps(self._settings, indent=1).encode())
+        self._curves: dict[str, EventFile] = {}
         self._since = None
+        self.saved_at = time.monotonic()
+        """When the last checkpoint was written, or the run opened, by the monotonic clock."""
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, path: str | Path, settings: dict, resume: bool = False) -> Iterator["RunDirectory"]:
+        """The run in a folder, which is made where it does not exist and locked until the block ends.
+
+        Args:
+            path: The folder.
+            settings: What the run is made of, as JSON has it.
+            resume: Whether to go on with the run that the folder holds.
+
+        Raises `InputError` where a run is there and `resume` is not set, where none is there to resume, where it has
+        other settings, where another process trains in it, and, also within the block, where it can't be written.
+        """
+        path = Path(path)
+        if resume and not path.is_dir():
+            raise InputError(f"{path} holds no run to resume: start it without --resume")
+        lock = filelock.FileLock(path / "lock", timeout=0)
+        try:
+            with naming(path):
+                path.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+        except filelock.Timeout as error:
+            raise InputError(f"another training runs in {path}: wait for its end, or choose another folder") from error
+        with lock:
+            run = cls(path, settings, resume)
+            try:
+                yield run
+            finally:
+                run._close()
 
     @staticmethod
     def new_path() -> Path:
@@ -62,83 +85,81 @@ class RunDirectory:
     @staticmethod
     def latest_path() -> Path:
         """The folder in `runs` with the newest checkpoint. Raises `InputError` where there is none."""
-        checkpoints = list(Path("runs").glob("*/checkpoint.msgpack"))
+        checkpoints = list(Path("runs").glob("*/checkpoints/*.msgpack"))
         if not checkpoints:
             raise InputError("the folder 'runs' holds no run to resume: name one with --run-dir")
-        return max(checkpoints, key=lambda path: path.stat().st_mtime).parent
+        return max(checkpoints, key=lambda path: path.stat().st_mtime).parents[1]
 
-    def __enter__(self):
-        return self
+    def restore(self, wanted) -> tuple[dict, dict]:
+        """Record and tree of the checkpoint to go on from; the tree has the shapes and types of `wanted`."""
+        path, record, tree = self._found
+        try:
+            check_arrays(tree, wanted)
+        except SealedFileError as error:
+            raise InputError(f"{path} {error}: start a new run in another folder") from error
+        self._open_curves(record["step"], record["history"])
+        return record, tree
 
-    def __exit__(self, *_):
-        for writer in self._writers.values():
-            writer.close()
-
-    def log_samples(self, source, n=64):
-        """A grid of the first training images."""
+    def begin(self, source, n=64):
+        """Logs a grid of the first training images."""
+        self._open_curves(0, [])
         images, _ = source.examples("train", range(min(n, source.size("train"))))
-        self._writer("train").add_images("samples", images, 0, dataformats="NHWC")
+        self._curves["train"].images("samples", images, 0)
 
     def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, schedule: optax.Schedule):
         """The curves of training, a point every few steps; images a second are those since the last point."""
         if step % _LOG_STEPS:
             return
-        now = time.perf_counter()
-        writer = self._writer("train")
-        writer.add_scalar("loss", loss, step)
-        writer.add_scalar("accuracy", accuracy, step)
-        writer.add_scalar("learning_rate", float(schedule(step)), step)
+        now, curves = time.perf_counter(), self._curves["train"]
+        curves.scalar("loss", loss, step)
+        curves.scalar("accuracy", accuracy, step)
+        curves.scalar("learning_rate", float(schedule(step)), step)
         if self._since and step > self._since[0]:
-            writer.add_scalar("images_a_second", (step - self._since[0]) * batch_size / (now - self._since[1]), step)
+            curves.scalar("images_a_second", (step - self._since[0]) * batch_size / (now - self._since[1]), step)
         self._since = step, now
 
     def log_epoch(self, history: list[dict], report):
         """The last row of the history, and the report on the validation split that it came from."""
+        self._write_history(history)
+        curves, step = self._curves["validation"], history[-1]["step"]
+        curves.scalar("loss", report.log_loss, step)
+        curves.scalar("accuracy", report.accuracy, step)
+        curves.figure("confusion_matrix", report.confusion_figure(), step)
+
+    def save(self, record: dict, tree):
+        """Writes a checkpoint of a record, with "step" and "history", and a tree of arrays."""
+        for curves in self._curves.values():  # what a resumed run no longer logs must be on the disk before
+            curves.flush()
+        self._checkpoints.save(record["step"], {**record, "settings": self._settings}, tree)
+        self._since, self.saved_at = None, time.monotonic()  # the time of a checkpoint is not that of a step
+
+    def _close(self):
+        for curves in self._curves.values():
+            curves.close()
+
+    def _open_curves(self, step, history):
+        """Both curves go on after what a checkpoint knows of; later rows were of steps that are taken again."""
+        self._write_history(history)
+        validated = history[-1]["step"] + 1 if history else 0
+        self._curves = {
+            "train": EventFile(self.path / "train", step),
+            "validation": EventFile(self.path / "validation", validated),
+        }
+
+    def _write_history(self, history):
         table = io.StringIO()
-        rows = csv.DictWriter(table, history[-1].keys(), lineterminator="\n")
+        rows = csv.DictWriter(table, history[-1].keys() if history else (), lineterminator="\n")
         rows.writeheader()
         rows.writerows(history)
-        write_bytes(self.path / "history.csv", table.getvalue().encode())
-        writer, step = self._writer("validation"), history[-1]["step"]
-        writer.add_scalar("loss", report.log_loss, step)
-        writer.add_scalar("accuracy", report.accuracy, step)
-        writer.add_figure("confusion_matrix", report.confusion_figure(), step)
-        self._since = None  # the time of an evaluation is not that of a step
-
-    def save(self, state, chosen, history: list[dict]):
-        """Writes the checkpoint: a train state, the chosen epoch's variables, and the history up to here."""
-        tree = {"state": flax.serialization.to_state_dict(state), "chosen": chosen, "history": json.dumps(history)}
-        write_bytes(self._checkpoint, flax.serialization.msgpack_serialize(jax.tree.map(_on_host, tree)))
-
-    def restore(self, state, chosen):
-        """Reads the checkpoint into a state and variables of the same structure; returns them and the history."""
-        try:
-            tree = flax.serialization.msgpack_restore(self._checkpoint.read_bytes())
-            state = flax.serialization.from_state_dict(state, tree["state"])
-            chosen = flax.serialization.from_state_dict(chosen, tree["chosen"])
-            history = json.loads(tree["history"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self._checkpoint} is damaged ({error}): start a new run in another folder") from error
-        self._purge_from = int(state.step)
-        return state, chosen, history
-
-    def _writer(self, name):
-        if name not in self._writers:
-            # After a resume TensorBoard drops what an interrupted epoch wrote beyond the checkpoint.
-            self._writers[name] = SummaryWriter(str(self.path / name), purge_step=self._purge_from)
-        return self._writers[name]
-
-
-def _on_host(leaf):
-    return leaf if isinstance(leaf, str) else np.asarray(leaf)
+        write_bytes(self.path / "history.csv", table.getvalue().encode() if history else b"")
 
 
 def _check_same(old, new, path):
     changed = [
-        f"{part}.{name} was {old.get(part, {}).get(name)}, is now {value}"
-        for part, values in new.items()
-        for name, value in values.items()
-        if old.get(part, {}).get(name) != value
+        f"{part}.{name} was {old.get(part, {}).get(name)}, is now {new.get(part, {}).get(name)}"
+        for part in {**old, **new}
+        for name in {**old.get(part, {}), **new.get(part, {})}
+        if old.get(part, {}).get(name) != new.get(part, {}).get(name)
     ]
     if changed:
         raise InputError(f"{path} cannot be resumed with other settings: {'; '.join(changed)}")

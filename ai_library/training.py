@@ -1,11 +1,13 @@
 """Training: a pure `train_step` for those who write their own loop, and the `Trainer` for everyone."""
 
 import math
+import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import flax.serialization
 import flax.struct
 import flax.training.train_state
 import jax
@@ -22,6 +24,7 @@ from .cnn import normalise
 from .errors import InputError
 from .evaluation import evaluate
 from .run_directory import RunDirectory
+from .stop_signals import StopSignals, TrainingStopped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +145,35 @@ def _cross_entropy(logits, labels, smoothing):
     return optax.softmax_cross_entropy(logits, targets).mean()
 
 
+@dataclass
+class _Progress:
+    """Where a run stands: all that a checkpoint holds."""
+
+    state: TrainState
+    chosen: dict
+    """The variables of the epoch that validation chooses so far."""
+    history: list[dict]
+    step: int = 0
+    """Steps taken, of which the metrics of the last may not be read yet."""
+    loss: float = 0.0
+    """Sum over the steps of the epoch that is under way."""
+    correct: int = 0
+    """The same, of training images that were predicted right."""
+
+    def record(self) -> dict:
+        """What is no array."""
+        return {"step": self.step, "loss": self.loss, "correct": self.correct, "history": self.history}
+
+    def tree(self) -> dict:
+        """The arrays."""
+        return {"state": flax.serialization.to_state_dict(self.state), "chosen": self.chosen}
+
+    def restored(self, record: dict, tree: dict) -> "_Progress":
+        """The progress that another's record and tree tell of."""
+        state = flax.serialization.from_state_dict(self.state, tree["state"])
+        return _Progress(state=state, chosen=tree["chosen"], **record)
+
+
 class Trainer:
     """Trains a model on a source's "train" split and keeps the epoch that its "validation" split chooses.
 
@@ -154,11 +186,19 @@ class Trainer:
         model: A `CNN` with as many outputs as the source has classes.
         source: A `ShapeDataSource` or a subclass of it.
         config: How to train.
-        run_dir: Where curves, history, configuration and checkpoint are written (see `RunDirectory`).
+        run_dir: Where curves, history, configuration and checkpoints are written (see `RunDirectory`).
             Default: a new folder in `runs`, named by the time.
+        checkpoint_seconds: Time from one checkpoint to the next; each epoch also ends with one.
     """
 
-    def __init__(self, model, source, config: TrainConfig = TrainConfig(), run_dir: str | Path | None = None):
+    def __init__(
+        self,
+        model,
+        source,
+        config: TrainConfig = TrainConfig(),
+        run_dir: str | Path | None = None,
+        checkpoint_seconds: float = 30.0,
+    ):
         if model.num_classes != source.num_classes:
             raise InputError(
                 f"the model has {model.num_classes} outputs, the data {source.num_classes} classes: "
@@ -168,6 +208,7 @@ class Trainer:
         self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
         self.history: list[dict] = []
         """One row an epoch, as in `history.csv`."""
+        self._checkpoint_seconds = checkpoint_seconds
         self._everywhere, self._shared_out = batch_shardings(config.batch_size)
         self._steps = config.epochs * -(-source.size("train") // config.batch_size)
         self._schedule = config.schedule(self._steps)
@@ -175,63 +216,88 @@ class Trainer:
     def fit(self, resume: bool = False) -> Classifier:
         """Trains to the last epoch and returns the classifier of the chosen one.
 
-        `resume` goes on after the last finished epoch of the run in `run_dir`. Raises `InputError` where the loss
-        becomes infinite or no number, and where `run_dir` holds a run but `resume` is not set, or the reverse.
+        `resume` goes on with the run in `run_dir` where its newest checkpoint was written; the end is, bit by bit, that
+        of a run that was never interrupted. Ctrl-C and SIGTERM write a checkpoint and raise `TrainingStopped`. Raises
+        `InputError` where the loss becomes infinite or no number, and where `run_dir` holds a run but `resume` is not
+        set, or the reverse, or cannot be written.
         """
         state = create_train_state(self.model, self.source.image_shape, self.config, self._steps)
-        state = jax.device_put(state, self._everywhere)
-        chosen, self.history = state.variables, []
-        with RunDirectory(self.run_dir, self._settings(), resume) as run:
+        progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
+        with RunDirectory.opened(self.run_dir, self._settings(), resume) as run, StopSignals() as stop:
             if resume:
-                state, chosen, self.history = run.restore(state, chosen)
-                state = jax.device_put(state, self._everywhere)
+                progress = progress.restored(*run.restore(progress.tree()))
             else:
-                run.log_samples(self.source)
-            for epoch in range(len(self.history), self.config.epochs):
-                state, trained = self._train_epoch(state, epoch, run)
-                variables = jax.tree.map(np.array, state.variables)  # a copy: the next step uses the state up
-                report = evaluate(self._classifier(variables), self.source, "validation")
-                row = {
-                    "epoch": epoch + 1,
-                    "step": int(state.step),
-                    **trained,
-                    "validation_loss": report.log_loss,
-                    "validation_accuracy": report.accuracy,
-                }
-                self.history.append(row)
-                if self._chosen_row() is row:
-                    chosen = variables
-                run.log_epoch(self.history, report)
-                run.save(state, chosen, self.history)
-                tqdm.write(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
-        return self._classifier(chosen, {"validation": self._chosen_row()})
+                run.begin(self.source)
+            progress.state = jax.device_put(progress.state, self._everywhere)
+            self.history = progress.history
+            while len(self.history) < self.config.epochs:
+                self._train_epoch(progress, run, stop)
+                self._end_epoch(progress, run, stop)
+        return self._classifier(progress.chosen, {"validation": self._chosen_row()})
 
-    def _train_epoch(self, state, epoch, run):
-        """Takes the steps of one epoch; returns the new state and the mean loss and accuracy over them."""
-        config, per_epoch = self.config, self._steps // self.config.epochs
-        batches = self.source.batches("train", config.batch_size, epoch, full=True)
-        losses, correct = [], []
-
-        def read(step, metrics):
-            loss = float(metrics["loss"])
-            if not math.isfinite(loss):
-                raise InputError(
-                    f"the loss is {loss} at step {step} (epoch {epoch + 1}): lower learning_rate={config.learning_rate}"
-                )
-            losses.append(loss)
-            correct.append(int(metrics["correct"]) / config.batch_size)
-            run.log_step(step, config.batch_size, losses[-1], correct[-1], self._schedule)
-
+    def _train_epoch(self, progress, run, stop):
+        """Takes the steps of an epoch that are left."""
+        epoch, per_epoch = len(progress.history), self._steps // self.config.epochs
+        first = progress.step - epoch * per_epoch
+        batches = self.source.batches("train", self.config.batch_size, epoch, first=first, full=True)
         unread = None
-        for step, (images, labels) in enumerate(
-            tqdm(batches, self._name(epoch), per_epoch, unit="step", leave=False, disable=None), epoch * per_epoch
+        for images, labels in tqdm(
+            batches, self._name(epoch), per_epoch, initial=first, unit="step", leave=False, disable=None
         ):
-            state, metrics = train_step(state, *jax.device_put((images, labels), self._shared_out))
+            progress.state, metrics = train_step(progress.state, *jax.device_put((images, labels), self._shared_out))
             if unread:  # reading waits for a step to end, so each is read while the next one runs
-                read(*unread)
-            unread = step, metrics
-        read(*unread)
-        return state, {"train_loss": float(np.mean(losses)), "train_accuracy": float(np.mean(correct))}
+                self._read(progress, run, *unread)
+            unread = progress.step, metrics
+            progress.step += 1
+            due = time.monotonic() - run.saved_at >= self._checkpoint_seconds
+            if (due or stop.received) and progress.step < (epoch + 1) * per_epoch:
+                self._read(progress, run, *unread)
+                unread = None
+                self._save(progress, run, stop)
+        if unread:
+            self._read(progress, run, *unread)
+
+    def _read(self, progress, run, step, metrics):
+        """Adds the metrics of a step to those of its epoch."""
+        loss, correct = float(metrics["loss"]), int(metrics["correct"])
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss is {loss} at step {step} (epoch {len(progress.history) + 1}): "
+                f"lower learning_rate={self.config.learning_rate}"
+            )
+        progress.loss, progress.correct = progress.loss + loss, progress.correct + correct
+        run.log_step(step, self.config.batch_size, loss, correct / self.config.batch_size, self._schedule)
+
+    def _end_epoch(self, progress, run, stop):
+        """Validates the epoch, chooses, and adds a row to the history."""
+        epoch, per_epoch = len(progress.history), self._steps // self.config.epochs
+        variables = jax.tree.map(np.array, progress.state.variables)  # a copy: the next step uses the state up
+        report = evaluate(self._classifier(variables), self.source, "validation")
+        row = {
+            "epoch": epoch + 1,
+            "step": progress.step,
+            "train_loss": progress.loss / per_epoch,
+            "train_accuracy": progress.correct / (per_epoch * self.config.batch_size),
+            "validation_loss": report.log_loss,
+            "validation_accuracy": report.accuracy,
+        }
+        progress.history.append(row)
+        progress.loss, progress.correct = 0.0, 0
+        if self._chosen_row() is row:
+            progress.chosen = variables
+        run.log_epoch(progress.history, report)
+        tqdm.write(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
+        self._save(progress, run, stop)
+
+    def _save(self, progress, run, stop):
+        """Writes a checkpoint; ends the run there if a signal asked for it."""
+        run.save(progress.record(), progress.tree())
+        if stop.received and progress.step < self._steps:
+            raise TrainingStopped(
+                f"stopped by {stop.received.name} after step {progress.step:,} of {self._steps:,}, "
+                f"with a checkpoint in {self.run_dir}",
+                stop.received,
+            )
 
     def _classifier(self, variables, metrics=None):
         source = self.source

@@ -90,7 +90,7 @@ def test_train_folder_trains_on_a_users_own_images(tmp_path):
     ("script", "arguments", "message"),
     [
         ("predict.py", ["--model", "none.msgpack"], "error: none.msgpack cannot be read"),
-        ("predict.py", ["--model", "README.md"], "error: README.md is not a model file"),
+        ("predict.py", ["--model", "README.md"], "error: README.md is not a model: fetch"),
         ("predict.py", ["--data", "nowhere"], "error: nowhere does not exist"),
         ("predict.py", ["--data", "scripts"], "error: scripts holds no images"),
         ("predict.py", ["--output", "README.md/results"], "error: cannot write README.md/results/predictions.csv"),
@@ -99,7 +99,7 @@ def test_train_folder_trains_on_a_users_own_images(tmp_path):
         ("train_shapes.py", ["--model", "README.md/m.msgpack"], "error: cannot write README.md/"),
         ("train_mnist.py", ["--mnist-files", "docs", "--data-dir", "nowhere"], "error: docs lacks train-images-idx3"),
         ("export_mnist.py", ["--mnist-files", "docs", "--data-dir", "nowhere"], "error: docs lacks train-images-idx3"),
-        ("describe_model.py", ["README.md"], "error: README.md is not a model file"),
+        ("describe_model.py", ["README.md"], "error: README.md is not a model: fetch"),
         ("train_folder.py", ["nowhere"], "error: nowhere is no folder"),
         ("train_shapes.py", ["--seed", "-1"], "error: seed=-1"),
         ("train_shapes.py", ["--resume", "--run-dir", "nowhere"], "error: nowhere holds no checkpoint"),

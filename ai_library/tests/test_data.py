@@ -108,7 +108,7 @@ def test_show_draws_each_image_under_its_class_name(full_source):
     [
         ({"class_names": ("circle", "blob")}, "unknown class 'blob': choose from circle, ellipse"),
         ({"class_names": ("circle", "circle")}, "each once"),
-        ({"image_size": 0}, "from 16 pixels up"),
+        ({"image_size": 0}, "sides from 16 to"),
         ({"channels": 2}, "1 or 3 channels"),
         ({"sizes": (0, 10, 10)}, "1 example or more"),
         ({"seed": -1}, "seed=-1"),

@@ -1,0 +1,199 @@
+"""Files that are checked before they are used: a header and a tree of arrays, sealed by a digest.
+
+8 bytes   magic, which tells one kind of file from another
+4 bytes   version of the kind, little-endian
+4 bytes   length of the header, little-endian
+header    JSON
+arrays    nested dictionaries of arrays, by `flax.serialization`
+32 bytes  SHA-256 of all before
+
+A digest only finds damage: who means harm computes it anew. Reading therefore bounds all that a file can ask for: it
+takes at most twice the memory of the file, and 100 MB.
+"""
+
+import hashlib
+import json
+import math
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import flax.serialization
+import jax
+import msgpack
+import numpy as np
+
+from .atomic import replacing
+from .errors import InputError
+
+MAX_FILE = 1 << 30
+MAX_HEADER = 1 << 21
+_LEAD = struct.Struct("<8sII")
+_DIGEST = hashlib.sha256().digest_size
+_TYPES = {"float32": np.float32, "int32": np.int32}
+_MAX_ENTRIES = 4096
+_FLAX_ARRAY = 1
+_WIDTH_OF_LENGTH = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+"""Bytes of a binary's length after msgpack's mark of its kind."""
+
+
+class SealedFileError(InputError):
+    """What is wrong with a file, as the end of a sentence that its name begins; `mend` where the file itself tells."""
+
+    def __init__(self, wrong: str, mend: str | None = None):
+        # The file may have a say in the text: nothing of it may reach a terminal as a command, or fill it.
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in wrong[:300]))
+        self.mend = mend
+
+
+@dataclass(frozen=True)
+class SealedFormat:
+    """One kind of sealed file: `magic` begins it, `version` is written, and it and all before are read."""
+
+    magic: bytes
+    version: int
+    name: str
+    """What such a file is, for messages: "a model"."""
+
+    def write(self, path, header: dict, tree):
+        """Writes a file; an older one of the name stays whole until the new one is. The same content gives the same
+        bytes. Raises `InputError` where it can't be written or would be too large to be read.
+        """
+        try:
+            encoded = json.dumps(header, allow_nan=False).encode()
+        except ValueError as error:
+            raise InputError(f"{path} cannot hold figures that are not finite") from error
+        arrays = flax.serialization.to_bytes(jax.tree.map(np.asarray, tree))
+        if len(encoded) > MAX_HEADER or len(arrays) > MAX_FILE - 2 * MAX_HEADER:
+            raise InputError(
+                f"{path} cannot hold a header of {len(encoded):,} bytes and arrays of {len(arrays):,}: at most "
+                f"{MAX_HEADER:,} and {MAX_FILE - 2 * MAX_HEADER:,} are read again"
+            )
+        digest = hashlib.sha256()
+        with replacing(path, "wb") as file:
+            for part in (_LEAD.pack(self.magic, self.version, len(encoded)), encoded, arrays):
+                digest.update(part)
+                file.write(part)
+            file.write(digest.digest())
+
+    def read(self, path) -> tuple[int, dict, dict]:
+        """Version, header and tree of read-only arrays of a file that is whole. Raises `SealedFileError`."""
+        data = memoryview(_content(Path(path)))
+        if data[:24] == b"version https://git-lfs.":
+            raise SealedFileError(f"is a Git LFS pointer, not {self.name}", "run 'git lfs pull'")
+        if len(data) < _LEAD.size + _DIGEST or data[: len(self.magic)] != self.magic:
+            raise SealedFileError(f"is not {self.name}")
+        _, version, header_length = _LEAD.unpack_from(data)
+        if version > self.version:
+            raise SealedFileError(
+                f"has version {version} of its format, this code knows {self.version}", "update ai_library"
+            )
+        if hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
+            raise SealedFileError("is damaged, its digest does not match")
+        end = _LEAD.size + header_length
+        if header_length > MAX_HEADER or end > len(data) - _DIGEST or version < 1:
+            raise SealedFileError("is damaged, it begins with impossible numbers")
+        return version, _header(data[_LEAD.size : end]), _tree(data[end:-_DIGEST])
+
+
+def check_arrays(found: dict, wanted: dict):
+    """Raises `SealedFileError` unless a tree has the same paths as the one that is wanted, whose leaves tell shape and
+    type, and at each a finite array of them."""
+    found, wanted = dict(_leaves(found)), dict(_leaves(wanted))
+    for path in sorted(found.keys() ^ wanted.keys()):
+        raise SealedFileError(f"{'lacks' if path in wanted else 'has no use for'} {path}")
+    for path, leaf in sorted(wanted.items()):
+        if _description(found[path]) != _description(leaf):
+            raise SealedFileError(f"has {path} as {_description(found[path])}, but {_description(leaf)} is wanted")
+        if isinstance(found[path], np.ndarray) and not _finite(found[path]):
+            raise SealedFileError(f"has values in {path} that are not finite")
+
+
+def _content(path):
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its other end
+            raise SealedFileError("is no regular file")
+        if status.st_size > MAX_FILE:
+            raise SealedFileError(f"is larger than {MAX_FILE:,} bytes")
+        with open(path, "rb") as file:
+            return file.read(MAX_FILE)
+    except OSError as error:
+        raise SealedFileError(f"cannot be read: {error.strerror}") from error
+
+
+def _header(data) -> dict:
+    def refuse(constant):
+        raise ValueError(f"{constant} is no number")
+
+    try:
+        header = json.loads(str(data, "utf-8"), parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise SealedFileError(f"has a header that is no JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise SealedFileError("has a header that is no JSON object")
+    return header
+
+
+def _tree(data) -> dict:
+    """What `flax.serialization.msgpack_restore` gives for nested dictionaries of arrays, and refuses all else.
+
+    That function itself would copy each array twice, and would follow lists, nesting and types wherever they lead.
+    """
+    entries = 0
+
+    def count(dictionary):
+        nonlocal entries
+        entries += 1 + len(dictionary)
+        if entries > _MAX_ENTRIES:
+            raise ValueError(f"more than {_MAX_ENTRIES} entries")
+        return dictionary
+
+    limits = {"max_array_len": 0, "max_bin_len": 0, "max_map_len": 64, "max_str_len": 128}
+    try:
+        tree = msgpack.unpackb(data, ext_hook=_array, object_hook=count, **limits)
+    except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
+        raise SealedFileError(f"holds something else than arrays ({error})") from error
+    if not isinstance(tree, dict):
+        raise SealedFileError("holds something else than arrays")
+    return tree
+
+
+def _array(code, data):
+    """An array as flax packs it, (shape, name of the type, bytes), without copying the bytes."""
+    if code != _FLAX_ARRAY:
+        raise ValueError(f"code {code}")
+    unpacker = msgpack.Unpacker(max_array_len=32, max_str_len=32, max_map_len=0, max_bin_len=0, max_ext_len=0)
+    unpacker.feed(data[:256])  # more than the two descriptions take
+    if unpacker.read_array_header() != 3:
+        raise ValueError("an array needs shape, type and bytes")
+    shape, dtype = tuple(unpacker.unpack()), np.dtype(_TYPES[unpacker.unpack()])
+    start = unpacker.tell() + 1
+    width = _WIDTH_OF_LENGTH[data[start - 1]]
+    length = int.from_bytes(data[start : start + width], "big")
+    if not all(type(side) is int and side >= 0 for side in shape):
+        raise ValueError(f"an array of shape {shape}")
+    if not math.prod(shape) * dtype.itemsize == length == len(data) - start - width:
+        raise ValueError(f"{len(data):,} bytes for an array of shape {shape}")
+    return np.frombuffer(data, dtype, offset=start + width).reshape(shape)
+
+
+def _leaves(tree):
+    """Yields the path and the value of whatever is no dictionary, or an empty one."""
+    waiting = [("", tree)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict) and value:
+            waiting += [(f"{path}/{name}" if path else name, child) for name, child in value.items()]
+        else:
+            yield path, value
+
+
+def _finite(array):
+    """By the extremes, which are not finite where any value is not, and take no memory."""
+    return array.size == 0 or bool(np.isfinite([array.min(), array.max()]).all())
+
+
+def _description(leaf):
+    return f"{leaf.dtype}{tuple(leaf.shape)}" if hasattr(leaf, "shape") else type(leaf).__name__
