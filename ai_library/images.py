@@ -118,7 +118,8 @@ def _pixels(path, mode):
             raise InputError(_too_large(f"{file.width:,} x {file.height:,} pixels"))
         if (factor := _excess(file)) > 1:  # JPEG can leave the rest undecoded
             file.draft(None, (file.width // factor, file.height // factor))
-        file.load()
+        with _silenced() if file.format == "TIFF" else contextlib.nullcontext():
+            file.load()
         image = _eight_bits(_reduced(file))
         with contextlib.suppress(Exception):  # a damaged tag turns nothing
             ImageOps.exif_transpose(image, in_place=True)
@@ -126,6 +127,19 @@ def _pixels(path, mode):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image.convert(mode))
+
+
+@contextlib.contextmanager
+def _silenced():
+    """Keeps from the terminal what libtiff, past Python, writes there about a broken file."""
+    terminal = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 def _too_large(size):

@@ -2,14 +2,12 @@
 
 import csv
 import json
-import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ai_library import InputError, evaluate
-from ai_library.images import fit_image, read_image
 from ai_library.prediction import predict_samples, read_samples
 
 N = 70  # more than a block
@@ -96,87 +94,6 @@ def test_an_unreadable_image_is_a_row_and_the_run_goes_on(classifier, folder, tm
     assert errors["star/text.png"] == "not an image, or of an unknown format"
     assert "cannot be read" in errors["circle/000.png"]
     assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
-def test_any_mode_is_converted(source, tmp_path, mode):
-    image, _ = source.example("evaluation", 1)
-    grey = Image.fromarray(image.squeeze())
-    if mode == "I;16":
-        grey = Image.fromarray(image.squeeze().astype(np.uint16) * 257)
-    path = tmp_path / f"image.{'tif' if mode == 'CMYK' else 'png'}"
-    (grey if mode == "I;16" else grey.convert(mode)).save(path)
-    found = read_image(path, (32, 32, 1))
-    tolerance = 255 if mode == "1" else 2  # one bit dithers: only the mean is kept
-    assert np.abs(found.astype(int) - image).max() <= tolerance
-    assert abs(found.mean() - image.mean()) < 12
-    assert read_image(path, (32, 32, 3)).shape == (32, 32, 3)
-
-
-@pytest.mark.parametrize(("mode", "factor"), [("I", 1), ("I", 256), ("I;16", 256)])
-def test_more_than_8_bits_are_scaled_not_cut_off(tmp_path, mode, factor):
-    values = np.tile(np.arange(0, 256, 8), (32, 1)) * factor
-    Image.fromarray(values.astype(np.int32 if mode == "I" else np.uint16)).save(tmp_path / "deep.tif")
-    np.testing.assert_allclose(read_image(tmp_path / "deep.tif", (32, 32, 1))[..., 0], values // factor, atol=1)
-
-
-def test_values_without_a_scale_are_refused(tmp_path):
-    Image.fromarray(np.full((32, 32), 0.5, np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(InputError, match="no known scale; save it with 8 bits"):
-        read_image(tmp_path / "float.tif", (32, 32, 1))
-
-
-def test_long_thin_images_need_no_more_memory_than_they_have(tmp_path):
-    Image.new("RGB", (1, 60_000), "white").save(tmp_path / "thin.png")
-    tracemalloc.start()
-    assert read_image(tmp_path / "thin.png", (64, 64, 3)).shape == (64, 64, 3)
-    assert tracemalloc.get_traced_memory()[1] < 10e6
-    tracemalloc.stop()
-
-
-def framed(pixels):
-    return fit_image(pixels, (28, 28, 1), content_size=20)[..., 0]
-
-
-@pytest.mark.parametrize(("paper", "ink"), [(0, 255), (255, 0), (230, 40), (20, 150)])
-def test_content_of_either_polarity_is_cut_out_scaled_and_centred(paper, ink):
-    pixels = np.full((150, 200), paper, np.uint8)
-    pixels[90:140, 10:30] = ink
-    found = framed(pixels)
-    rows, columns = (np.flatnonzero((found > 127).any(axis)) for axis in (1, 0))
-    assert (len(rows), len(columns)) == (20, 8)
-    assert abs((rows[0] + rows[-1]) / 2 - 13.5) <= 0.5
-    assert abs((columns[0] + columns[-1]) / 2 - 13.5) <= 0.5
-    assert found[0, 0] == 0
-    assert found.max() >= 250
-
-
-def test_content_of_the_right_size_is_left_where_it_is():
-    pixels = np.zeros((28, 28), np.uint8)
-    pixels[3:9, 2:6] = 200
-    np.testing.assert_array_equal(framed(pixels), pixels)
-    np.testing.assert_array_equal(framed(255 - pixels), pixels)
-
-
-def test_pages_with_nothing_or_specks_on_them_are_black():
-    page = np.full((1500, 1500), 255, np.uint8)
-    assert framed(page).max() == 0
-    page[0, 0] = page[-1, -1] = 0
-    assert framed(page).max() < 30
-
-
-def test_transparent_pixels_are_white(tmp_path):
-    Image.new("RGBA", (32, 32), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert (read_image(tmp_path / "clear.png", (32, 32, 1)) == 255).all()
-
-
-def test_other_proportions_are_padded_not_stretched():
-    wide = np.full((20, 60), 200, np.uint8)
-    wide[5:15, 25:35] = 0  # a square
-    fitted = fit_image(wide, (60, 60, 1))[..., 0]
-    assert (fitted[:20] == 200).all()
-    assert (fitted[-20:] == 200).all()
-    assert (fitted[25:35, 25:35] == 0).all()
 
 
 @pytest.mark.parametrize(
