@@ -34,7 +34,7 @@ class ImageFolderDataSource(ShapeDataSource):
         self._folder = Path(folder)
         if not self._folder.is_dir():
             raise InputError(f"{folder} is no folder: name one with a sub-folder of images for each class")
-        files = {path.name: image_files(path) for path in sorted(self._folder.iterdir()) if _is_class(path)}
+        files = {path.name: list(image_files(path)) for path in sorted(self._folder.iterdir()) if _is_class(path)}
         files = {name: paths for name, paths in files.items() if paths}
         if len(files) < 2:
             raise InputError(

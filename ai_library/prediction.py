@@ -1,11 +1,13 @@
 """Predicts images from files and writes what came out: one row an image, and metrics where labels are known."""
 
+import contextlib
 import csv
 import io
 import itertools
 import json
+import math
+import os
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +18,11 @@ from .atomic import replacing, write_bytes
 from .classifier import Classifier
 from .errors import InputError
 from .evaluation import Report
-from .images import IMAGE_ENDINGS, fit_image, image_files, read_image
+from .images import IMAGE_ENDINGS, MAX_PIXELS, fit_image, image_files, read_image
 from .report_page import report_page
+
+_BLOCK_BYTES = 16_000_000  # of the arrays in an npz file, read at a time
+_WHOLE_BYTES = 1_000_000_000  # the most of an array in Fortran's order, which can only be read whole
 
 
 class Sample(NamedTuple):
@@ -46,47 +51,65 @@ def read_samples(path, classifier: Classifier) -> Iterator[Sample]:
     Raises `InputError` at once where there is nothing to predict, or where labels are none of the classifier's.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         return _from_folder(path, classifier)
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"{path} does not exist: name an image, a folder of images or an .npz file")
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz" and path.is_file():
         return _from_arrays(path, classifier)
     return iter([_read(path, path.name, None, classifier)])
 
 
 def predict_samples(classifier: Classifier, samples: Iterable[Sample], output) -> Outcome:
     """Writes `predictions.csv` and `report.html` into the folder `output`, and, where any image has a label,
-    `metrics.json` and `confusion_matrix.png`. Holds a block of images at a time.
+    `metrics.json` and `confusion_matrix.png`. Holds a block of images at a time, and the probabilities of those with
+    a label.
     """
     output, names, samples = Path(output), classifier.class_names, iter(samples)
     images, unreadable, labels, probabilities = 0, 0, [], []
     with replacing(output / "predictions.csv") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["file", "label", "prediction", "confidence", *names, "error"])
+        table.writerow(["file", "label", "prediction", "confidence", *map(_cell, names), "error"])
         while block := list(itertools.islice(samples, classifier.BLOCK)):
-            readable = [sample.image for sample in block if sample.image is not None]
-            predicted = iter(classifier.predict_proba(np.stack(readable)) if readable else ())
+            readable = [sample for sample in block if sample.image is not None]
+            predicted = _probabilities(classifier, readable)
+            rows = iter(predicted)
             for sample in block:
-                row = None if sample.image is None else next(predicted)
-                table.writerow(_row(sample, row, names))
-                if row is not None and sample.label is not None:
-                    labels.append(sample.label)
-                    probabilities.append(row)
+                table.writerow(_row(sample, None if sample.image is None else next(rows), names))
+            labelled = [row for row, sample in enumerate(readable) if sample.label is not None]
+            labels += [readable[row].label for row in labelled]
+            probabilities.append(predicted[labelled])
             images, unreadable = images + len(block), unreadable + len(block) - len(readable)
-    report = Report(np.array(probabilities), np.array(labels), names) if labels else None
+    report = Report(np.concatenate(probabilities), np.array(labels), names) if labels else None
     outcome = Outcome(images, unreadable, report)
     _write_summary(outcome, output)
     return outcome
 
 
+def _probabilities(classifier, samples):
+    """(len(samples), classes) float64"""
+    if not samples:
+        return np.zeros((0, len(classifier.class_names)))
+    return classifier.predict_proba(np.stack([sample.image for sample in samples]))
+
+
 def _row(sample, probabilities, class_names):
     """A row of `predictions.csv`."""
-    label = "" if sample.label is None else class_names[sample.label]
+    name, label = _cell(sample.name), "" if sample.label is None else _cell(class_names[sample.label])
     if probabilities is None:
-        return [sample.name, label, "", "", *[""] * len(class_names), sample.error]
+        return [name, label, "", "", *[""] * len(class_names), _cell(sample.error)]
     best = int(np.argmax(probabilities))
-    return [sample.name, label, class_names[best], *(f"{p:.6f}" for p in (probabilities[best], *probabilities)), ""]
+    return [name, label, _cell(class_names[best]), *(f"{p:.6f}" for p in (probabilities[best], *probabilities)), ""]
+
+
+def _cell(text):
+    """Text for a cell of a table that every reader takes for one cell, and no spreadsheet for a formula.
+
+    What isn't printable, such as line breaks and bytes that are no UTF-8, becomes an escape; an apostrophe goes before
+    what would be calculated, which may run programs (owasp.org, "CSV Injection").
+    """
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _write_summary(outcome, output):
@@ -104,18 +127,24 @@ def _write_summary(outcome, output):
 
 
 def _from_folder(folder, classifier):
-    files = image_files(folder)
-    if not files:
+    found = {_sub_folder(path, folder) for path in image_files(folder)}  # before any is read
+    if not found:
         raise InputError(f"{folder} holds no images: it needs files that end in {', '.join(IMAGE_ENDINGS)}")
     labels = {name: label for label, name in enumerate(classifier.class_names)}
-    folders = {path.relative_to(folder).parts[0] for path in files if path.parent != folder}
-    if unknown := sorted(folders - labels.keys()):
+    if unknown := sorted(found - labels.keys() - {""}):
         raise InputError(
             f"{folder} has the sub-folder {unknown[0]!r}, but this model's classes are "
             f"{', '.join(classifier.class_names)}: rename it, or use a model that was trained on these classes"
         )
-    for_label = {path: labels.get(path.relative_to(folder).parts[0]) for path in files}
-    return (_read(path, str(path.relative_to(folder)), label, classifier) for path, label in for_label.items())
+    return (
+        _read(path, str(path.relative_to(folder)), labels.get(_sub_folder(path, folder)), classifier)
+        for path in image_files(folder)
+    )
+
+
+def _sub_folder(path, folder):
+    """The first folder on the way from `folder` to a file; "" for a file that lies directly in it."""
+    return "" if path.parent == folder else path.relative_to(folder).parts[0]
 
 
 def _read(path, name, label, classifier):
@@ -126,38 +155,104 @@ def _read(path, name, label, classifier):
 
 
 def _from_arrays(path, classifier):
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("images", "labels") if name in archive}
-    except (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as .npz: {error}") from error
-    if "images" not in arrays:
-        raise InputError(f"{path} has no array 'images': save it by np.savez(file, images=..., labels=...)")
-    images, labels = arrays["images"], arrays.get("labels")
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
-        raise InputError(
-            f"{path} has images of shape {images.shape} and type {images.dtype}: "
-            "they need to be (n, h, w), (n, h, w, 1) or (n, h, w, 3) of uint8"
-        )
-    if 0 in images.shape:
-        raise InputError(f"{path} holds no images: their shape is {images.shape}")
-    if labels is not None:
-        _check_labels(path, labels, len(images), classifier.class_names)
+    labels = None
+    with _archive(path) as archive:
+        names = archive.namelist()
+        if "images.npy" not in names:
+            raise InputError(f"{path} has no array 'images': save it by np.savez(file, images=..., labels=...)")
+        shape, by_columns, dtype = _header(archive, "images")
+        _check_images(path, shape, by_columns, dtype)
+        if "labels.npy" in names:
+            labels_shape, _, labels_dtype = _header(archive, "labels")
+            if labels_shape != shape[:1] or labels_dtype.kind not in "iu":
+                raise InputError(
+                    f"{path} has labels {labels_shape} of {labels_dtype}: they need to be ({shape[0]},) of integers"
+                )
+            labels = np.concatenate(list(_blocks(archive, "labels")))
+            _check_labels(path, labels, classifier.class_names)
     return (
         Sample(
             str(i),
             None if labels is None else int(labels[i]),
             fit_image(image, classifier.image_shape, classifier.content_size),
         )
-        for i, image in enumerate(images)
+        for i, image in enumerate(_images(path))
     )
 
 
-def _check_labels(path, labels, n, class_names):
-    if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"{path} has labels {labels.shape} of {labels.dtype}: they need to be ({n},) of integers")
+def _check_images(path, shape, by_columns, dtype):
+    if dtype != np.uint8 or len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)):
+        raise InputError(
+            f"{path} has images of shape {shape} and type {dtype}: "
+            "they need to be (n, h, w), (n, h, w, 1) or (n, h, w, 3) of uint8"
+        )
+    if min(shape) < 1:
+        raise InputError(f"{path} holds no images: their shape is {shape}")
+    if shape[1] * shape[2] > MAX_PIXELS:
+        raise InputError(
+            f"{path} has images of {shape[1]:,} x {shape[2]:,} pixels, and at most {MAX_PIXELS:,} pixels are read: "
+            "save them smaller"
+        )
+    if by_columns and math.prod(shape) > _WHOLE_BYTES:
+        raise InputError(
+            f"{path} has {math.prod(shape):,} bytes of images in Fortran's order, of which {_WHOLE_BYTES:,} are the "
+            "most: save them by np.ascontiguousarray(images)"
+        )
+
+
+def _check_labels(path, labels, class_names):
     if not 0 <= labels.min() <= labels.max() < len(class_names):
         raise InputError(
             f"{path} has labels from {labels.min()} to {labels.max()}, but this model's classes are 0 to "
             f"{len(class_names) - 1} ({', '.join(class_names)}): use a model that was trained on these classes"
         )
+
+
+def _images(path):
+    """The images of an npz file one by one; what it unpacks to may be larger than the memory."""
+    with _archive(path) as archive:
+        for block in _blocks(archive, "images"):
+            yield from block
+
+
+@contextlib.contextmanager
+def _archive(path):
+    """An npz file. Whatever goes wrong while it is read is the file's fault, and becomes an `InputError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except InputError:
+        raise
+    except Exception as error:  # zipfile raises nearly anything: BadZipFile, zlib.error, struct.error, RuntimeError
+        raise InputError(f"{path} cannot be read as .npz: {str(error) or type(error).__name__}") from error
+
+
+def _header(archive, name):
+    """(shape, whether in Fortran's order, dtype) of an array, of which nothing is read."""
+    with archive.open(f"{name}.npy") as stream:
+        return _read_header(stream)
+
+
+def _read_header(stream):
+    """The same, from a stream at its beginning, which is then where the data begin."""
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):  # later ones are for records alone, and their headers may be gigabytes
+        raise ValueError(f"an array of format version {version}, where numbers have (1, 0)")
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled Python objects, which are never loaded: they may run programs")
+    return shape, by_columns, dtype
+
+
+def _blocks(archive, name):
+    """Yields an array in parts (m, ...) of about `_BLOCK_BYTES`, at least one row each."""
+    with archive.open(f"{name}.npy") as stream:
+        (n, *row), by_columns, dtype = _read_header(stream)
+        rows = n if by_columns else max(1, _BLOCK_BYTES // (dtype.itemsize * math.prod(row)))
+        for start in range(0, n, rows):
+            shape = min(rows, n - start), *row
+            size = dtype.itemsize * math.prod(shape)
+            data = stream.read(size)
+            if len(data) < size:
+                raise EOFError(f"its array {name!r} ends too early")
+            yield np.frombuffer(data, dtype).reshape(shape, order="F" if by_columns else "C")

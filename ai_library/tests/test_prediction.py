@@ -1,16 +1,22 @@
 """From files on disk to rows of `predictions.csv`."""
 
 import csv
+import dataclasses
+import io
+import itertools
 import json
+import os
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from ai_library import InputError, evaluate
-from ai_library.images import fit_image, read_image
-from ai_library.prediction import predict_samples, read_samples
+from ai_library.prediction import Sample, predict_samples, read_samples
 
 N = 70  # more than a block
 
@@ -98,97 +104,115 @@ def test_an_unreadable_image_is_a_row_and_the_run_goes_on(classifier, folder, tm
     assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
-def test_any_mode_is_converted(source, tmp_path, mode):
-    image, _ = source.example("evaluation", 1)
-    grey = Image.fromarray(image.squeeze())
-    if mode == "I;16":
-        grey = Image.fromarray(image.squeeze().astype(np.uint16) * 257)
-    path = tmp_path / f"image.{'tif' if mode == 'CMYK' else 'png'}"
-    (grey if mode == "I;16" else grey.convert(mode)).save(path)
-    found = read_image(path, (32, 32, 1))
-    tolerance = 255 if mode == "1" else 2  # one bit dithers: only the mean is kept
-    assert np.abs(found.astype(int) - image).max() <= tolerance
-    assert abs(found.mean() - image.mean()) < 12
-    assert read_image(path, (32, 32, 3)).shape == (32, 32, 3)
+def test_odd_names_and_broken_files_are_rows_of_their_own(classifier, source, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    good = ["a,b.png", 'a"b.png', "a\nb.png", "a\r\nb.png", "=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "\t=1.png"]
+    for name in good:
+        Image.fromarray(source.example("evaluation", 0)[0].squeeze()).save(folder / name)
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "broken.png").symlink_to("nowhere.png")
+    os.mkfifo(folder / "pipe.png")
+    _, rows = predicted(classifier, folder, tmp_path / "out")
+    wanted = ["a,b.png", 'a"b.png', "a\\nb.png", "a\\r\\nb.png", "'=1+1.png", "'+1.png", "'-1.png", "'@SUM(1).png"]
+    assert {row["file"] for row in rows if row["prediction"]} == {*wanted, "\\t=1.png"}
+    assert {row["file"] for row in rows if row["error"]} == {"empty.png", "broken.png", "pipe.png"}
+    assert len(rows) == 12
 
 
-@pytest.mark.parametrize(("mode", "factor"), [("I", 1), ("I", 256), ("I;16", 256)])
-def test_more_than_8_bits_are_scaled_not_cut_off(tmp_path, mode, factor):
-    values = np.tile(np.arange(0, 256, 8), (32, 1)) * factor
-    Image.fromarray(values.astype(np.int32 if mode == "I" else np.uint16)).save(tmp_path / "deep.tif")
-    np.testing.assert_allclose(read_image(tmp_path / "deep.tif", (32, 32, 1))[..., 0], values // factor, atol=1)
+text = st.builds("{}{}".format, st.sampled_from(["", *"=+-@\t\r\n"]), st.text(st.characters(exclude_categories=())))
 
 
-def test_values_without_a_scale_are_refused(tmp_path):
-    Image.fromarray(np.full((32, 32), 0.5, np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(InputError, match="no known scale; save it with 8 bits"):
-        read_image(tmp_path / "float.tif", (32, 32, 1))
+@given(
+    st.lists(st.tuples(text, st.integers(0, 2) | st.none(), text), min_size=1, max_size=5),
+    st.lists(text, min_size=3, max_size=3, unique=True),
+)
+@settings(deadline=None, max_examples=60)
+def test_whatever_names_hold_a_row_is_a_line_and_no_cell_a_formula(classifier, tmp_path_factory, samples, class_names):
+    output = tmp_path_factory.getbasetemp() / "odd names"
+    odd = dataclasses.replace(classifier, class_names=tuple(class_names))
+    predict_samples(odd, [Sample(name, label, None, error) for name, label, error in samples], output)
+    table = (output / "predictions.csv").read_bytes().decode()
+    rows = list(csv.reader(io.StringIO(table, newline="")))
+    assert len(rows) == len(table.splitlines()) == len(samples) + 1
+    assert {len(row) for row in rows} == {4 + 3 + 1}
+    assert not [cell for row in rows for cell in row if cell.startswith(tuple("=+-@\t\r\n"))]
 
 
-def test_long_thin_images_need_no_more_memory_than_they_have(tmp_path):
-    Image.new("RGB", (1, 60_000), "white").save(tmp_path / "thin.png")
+def test_arrays_of_any_order_and_compression_give_the_same(classifier, source, tmp_path):
+    images, labels = source.examples("evaluation", range(N))
+    np.savez(tmp_path / "plain.npz", images=images, labels=labels)
+    np.savez_compressed(tmp_path / "other.npz", images=np.asfortranarray(images), labels=labels.astype(">u8"))
+    plain, other = (list(read_samples(tmp_path / name, classifier)) for name in ("plain.npz", "other.npz"))
+    for one, two, image, label in zip(plain, other, images, labels, strict=True):
+        assert one.label == two.label == label
+        np.testing.assert_array_equal(one.image, image)
+        np.testing.assert_array_equal(two.image, image)
+
+
+def test_arrays_larger_than_the_memory_are_read_in_parts(classifier, tmp_path):
+    np.savez_compressed(tmp_path / "zeros.npz", images=np.zeros((40_000, 64, 64), np.uint8))  # 164 MB
     tracemalloc.start()
-    assert read_image(tmp_path / "thin.png", (64, 64, 3)).shape == (64, 64, 3)
-    assert tracemalloc.get_traced_memory()[1] < 10e6
+    for sample in itertools.islice(read_samples(tmp_path / "zeros.npz", classifier), 9_000):
+        assert sample.image.shape == classifier.image_shape
+    assert tracemalloc.get_traced_memory()[1] < 80e6
     tracemalloc.stop()
 
 
-def framed(pixels):
-    return fit_image(pixels, (28, 28, 1), content_size=20)[..., 0]
+def header(shape, kind="|u1", by_columns=False, version=1):
+    """An .npy file of this header and no data."""
+    text = f"{{'descr': {kind!r}, 'fortran_order': {by_columns}, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(2 if version == 1 else 4, "little") + text
 
 
-@pytest.mark.parametrize(("paper", "ink"), [(0, 255), (255, 0), (230, 40), (20, 150)])
-def test_content_of_either_polarity_is_cut_out_scaled_and_centred(paper, ink):
-    pixels = np.full((150, 200), paper, np.uint8)
-    pixels[90:140, 10:30] = ink
-    found = framed(pixels)
-    rows, columns = (np.flatnonzero((found > 127).any(axis)) for axis in (1, 0))
-    assert (len(rows), len(columns)) == (20, 8)
-    assert abs((rows[0] + rows[-1]) / 2 - 13.5) <= 0.5
-    assert abs((columns[0] + columns[-1]) / 2 - 13.5) <= 0.5
-    assert found[0, 0] == 0
-    assert found.max() >= 250
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (header((10**15, 28, 28)), None, "data.npz cannot be read as .npz: its array 'images' ends too early"),
+        (header((10**15, 1, 1)), header((10**15,), "<i8"), "its array 'labels' ends too early"),
+        (header((10**9, 28, 28), by_columns=True), None, "784,000,000,000 bytes of images in Fortran's order"),
+        (header((1, 10**6, 10**6)), None, "1,000,000 x 1,000,000 pixels, and at most 128,000,000"),
+        (header((-1, 28, 28)), None, r"holds no images: their shape is \(-1, 28, 28\)"),
+        (header((2, 28, 28), version=2), None, "format version"),
+        (header((2, 28, 28)), header((2,), "|O"), "pickled Python objects, which are never loaded"),
+        (header((2, 28, 28)), header((2,), "<m8[s]"), "need to be .* of integers"),
+        (header((2, 28, 28))[:-20], None, "cannot be read as .npz"),
+        (header("nonsense"), None, "cannot be read as .npz"),
+    ],
+)
+def test_arrays_that_promise_more_than_they_hold_are_refused(classifier, tmp_path, images, labels, message):
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+        archive.writestr("images.npy", images)
+        if labels:
+            archive.writestr("labels.npy", labels)
+    with pytest.raises(InputError, match=message):
+        list(read_samples(tmp_path / "data.npz", classifier))
 
 
-def test_content_of_the_right_size_is_left_where_it_is():
-    pixels = np.zeros((28, 28), np.uint8)
-    pixels[3:9, 2:6] = 200
-    np.testing.assert_array_equal(framed(pixels), pixels)
-    np.testing.assert_array_equal(framed(255 - pixels), pixels)
-
-
-def test_pages_with_nothing_or_specks_on_them_are_black():
-    page = np.full((1500, 1500), 255, np.uint8)
-    assert framed(page).max() == 0
-    page[0, 0] = page[-1, -1] = 0
-    assert framed(page).max() < 30
-
-
-def test_transparent_pixels_are_white(tmp_path):
-    Image.new("RGBA", (32, 32), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert (read_image(tmp_path / "clear.png", (32, 32, 1)) == 255).all()
-
-
-def test_other_proportions_are_padded_not_stretched():
-    wide = np.full((20, 60), 200, np.uint8)
-    wide[5:15, 25:35] = 0  # a square
-    fitted = fit_image(wide, (60, 60, 1))[..., 0]
-    assert (fitted[:20] == 200).all()
-    assert (fitted[-20:] == 200).all()
-    assert (fitted[25:35, 25:35] == 0).all()
+def test_a_damaged_archive_leaves_no_half_written_table(classifier, source, tmp_path):
+    np.savez(tmp_path / "data.npz", images=source.examples("evaluation", range(N))[0])
+    content = bytearray((tmp_path / "data.npz").read_bytes())
+    content[5_000] ^= 1
+    (tmp_path / "data.npz").write_bytes(content)
+    with pytest.raises(InputError, match="data.npz cannot be read as .npz: Bad CRC-32"):
+        predicted(classifier, tmp_path / "data.npz", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"pictures": np.zeros((1, 32, 32), np.uint8)}, "has no array 'images'"),
-        ({"images": np.zeros((1, 32, 32), np.float32)}, "float32: they need to be"),
+        ({"images": np.full((1, 32, 32), np.nan, np.float32)}, "float32: they need to be"),
+        ({"images": np.zeros((1, 32, 32), np.uint16)}, "uint16: they need to be"),
+        ({"images": np.zeros((1, 32, 32, 4), np.uint8)}, "they need to be"),
+        ({"images": np.zeros((1, 1, 32, 32, 3), np.uint8)}, "they need to be"),
         ({"images": np.zeros((32, 32), np.uint8)}, "they need to be"),
         ({"images": np.zeros((0, 32, 32), np.uint8)}, "holds no images"),
         ({"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0])}, r"\(2,\) of integers"),
         ({"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0, 7])}, "labels from 0 to 7, but this model"),
-        ({"images": np.array([{}], dtype=object)}, "cannot be read as .npz"),
+        ({"images": np.zeros((1, 32, 32), np.uint8), "labels": np.array([0.0])}, r"\(1,\) of integers"),
+        ({"images": np.array([{}], dtype=object)}, "cannot be read as .npz: it holds pickled Python objects"),
         (b"PK\x03\x04 not an archive", "cannot be read as .npz"),
         (b"\x93NUMPY\x01\x00", "cannot be read as .npz"),
     ],
