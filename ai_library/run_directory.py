@@ -36,7 +36,7 @@ class RunDirectory:
         self._found = None
         if resume:
             if not self._checkpoints.exist():
-                raise InputError(f"{path} holds no checkpoint to resume from: start it without --resume")
+                raise InputError(f"{path} holds no checkpoint to resume from: start one without --resume")
             self._found = self._checkpoints.newest()
             _check_same(self._found[1].pop("settings"), self._settings, path)
         elif self._checkpoints.exist():
@@ -62,20 +62,19 @@ class RunDirectory:
         """
         path = Path(path)
         if resume and not path.is_dir():
-            raise InputError(f"{path} holds no run to resume: start it without --resume")
-        lock = filelock.FileLock(path / "lock", timeout=0)
-        try:
+            raise InputError(f"{path} holds no run to resume: start one without --resume")
+        with contextlib.ExitStack() as stack:
             with naming(path):
                 path.mkdir(parents=True, exist_ok=True)
-                lock.acquire()
-        except filelock.Timeout as error:
-            raise InputError(f"another training runs in {path}: wait for its end, or choose another folder") from error
-        with lock:
+                try:
+                    stack.enter_context(filelock.FileLock(path / "lock", timeout=0))
+                except filelock.Timeout as error:
+                    raise InputError(
+                        f"another training runs in {path}: wait for its end, or choose another folder"
+                    ) from error
             run = cls(path, settings, resume)
-            try:
-                yield run
-            finally:
-                run._close()
+            stack.callback(run._close)
+            yield run
 
     @staticmethod
     def new_path() -> Path:

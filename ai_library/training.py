@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +92,19 @@ def create_train_state(model, image_shape, config: TrainConfig, steps: int) -> T
     variables = model.initialise(config.seed, image_shape)
     state = TrainState.create(
         apply_fn=model.apply,
-        tx=optax.adam(config.schedule(steps)),
+        tx=_optimizer(config, steps),
         mean=jax.tree.map(jnp.copy, variables) if config.ema_decay else None,
         config=config,
         steps=steps,
         **variables,
     )
     return state.replace(step=jnp.zeros((), jnp.int32))  # as every later step has it: one type, one compilation
+
+
+@lru_cache
+def _optimizer(config, steps):
+    """The same object for the same run: `train_step` is then not compiled again for it."""
+    return optax.adam(config.schedule(steps))
 
 
 @partial(jax.jit, donate_argnames="state")

@@ -5,6 +5,7 @@ sub-folder of the results MNIST's where `export_mnist.py` has put them.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def main():
 
 def predict(model, data, output):
     """Predicts one set of images; prints what came out and where it lies."""
-    if output.resolve().is_relative_to(data.resolve()):
+    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(data)):
         raise InputError(f"{output} lies in {data}, whose images are read: choose another --output")
     classifier = load_model(model)
     outcome = predict_samples(classifier, read_samples(data, classifier), output)

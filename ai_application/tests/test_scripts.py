@@ -1,8 +1,14 @@
 """The shipped commands, run as a user runs them."""
 
+import contextlib
 import json
+import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +92,53 @@ def test_train_folder_trains_on_a_users_own_images(tmp_path):
     assert classifier.metrics["evaluation"]["accuracy"] > 0.9
 
 
+def test_sigterm_ends_a_training_with_the_command_that_goes_on(tmp_path):
+    command = [
+        "scripts/train_shapes.py",
+        "--epochs",
+        "1",
+        "--model",
+        tmp_path / "m.msgpack",
+        "--run-dir",
+        tmp_path / "r",
+    ]
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not list((tmp_path / "r").glob("train/*")) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    line = process.communicate()[1].splitlines()[-1]
+    assert process.returncode == 128 + signal.SIGTERM
+    match = re.fullmatch(
+        r"stopped by SIGTERM after step [\d,]+ of 313, with a checkpoint in .*; go on with: (.*)", line
+    )
+    assert shlex.split(match[1]) == ["python", *map(str, command), "--resume"]
+    done = subprocess.run([sys.executable, *shlex.split(match[1])[1:]], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert load_model(tmp_path / "m.msgpack").metrics["evaluation"]["n"] == 10_000
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_results_on_a_full_disk_end_with_one_line_and_the_old_ones_whole(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount")
+    try:
+        assert run("predict.py", "--output", disk / "out")[0] == 0
+        old = {path.name: path.read_bytes() for path in (disk / "out").iterdir()}
+        with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
+            while True:
+                file.write(b"0" * 4096)
+        for options, reason in (("remount", "No space left on device"), ("remount,ro", "Read-only file system")):
+            subprocess.run(["mount", "-o", options, disk], check=True)
+            status, _, errors = run("predict.py", "--output", disk / "out")
+            assert status == 1
+            assert re.fullmatch(rf"error: cannot write .*predictions.csv: {reason}; choose a place .*\n", errors)
+            assert {path.name: path.read_bytes() for path in (disk / "out").iterdir()} == old
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
@@ -102,7 +155,7 @@ def test_train_folder_trains_on_a_users_own_images(tmp_path):
         ("describe_model.py", ["README.md"], "error: README.md is not a model: fetch"),
         ("train_folder.py", ["nowhere"], "error: nowhere is no folder"),
         ("train_shapes.py", ["--seed", "-1"], "error: seed=-1"),
-        ("train_shapes.py", ["--resume", "--run-dir", "nowhere"], "error: nowhere holds no checkpoint"),
+        ("train_shapes.py", ["--resume", "--run-dir", "nowhere"], "error: nowhere holds no run to resume"),
         ("draw_shapes.py", ["--number", "-1"], "error: --number"),
     ],
 )

@@ -228,7 +228,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_under_other_settings(trained, 
 def test_a_run_that_stopped_before_its_first_checkpoint_can_be_started_again(source, small_model, tmp_path):
     with pytest.raises(InputError, match="not finite|loss is"):
         Trainer(small_model, source, TrainConfig(epochs=1, learning_rate=1e30), tmp_path / "run").fit()
-    with pytest.raises(InputError, match="start the run without --resume"):
+    with pytest.raises(InputError, match="start one without --resume"):
         Trainer(small_model, source, CONFIG, tmp_path / "run").fit(resume=True)
     assert len(Trainer(small_model, source, TrainConfig(epochs=1), tmp_path / "run").fit().class_names) == 3
 
