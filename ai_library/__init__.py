@@ -1,6 +1,7 @@
 """Small-image classification in JAX and Flax that draws its own data and tells how sure its figures are."""
 
 from .augmentation import Augmentation
+from .calibration import fit_temperature
 from .classifier import Classifier
 from .cnn import CNN
 from .data import ArrayExamples, Examples, ShapeDataSource
@@ -29,6 +30,7 @@ __all__ = [
     "Trainer",
     "create_train_state",
     "evaluate",
+    "fit_temperature",
     "load_model",
     "save_model",
     "train_step",
