@@ -4,6 +4,7 @@ from .augmentation import Augmentation
 from .calibration import fit_temperature
 from .classifier import Classifier
 from .cnn import CNN
+from .comparison import Comparison, compare
 from .data import ArrayExamples, Examples, ShapeDataSource
 from .errors import InputError
 from .evaluation import Report, evaluate
@@ -18,6 +19,7 @@ __all__ = [
     "ArrayExamples",
     "Augmentation",
     "Classifier",
+    "Comparison",
     "Examples",
     "ImageFolderDataSource",
     "InputError",
@@ -28,6 +30,7 @@ __all__ = [
     "TrainConfig",
     "TrainState",
     "Trainer",
+    "compare",
     "create_train_state",
     "evaluate",
     "fit_temperature",
