@@ -11,6 +11,7 @@ from .evaluation import Report, evaluate
 from .image_folder import ImageFolderDataSource
 from .model_file import ModelFileError, load_model, save_model
 from .shapes import SHAPES, ShapeRanges
+from .slices import Slice, accuracy_by, accuracy_grid, factor_table, find_slices
 from .training import TrainConfig, Trainer, TrainState, create_train_state, train_step
 
 __all__ = [
@@ -27,12 +28,17 @@ __all__ = [
     "Report",
     "ShapeDataSource",
     "ShapeRanges",
+    "Slice",
     "TrainConfig",
     "TrainState",
     "Trainer",
+    "accuracy_by",
+    "accuracy_grid",
     "compare",
     "create_train_state",
     "evaluate",
+    "factor_table",
+    "find_slices",
     "fit_temperature",
     "load_model",
     "save_model",
