@@ -5,6 +5,7 @@ from .calibration import fit_temperature
 from .classifier import Classifier
 from .cnn import CNN
 from .comparison import Comparison, compare
+from .corruptions import CORRUPTIONS, corrupt, evaluate_corrupted
 from .data import ArrayExamples, Examples, ShapeDataSource
 from .errors import InputError
 from .evaluation import Report, evaluate
@@ -16,6 +17,7 @@ from .training import TrainConfig, Trainer, TrainState, create_train_state, trai
 
 __all__ = [
     "CNN",
+    "CORRUPTIONS",
     "SHAPES",
     "ArrayExamples",
     "Augmentation",
@@ -35,8 +37,10 @@ __all__ = [
     "accuracy_by",
     "accuracy_grid",
     "compare",
+    "corrupt",
     "create_train_state",
     "evaluate",
+    "evaluate_corrupted",
     "factor_table",
     "find_slices",
     "fit_temperature",

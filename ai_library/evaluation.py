@@ -120,13 +120,11 @@ class Report:
     def most_confused(self, n: int = 10) -> list[Confusion]:
         """The up to n pairs of a true and a predicted class with the most errors, the largest first."""
         errors = self.confusion_matrix - np.diag(self.confusion_matrix.diagonal())
-        names, support = self.class_names, self.confusion_matrix.sum(axis=1)
-        pairs = np.argsort(-errors, axis=None, kind="stable")[: min(n, np.count_nonzero(errors))]
+        names, shares = self.class_names, errors / np.maximum(self.confusion_matrix.sum(axis=1, keepdims=True), 1)
+        largest = np.argsort(-errors, axis=None, kind="stable")[: min(n, np.count_nonzero(errors))]
         return [
-            Confusion(
-                names[true], names[predicted], int(errors[true, predicted]), errors[true, predicted] / support[true]
-            )
-            for true, predicted in zip(*np.unravel_index(pairs, errors.shape), strict=True)
+            Confusion(names[row], names[column], int(errors[row, column]), float(shares[row, column]))
+            for row, column in zip(*np.unravel_index(largest, errors.shape), strict=True)
         ]
 
     @cached_property

@@ -62,7 +62,7 @@ def find_slices(correct, factors) -> list[Slice]:
     of slices tested (Bonferroni; for the first slice the same as Holm's, Scandinavian Journal of Statistics 6, 1979).
 
     Args:
-        correct: (n,) bool, which predictions are right.
+        correct: (n,) bool, which predictions are right: `Report.hits`.
         factors: What is known of the examples: names, each with (n,) numbers, which are cut into `BINS` parts of equal
             count, or (n,) categories. Where a number is nan, the factor does not apply.
 
