@@ -1,5 +1,5 @@
-"""What the order of examples by a score tells. Examples of one score have no order among each other: every figure here
-is its mean over all orders of them, whatever order they come in.
+"""What the order of examples by a score tells. Examples of one score are taken together, so that no figure depends on
+the order they come in.
 """
 
 from typing import NamedTuple
@@ -40,7 +40,8 @@ def roc_auc_and_average_precision(scores, positive) -> tuple[float | None, float
 
 def coverage_curve(confidence, hits) -> tuple[np.ndarray, np.ndarray]:
     """Coverage (n,) and accuracy (n,) where only the most certain 1, 2, ... n examples are decided and the others are
-    left to a person (El-Yaniv and Wiener, JMLR 11, 2010); from confidence (n,) and hits (n,) bool.
+    left to a person (El-Yaniv and Wiener, JMLR 11, 2010); from confidence (n,) and hits (n,) bool. Where some of those
+    with one confidence are decided, each of them counts the accuracy of all of them.
     """
     count, right = _by_score(confidence, hits)
     decided = np.arange(1, len(hits) + 1)
