@@ -4,16 +4,17 @@ The metrics are a line or two of numpy each, tested against scikit-learn and sci
 predicting thousands of images.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
+from .calibration import CALIBRATION_BINS, ReliabilityBin, reliability_bins
 from .classifier import softmax
 from .errors import InputError
-
-CALIBRATION_BINS = 15
+from .intervals import wilson_interval
+from .ranking import Coverage, coverage_curve, coverage_table, roc_auc_and_average_precision
 
 
 def evaluate(classifier, source, split="evaluation", batch_size=128):
@@ -22,11 +23,7 @@ def evaluate(classifier, source, split="evaluation", batch_size=128):
     `batch_size` is how many images are fetched from the source at a time; it changes no figure. Raises `InputError`
     where the classifier was made for other classes or images than the source has.
     """
-    if classifier.class_names != source.class_names:
-        raise InputError(
-            f"the model was made for the classes {', '.join(classifier.class_names)}, but the data has "
-            f"{', '.join(source.class_names)}: use a model that was trained on them"
-        )
+    check_same_classes(classifier, source)
     labels = []
 
     def images():
@@ -36,6 +33,25 @@ def evaluate(classifier, source, split="evaluation", batch_size=128):
 
     logits = np.concatenate(list(classifier.predict_logits(images())))
     return Report(softmax(logits), np.concatenate(labels), source.class_names)
+
+
+def check_same_classes(classifier, source):
+    """Raises `InputError` unless a classifier was made for the classes of a source."""
+    if classifier.class_names != source.class_names:
+        raise InputError(
+            f"the model was made for the classes {', '.join(classifier.class_names)}, but the data has "
+            f"{', '.join(source.class_names)}: use a model that was trained on them"
+        )
+
+
+class Confusion(NamedTuple):
+    """Examples of the class `true` that were taken for the class `predicted`."""
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+    """Of the examples of the true class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +87,19 @@ class Report:
         """(n,) int: the most probable classes."""
         return self.probabilities.argmax(axis=1)
 
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """(n,) float64: the probabilities of the predictions."""
+        return self.probabilities.max(axis=1)
+
+    @cached_property
+    def hits(self) -> np.ndarray:
+        """(n,) bool: which predictions are right."""
+        return self.predictions == self.labels
+
     @property
     def correct(self) -> int:
-        return int((self.predictions == self.labels).sum())
+        return int(self.hits.sum())
 
     @property
     def accuracy(self) -> float:
@@ -81,11 +107,8 @@ class Report:
 
     @property
     def accuracy_interval(self) -> tuple[float, float]:
-        """95 % interval of the accuracy (Wilson, JASA 22, 1927): where it would lie on endlessly many examples."""
-        z = NormalDist().inv_cdf(0.975)
-        middle = (self.correct + z**2 / 2) / (self.n + z**2)
-        half = z / (self.n + z**2) * (self.correct * (self.n - self.correct) / self.n + z**2 / 4) ** 0.5
-        return max(0.0, middle - half), min(1.0, middle + half)
+        """See `wilson_interval`."""
+        return wilson_interval(self.correct, self.n)
 
     @cached_property
     def confusion_matrix(self) -> np.ndarray:
@@ -94,17 +117,39 @@ class Report:
         pairs = self.labels * classes + self.predictions
         return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
+    def most_confused(self, n: int = 10) -> list[Confusion]:
+        """The up to n pairs of a true and a predicted class with the most errors, the largest first."""
+        errors = self.confusion_matrix - np.diag(self.confusion_matrix.diagonal())
+        names, shares = self.class_names, errors / np.maximum(self.confusion_matrix.sum(axis=1, keepdims=True), 1)
+        largest = np.argsort(-errors, axis=None, kind="stable")[: min(n, np.count_nonzero(errors))]
+        return [
+            Confusion(names[row], names[column], int(errors[row, column]), float(shares[row, column]))
+            for row, column in zip(*np.unravel_index(largest, errors.shape), strict=True)
+        ]
+
     @cached_property
-    def per_class(self) -> dict[str, dict[str, float]]:
-        """Precision, recall, F1 and support of every class; 0 where a class was never predicted or never there."""
+    def per_class(self) -> dict[str, dict[str, float | None]]:
+        """Precision, recall, F1 and support of every class, 0 where a class was never predicted or never there; and how
+        well its probability tells it from the rest, None where all the labels or none of them are this class.
+        """
         support, predicted = self.confusion_matrix.sum(axis=1), self.confusion_matrix.sum(axis=0)
         right = self.confusion_matrix.diagonal()
         precision, recall = right / np.maximum(predicted, 1), right / np.maximum(support, 1)
         f1 = 2 * right / np.maximum(support + predicted, 1)
-        return {
-            name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
-            for name, p, r, f, s in zip(self.class_names, precision, recall, f1, support, strict=True)
-        }
+        rows = {}
+        for label, name in enumerate(self.class_names):
+            roc_auc, average_precision = roc_auc_and_average_precision(
+                self.probabilities[:, label], self.labels == label
+            )
+            rows[name] = {
+                "precision": float(precision[label]),
+                "recall": float(recall[label]),
+                "f1": float(f1[label]),
+                "support": int(support[label]),
+                "roc_auc": roc_auc,
+                "average_precision": average_precision,
+            }
+        return rows
 
     @property
     def macro_f1(self) -> float:
@@ -113,10 +158,33 @@ class Report:
         return float(np.mean([self.per_class[self.class_names[label]]["f1"] for label in present]))
 
     @property
-    def log_loss(self) -> float:
-        """Mean negative natural logarithm of the true class's probability, which counts as 2.2e-16 at least."""
+    def roc_auc(self) -> float | None:
+        """Mean area under the ROC curve of each class against the rest, over the classes that have one."""
+        return self._mean_of_classes("roc_auc")
+
+    @property
+    def average_precision(self) -> float | None:
+        """Mean average precision of each class against the rest, over the classes that have one."""
+        return self._mean_of_classes("average_precision")
+
+    def _mean_of_classes(self, metric):
+        known = [row[metric] for row in self.per_class.values() if row[metric] is not None]
+        return float(np.mean(known)) if known else None
+
+    @cached_property
+    def losses(self) -> np.ndarray:
+        """(n,): negative natural logarithm of the true class's probability, which counts as 2.2e-16 at least."""
         true = self.probabilities[np.arange(self.n), self.labels]
-        return float(-np.log(np.maximum(true, np.finfo(float).eps)).mean())
+        return -np.log(np.maximum(true, np.finfo(float).eps))
+
+    @property
+    def log_loss(self) -> float:
+        """Mean of the `losses`."""
+        return float(self.losses.mean())
+
+    def hardest(self, n: int) -> np.ndarray:
+        """(n,) int: the indices of the examples with the largest loss, the largest first."""
+        return np.argsort(-self.losses, kind="stable")[:n]
 
     @property
     def brier(self) -> float:
@@ -126,13 +194,31 @@ class Report:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: mean distance between confidence and accuracy, over `CALIBRATION_BINS` equally
-        wide bins of confidence, weighted by their counts (Guo et al., ICML 2017).
+        """Expected calibration error: mean distance between the confidence and the accuracy of the `reliability` bins,
+        weighted by their counts (Guo et al., ICML 2017).
         """
-        confidence = self.probabilities.max(axis=1)
-        bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-        gaps = np.bincount(bins, weights=(self.predictions == self.labels) - confidence, minlength=CALIBRATION_BINS)
-        return float(np.abs(gaps).sum() / self.n)
+        return sum(each.n * abs(each.accuracy - each.confidence) for each in self.reliability) / self.n
+
+    @cached_property
+    def reliability(self) -> list[ReliabilityBin]:
+        """What each confidence was worth: see `reliability_bins`."""
+        return reliability_bins(self.confidence, self.hits)
+
+    def coverage_curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Coverage (n,) and accuracy (n,) where the least certain examples are left to a person."""
+        return coverage_curve(self.confidence, self.hits)
+
+    @property
+    def coverage(self) -> list[Coverage]:
+        """Points of the `coverage_curve`: see `coverage_table`."""
+        return coverage_table(self.confidence, self.hits)
+
+    def at_temperature(self, temperature: float) -> "Report":
+        """The report that the same classifier gets when its logits are divided by a temperature."""
+        if not 0 < temperature < np.inf:
+            raise InputError(f"temperature={temperature} does not fit: it needs to be above 0")
+        logits = np.log(np.maximum(self.probabilities, np.finfo(float).tiny))
+        return replace(self, probabilities=softmax(logits / temperature))
 
     def metrics(self) -> dict:
         """All figures, as `metrics.json` has them."""
@@ -141,10 +227,15 @@ class Report:
             "accuracy": self.accuracy,
             "accuracy_interval": list(self.accuracy_interval),
             "macro_f1": self.macro_f1,
+            "roc_auc": self.roc_auc,
+            "average_precision": self.average_precision,
             "log_loss": self.log_loss,
             "brier": self.brier,
             "ece": self.ece,
             "ece_bins": CALIBRATION_BINS,
+            "reliability": _rows(self.reliability),
+            "coverage": _rows(self.coverage),
+            "most_confused": [pair._asdict() for pair in self.most_confused()],
             "per_class": self.per_class,
             "confusion_matrix": self.confusion_matrix.tolist(),
             "class_names": list(self.class_names),
@@ -190,3 +281,8 @@ class Report:
         axis.set_yticks(ticks, self.class_names)
         axis.set(xlabel="predicted", ylabel="true", title=f"accuracy {self.accuracy:.2%}, n = {self.n:,}")
         return figure
+
+
+def _rows(table):
+    """A table as JSON reads it back."""
+    return [{**row._asdict(), "accuracy_interval": list(row.accuracy_interval)} for row in table]

@@ -1,9 +1,11 @@
 """The metrics agree with independent sources, and cover every example exactly once."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 import sklearn.metrics
 from hypothesis import given, settings
@@ -35,11 +37,106 @@ def test_metrics_agree_with_scikit_learn_and_hold_their_laws(report):
     wanted = sklearn.metrics.confusion_matrix(labels, predictions, labels=range(3))
     np.testing.assert_array_equal(report.confusion_matrix, wanted)
     columns = sklearn.metrics.precision_recall_fscore_support(labels, predictions, labels=range(3), zero_division=0)
-    np.testing.assert_allclose([list(row.values()) for row in report.per_class.values()], np.transpose(columns))
+    for name, wanted in zip(("precision", "recall", "f1", "support"), columns, strict=True):
+        np.testing.assert_allclose([row[name] for row in report.per_class.values()], wanted)
     low, high = report.accuracy_interval
     wanted = scipy.stats.binomtest(report.correct, report.n).proportion_ci(0.95, method="wilson")
     assert (low, high) == pytest.approx((wanted.low, wanted.high))
     assert 0 <= low <= report.accuracy <= high <= 1
+
+
+@settings(deadline=None)
+@given(report=reports(), decimals=st.integers(0, 3))
+def test_one_vs_rest_metrics_agree_with_scikit_learn(report, decimals):
+    report = replace(report, probabilities=report.probabilities.round(decimals))  # few decimals: many ties
+    peers = {"roc_auc": sklearn.metrics.roc_auc_score, "average_precision": sklearn.metrics.average_precision_score}
+    for metric, peer in peers.items():
+        known = []
+        for label, name in enumerate(NAMES):
+            positive = report.labels == label
+            if positive.all() or not positive.any():
+                assert report.per_class[name][metric] is None
+            else:
+                known.append(peer(positive, report.probabilities[:, label]))
+                assert report.per_class[name][metric] == pytest.approx(known[-1])
+        assert report.metrics()[metric] == (pytest.approx(np.mean(known)) if known else None)
+
+
+@settings(deadline=None)
+@given(report=reports(), decimals=st.integers(0, 3), shuffle=st.randoms())
+def test_the_coverage_curve_is_that_of_all_orders_of_equal_confidences(report, decimals, shuffle):
+    report = replace(report, probabilities=report.probabilities.round(decimals))
+    coverage, accuracy = report.coverage_curve()
+    assert accuracy[-1] == pytest.approx(report.accuracy)
+    np.testing.assert_allclose(coverage, np.arange(1, report.n + 1) / report.n)
+    order = shuffle.sample(range(report.n), report.n)
+    shuffled = replace(report, probabilities=report.probabilities[order], labels=report.labels[order])
+    np.testing.assert_allclose(shuffled.coverage_curve()[1], accuracy)
+    # where no confidence is shared, the most certain k are well defined
+    if len(np.unique(report.confidence)) == report.n:
+        certain_first = report.hits[np.argsort(-report.confidence)]
+        np.testing.assert_allclose(accuracy, [certain_first[:k].mean() for k in range(1, report.n + 1)])
+
+
+def test_equal_confidences_share_their_accuracy_in_the_coverage_curve():
+    """1 right at 0.9; then 4 at 0.6, of which 1 is right: each of them counts a quarter."""
+    probabilities = np.array([[0.9, 0.1]] + [[0.6, 0.4]] * 4)
+    report = Report(probabilities, np.array([0, 0, 1, 1, 1]), ("yes", "no"))
+    np.testing.assert_allclose(report.coverage_curve()[1], [1, 1.25 / 2, 1.5 / 3, 1.75 / 4, 2 / 5])
+
+
+def test_coverage_is_tabulated_with_its_intervals():
+    """Of 100, 5 are wrong and the least certain: without the last tenth all are right."""
+    confidence = np.linspace(0.99, 0.6, 100)
+    report = Report(np.stack([confidence, 1 - confidence], axis=1), np.repeat([0, 1], [95, 5]), ("yes", "no"))
+    assert [(row.coverage, row.n, row.accuracy) for row in report.coverage] == [
+        (1.0, 100, 0.95), (0.99, 99, 95 / 99), (0.95, 95, 1.0), (0.9, 90, 1.0), (0.8, 80, 1.0),
+    ]  # fmt: skip
+    assert report.coverage[0].accuracy_interval == report.accuracy_interval
+    assert report.coverage[3].confidence == confidence[89]
+
+
+def test_the_most_confused_pairs_come_first():
+    labels, predictions = np.array([0, 0, 0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 2, 1, 0, 2, 2])
+    report = Report(np.eye(3)[predictions], labels, NAMES)
+    assert report.most_confused() == [("a", "b", 2, 0.5), ("a", "c", 1, 0.25), ("b", "a", 1, 0.5)]
+    assert report.most_confused(1) == [("a", "b", 2, 0.5)]
+
+
+def test_the_hardest_examples_have_the_largest_loss():
+    report = Report(np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), np.array([1, 1, 1]), ("yes", "no"))
+    assert report.hardest(2).tolist() == [0, 2]
+    assert report.hardest(9).tolist() == [0, 2, 1]
+
+
+def test_reliability_counts_every_example_in_the_bin_of_its_confidence():
+    """3 at 0.95, of which 2 are right, in the last bin of fifteen; 1 at 0.6, right, in the tenth."""
+    probabilities = np.array([[0.95, 0.05]] * 3 + [[0.601, 0.399]])
+    report = Report(probabilities, np.array([0, 0, 1, 0]), ("yes", "no"))
+    low, high = report.reliability
+    assert (low.n, low.confidence, low.accuracy) == (1, pytest.approx(0.601), 1)
+    assert (high.n, high.confidence, high.accuracy) == (3, pytest.approx(0.95), pytest.approx(2 / 3))
+    assert (high.low, high.high) == (14 / 15, 1)
+    wanted = scipy.stats.binomtest(2, 3).proportion_ci(0.95, method="wilson")
+    assert high.accuracy_interval == pytest.approx((wanted.low, wanted.high))
+
+
+@settings(deadline=None)
+@given(report=reports(), temperature=st.floats(0.1, 10))
+def test_another_temperature_changes_the_confidence_but_no_prediction(report, temperature):
+    other = report.at_temperature(temperature)
+    np.testing.assert_allclose(other.probabilities.sum(axis=1), 1)
+    # gaps that rounding closes are no order
+    sure = np.diff(np.sort(report.probabilities, axis=1), axis=1)[:, -1] > 1e-9
+    np.testing.assert_array_equal(other.predictions[sure], report.predictions[sure])
+    logits = np.log(report.probabilities)
+    np.testing.assert_allclose(other.probabilities, scipy.special.softmax(logits / temperature, axis=1), atol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, np.inf, np.nan])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    with pytest.raises(InputError, match="needs to be above 0"):
+        Report(np.array([[1.0, 0.0]]), np.array([1]), ("yes", "no")).at_temperature(temperature)
 
 
 def test_a_probability_of_0_for_the_true_class_costs_a_finite_loss():
@@ -71,11 +168,18 @@ def test_batch_size_changes_no_figure(classifier, source, batch_size):
 
 
 def test_metrics_have_what_the_file_promises(classifier, source):
-    metrics = json.loads(json.dumps(evaluate(classifier, source).metrics()))
+    metrics = evaluate(classifier, source).metrics()
     assert {
-        "n", "accuracy", "accuracy_interval", "macro_f1", "log_loss", "brier", "ece", "per_class", "confusion_matrix",
-        "class_names",
+        "n", "accuracy", "accuracy_interval", "macro_f1", "roc_auc", "average_precision", "log_loss", "brier", "ece",
+        "reliability", "coverage", "most_confused", "per_class", "confusion_matrix", "class_names",
     } <= metrics.keys()  # fmt: skip
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+def test_metrics_are_strict_json_where_some_are_undefined():
+    metrics = Report(np.array([[1.0, 0.0, 0.0]]), np.array([0]), NAMES).metrics()
+    assert metrics["roc_auc"] is metrics["average_precision"] is None
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
 
 
 def test_printed_report_shows_figures_and_classes(classifier, source):

@@ -1,0 +1,48 @@
+"""The command that compares two models, run as a user runs it."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from ai_application.tests.test_scripts import SHAPES_MODEL, run
+from ai_library import ShapeDataSource, load_model, save_model
+
+
+@pytest.fixture(scope="module")
+def weaker(tmp_path_factory):
+    """The committed model with noise in its weights."""
+    classifier, rng = load_model(SHAPES_MODEL), np.random.default_rng(0)
+
+    def noisy(leaf):
+        return leaf + np.float32(0.8 * leaf.std()) * rng.normal(size=leaf.shape).astype(np.float32)
+
+    variables = {**classifier.variables, "params": jax.tree.map(noisy, classifier.variables["params"])}
+    path = tmp_path_factory.mktemp("models") / "weaker.msgpack"
+    save_model(path, dataclasses.replace(classifier, variables=variables))
+    return path
+
+
+def test_the_better_model_is_named(weaker):
+    status, output, errors = run("compare_models.py", weaker, SHAPES_MODEL)
+    assert status == 0, errors
+    assert "The second one is better." in output
+    assert "n = 450" in output
+
+
+def test_a_model_is_no_better_than_itself(tmp_path):
+    images, labels = ShapeDataSource(seed=1).examples("evaluation", range(90))
+    np.savez(tmp_path / "data.npz", images=images, labels=labels)
+    status, output, errors = run("compare_models.py", SHAPES_MODEL, SHAPES_MODEL, "--data", tmp_path / "data.npz")
+    assert status == 0, errors
+    assert "+0.00 points" in output
+    assert "The data do not tell which one is better." in output
+
+
+def test_data_without_labels_are_refused(tmp_path):
+    np.savez(tmp_path / "data.npz", images=np.zeros((2, 64, 64), np.uint8))
+    status, _, errors = run("compare_models.py", SHAPES_MODEL, SHAPES_MODEL, "--data", tmp_path / "data.npz")
+    assert status == 1
+    assert errors.startswith("error:")
+    assert "no readable image with a label" in errors

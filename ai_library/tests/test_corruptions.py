@@ -1,0 +1,146 @@
+"""Corruptions are graded, repeatable and independent of the batch; each does what its name says."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ai_library import CORRUPTIONS, InputError, ShapeDataSource, corrupt, evaluate, evaluate_corrupted
+
+kinds = pytest.mark.parametrize("kind", CORRUPTIONS)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return ShapeDataSource(seed=0, image_size=32).examples("evaluation", range(45))[0]
+
+
+def distance(images, others):
+    """Root mean squared difference of each image to the other, (n,)."""
+    return np.sqrt(((images.astype(float) - others) ** 2).mean(axis=(1, 2, 3)))
+
+
+@kinds
+def test_each_severity_is_further_from_the_original(kind, images):
+    distances = [distance(images, corrupt(images, kind, severity)).mean() for severity in range(6)]
+    assert distances[0] == 0
+    assert all(np.diff(distances) > 0)
+
+
+@kinds
+@pytest.mark.parametrize("shape", [(2, 28, 28, 1), (2, 16, 24, 3)])
+def test_shape_and_type_stay_and_the_input_is_left_alone(kind, shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    before = images.copy()
+    corrupted = corrupt(images, kind, 5)
+    assert corrupted.shape == shape
+    assert corrupted.dtype == np.uint8
+    np.testing.assert_array_equal(images, before)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    kind=st.sampled_from(sorted(CORRUPTIONS)),
+    severity=st.integers(1, 5),
+    seed=st.integers(0, 2**32 - 1),
+    chosen=st.lists(st.integers(0, 11), min_size=1, max_size=12),
+)
+def test_an_image_is_corrupted_alike_in_any_batch(kind, severity, seed, chosen):
+    images = np.random.default_rng(seed).integers(0, 256, (12, 16, 16, 1), np.uint8)
+    alone = corrupt(images[chosen], kind, severity, seed, indices=chosen)
+    np.testing.assert_array_equal(alone, corrupt(images, kind, severity, seed)[chosen])
+
+
+@pytest.mark.parametrize("kind", ["noise", "shift", "rotation", "occlusion"])
+def test_chance_differs_by_image_and_by_seed(kind):
+    images = np.repeat(ShapeDataSource(seed=0).examples("evaluation", [8])[0], 8, axis=0)
+    one, other = corrupt(images, kind, 5, seed=0), corrupt(images, kind, 5, seed=1)
+    assert len(np.unique(one, axis=0)) > 1
+    assert (one != other).any()
+
+
+def test_noise_has_the_deviation_that_its_level_says():
+    grey = np.full((1, 200, 200, 1), 128, np.uint8)
+    noise = (corrupt(grey, "noise", 3) - 128.0) / 255
+    assert noise.std() == pytest.approx(CORRUPTIONS["noise"].levels[2], rel=0.02)
+
+
+def test_blur_spreads_a_point_by_its_level():
+    point = np.zeros((1, 101, 101, 1), np.uint8)
+    point[0, 49:52, 49:52] = 255
+    blurred = corrupt(point, "blur", 5)[0, :, :, 0].astype(float)
+    offset = np.arange(101) - 50
+    variance = (blurred.sum(axis=0) * offset**2).sum() / blurred.sum()
+    assert np.sqrt(variance) == pytest.approx(0.06 * 101, rel=0.1)
+
+
+def test_shift_moves_by_its_level():
+    disc = (np.hypot(*(np.indices((64, 64)) - 31.5)) < 10).astype(np.uint8)[None, :, :, None] * 200
+    shifted = corrupt(disc, "shift", 5)[0, :, :, 0].astype(float)
+    centre = (np.indices(shifted.shape) * shifted).sum(axis=(1, 2)) / shifted.sum()
+    assert np.hypot(*(centre - 31.5)) == pytest.approx(0.16 * 64, abs=0.1)
+
+
+def test_rotation_turns_by_its_level_to_either_side():
+    bar = np.zeros((8, 65, 65, 1), np.uint8)
+    bar[:, 31:34, 10:55] = 255
+    y, x = np.indices((65, 65)) - 32
+    for turned in corrupt(bar, "rotation", 5)[..., 0].astype(float):
+        angle = np.degrees(0.5 * np.arctan2(2 * (turned * x * y).sum(), (turned * (x**2 - y**2)).sum()))
+        assert abs(angle) == pytest.approx(30, abs=0.5)
+
+
+def test_occlusion_hides_a_square_of_its_level():
+    black = np.zeros((3, 40, 40, 1), np.uint8)
+    assert [(image > 0).sum() for image in corrupt(black, "occlusion", 3)] == [12 * 12] * 3
+
+
+def test_contrast_keeps_the_mean_and_its_level_of_the_difference():
+    halves = np.zeros((1, 10, 10, 1), np.uint8)
+    halves[:, :5] = 200
+    assert np.unique(corrupt(halves, "contrast", 2)).tolist() == [50, 150]
+
+
+def test_accuracy_is_told_for_every_kind_and_severity(classifier, source):
+    rows = evaluate_corrupted(classifier, source, n=60)
+    assert [row[:3] for row in rows] == [
+        ("none", 0, 60),
+        *((kind, severity, 60) for kind in CORRUPTIONS for severity in (1, 2, 3, 4, 5)),
+    ]
+    assert all(row.accuracy == row.correct / 60 for row in rows)
+    assert all(row.accuracy_interval[0] <= row.accuracy <= row.accuracy_interval[1] for row in rows)
+    assert rows == evaluate_corrupted(classifier, source, n=60)
+    noise = [row.accuracy for row in rows if row.kind == "noise"]
+    assert noise[4] < noise[0]
+
+
+def test_a_split_is_taken_whole_where_it_has_no_more_examples(classifier, source):
+    clean = evaluate_corrupted(classifier, source, "validation")[0]
+    report = evaluate(classifier, source, "validation")
+    assert (clean.n, clean.correct) == (report.n, report.correct)
+    assert clean.accuracy_interval == report.accuracy_interval
+
+
+def test_a_model_for_other_classes_is_refused(classifier):
+    with pytest.raises(InputError, match="made for the classes"):
+        evaluate_corrupted(classifier, ShapeDataSource(image_size=32, class_names=("star", "cross")))
+
+
+def test_what_cannot_be_corrupted_is_refused(images):
+    with pytest.raises(InputError, match="unknown corruption 'snow': choose from noise, blur"):
+        corrupt(images, "snow", 1)
+    with pytest.raises(InputError, match="severity=6 does not fit: it needs to be from 0 to 5"):
+        corrupt(images, "blur", 6)
+    with pytest.raises(InputError, match="uint8"):
+        corrupt(images / 255, "blur", 1)
+
+
+def test_a_thousand_images_take_seconds_for_all_kinds_and_severities():
+    images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28, 1), np.uint8)
+    start = time.process_time()
+    for kind in CORRUPTIONS:
+        for severity in range(1, 6):
+            corrupt(images, kind, severity)
+    assert time.process_time() - start < 10

@@ -1,0 +1,163 @@
+"""A slice that a model is blind to is named first and exactly; where none is weak, none is named."""
+
+import time
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from ai_library import (
+    ImageFolderDataSource,
+    InputError,
+    ShapeDataSource,
+    accuracy_by,
+    accuracy_grid,
+    factor_table,
+    find_slices,
+)
+from ai_library.tests.pillow_shapes import draw_pillow_folder
+
+
+def ten_factors(n, rng):
+    """Eight numeric factors, a class of nine and one of two."""
+    numeric = {f"factor{i}": rng.random(n) for i in range(8)}
+    return {
+        **numeric,
+        "class": np.array(list("abcdefghi"))[rng.integers(0, 9, n)],
+        "fill": np.where(rng.random(n) < 0.5, "filled", "outlined"),
+    }
+
+
+def fifth(values, i):
+    """The i-th fifth of the values, by their order."""
+    return np.argsort(np.argsort(values)) * 5 // len(values) == i
+
+
+BLIND = {
+    "lowest fifth": (lambda f: fifth(f["factor3"], 0), ["factor3"]),
+    "middle fifth": (lambda f: fifth(f["factor3"], 2), ["factor3"]),
+    "class": (lambda f: f["class"] == "c", ["class c"]),
+    "half": (lambda f: f["fill"] == "outlined", ["fill outlined"]),
+    "two fifths": (lambda f: fifth(f["factor3"], 0) & fifth(f["factor6"], 4), ["factor3", "factor6"]),
+    "class and fifth": (lambda f: (f["class"] == "c") & fifth(f["factor3"], 2), ["factor3", "class c"]),
+    "class and half": (lambda f: (f["class"] == "c") & (f["fill"] == "filled"), ["class c", "fill filled"]),
+}
+
+
+@pytest.mark.parametrize("blind", BLIND)
+@pytest.mark.parametrize(("n", "error_rate"), [(2000, 0.5), (3000, 0.3), (10_000, 0.3), (10_000, 0.9)])
+def test_the_slice_that_a_model_is_blind_to_comes_first(blind, n, error_rate):
+    where, parts = BLIND[blind]
+    for seed in range(5):
+        rng = np.random.default_rng([seed, n])
+        factors = ten_factors(n, rng)
+        weak = where(factors)
+        correct = rng.random(n) >= np.where(weak, error_rate, 0.005)
+        first, *others = find_slices(correct, factors)
+        assert all(part in first.name for part in parts), first
+        assert first.name.count(",") == len(parts) - 1, first
+        assert abs(first.n - weak.sum()) <= 1
+        assert abs(first.errors - (weak & ~correct).sum()) <= 1
+        assert first.accuracy == 1 - first.errors / first.n
+        assert first.accuracy_interval[0] < first.accuracy < first.accuracy_interval[1]
+        assert len(others) <= 1  # a slice is not named again by its pieces
+
+
+@pytest.mark.parametrize(("n", "error_rate"), [(450, 0.02), (2000, 0.005), (2000, 0.1), (10_000, 0.005)])
+def test_no_slice_is_named_where_none_is_weak(n, error_rate):
+    named = 0
+    for seed in range(100):
+        rng = np.random.default_rng([seed, n])
+        named += bool(find_slices(rng.random(n) >= error_rate, ten_factors(n, rng)))
+    assert named <= 5
+
+
+def test_two_weak_slices_are_both_named():
+    rng = np.random.default_rng(0)
+    factors = ten_factors(10_000, rng)
+    weak = (factors["class"] == "c") | fifth(factors["factor3"], 0)
+    found = find_slices(rng.random(10_000) >= np.where(weak, 0.4, 0.005), factors)
+    assert {each.name.split()[0] for each in found[:2]} == {"factor3", "class"}
+    assert len(found) == 2
+
+
+def test_p_value_is_that_of_fishers_exact_test_times_the_slices_tested():
+    correct, values = np.repeat([True, False, True, False], [70, 30, 195, 5]), np.repeat(["weak", "strong"], [100, 200])
+    (found,) = find_slices(correct, {"kind": values})
+    assert found.name == "kind weak"
+    wanted = scipy.stats.fisher_exact([[30, 70], [5, 195]], alternative="greater").pvalue
+    assert found.p_value == pytest.approx(2 * wanted)
+
+
+def test_examples_without_a_factor_are_in_none_of_its_parts():
+    values = np.append(np.arange(100.0), [np.nan] * 50)
+    rows = accuracy_by(np.arange(150) < 90, values)
+    assert [(row.name, row.n, row.correct) for row in rows] == [
+        ("0 to 19.8", 20, 20), ("19.8 to 39.6", 20, 20), ("39.6 to 59.4", 20, 20), ("59.4 to 79.2", 20, 20),
+        ("79.2 to 99", 20, 10),
+    ]  # fmt: skip
+    wanted = scipy.stats.binomtest(10, 20).proportion_ci(0.95, method="wilson")
+    assert rows[-1].accuracy == 0.5
+    assert rows[-1].accuracy_interval == pytest.approx((wanted.low, wanted.high))
+
+
+def test_few_distinct_numbers_and_categories_are_taken_by_value():
+    correct = np.array([1, 0, 1, 1], bool)
+    assert [row[:3] for row in accuracy_by(correct, [3, 3, 7, 7])] == [("3", 2, 1), ("7", 2, 2)]
+    assert [row[:3] for row in accuracy_by(correct, ["b", "b", "a", "b"])] == [("a", 1, 1), ("b", 3, 2)]
+    assert [row[:3] for row in accuracy_by(correct, [True, False, True, True])] == [("False", 1, 0), ("True", 3, 3)]
+
+
+def test_grid_counts_every_pair_of_parts():
+    grid = accuracy_grid([1, 0, 1, 1], ["a", "a", "b", "b"], [0.5, 0.5, 0.5, 2.0])
+    assert (grid.rows, grid.columns) == (["a", "b"], ["0.5", "2"])
+    np.testing.assert_array_equal(grid.n, [[2, 0], [1, 1]])
+    np.testing.assert_array_equal(grid.accuracy, [[0.5, np.nan], [1, 1]])
+
+
+def test_ten_thousand_examples_take_less_than_a_second():
+    rng = np.random.default_rng(0)
+    factors, correct = ten_factors(10_000, rng), rng.random(10_000) > 0.3
+    start = time.perf_counter()
+    find_slices(correct, factors)
+    assert time.perf_counter() - start < 1
+
+
+def test_a_slice_of_drawn_shapes_is_found_by_what_they_show():
+    source = ShapeDataSource(seed=1, image_size=32, sizes=(9, 9, 3000))
+    factors = factor_table(source)
+    weak = (factors["fill"] == "outlined") & fifth(factors["contrast"], 0)
+    correct = np.random.default_rng(0).random(3000) >= np.where(weak, 0.4, 0.005)
+    first = find_slices(correct, factors)[0]
+    assert "fill outlined" in first.name
+    assert "contrast 0.3" in first.name
+
+
+def test_factors_are_in_units_that_people_read():
+    source = ShapeDataSource(seed=1, image_size=32, sizes=(9, 9, 900))
+    factors = factor_table(source)
+    assert all(values.shape == (900,) for values in factors.values())
+    assert factors["class"].tolist() == [
+        source.class_names[label] for label in source.examples("evaluation", range(900))[1]
+    ]
+    assert 0.15 <= factors["size"].min() < factors["size"].max() <= 0.48
+    assert 0 <= np.nanmin(factors["rotation"]) < 170 < np.nanmax(factors["rotation"]) <= 180
+    np.testing.assert_array_equal(np.isnan(factors["rotation"]), factors["class"] == "circle")
+    np.testing.assert_array_equal(np.isnan(factors["aspect"]), ~np.isin(factors["class"], ["ellipse", "rectangle"]))
+    np.testing.assert_array_equal(np.isnan(factors["stroke"]), factors["fill"] == "filled")
+
+
+def test_a_source_that_does_not_know_its_factors_has_no_table(tmp_path):
+    draw_pillow_folder(tmp_path, ("circle", "square"), 120)
+    assert factor_table(ImageFolderDataSource(tmp_path, image_size=32)) is None
+
+
+def test_no_factors_and_no_errors_give_no_slices():
+    assert find_slices([True, False], {}) == []
+    assert find_slices([True] * 50, {"kind": ["a", "b"] * 25}) == []
+    assert find_slices([False] * 50, {"kind": ["a", "b"] * 25}) == []
+
+
+def test_a_factor_of_another_length_is_refused():
+    with pytest.raises(InputError, match=r"factor 'size' has the shape \(3,\): it needs a value for each of 2"):
+        find_slices([True, False], {"size": [1.0, 2.0, 3.0]})
