@@ -33,6 +33,9 @@ class Classifier:
     """(h, w, c) of the images that it takes."""
     content_size: int | None = None
     """How image files are brought to that shape: see `fit_image`."""
+    temperature: float = 1.0
+    """What logits are divided by before they become probabilities, so that a confidence is what it says: see
+    `fit_temperature`."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """How well it did when it was trained, for whoever opens the model file."""
 
@@ -50,7 +53,11 @@ class Classifier:
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (n, num_classes) float64 for images (n, h, w, c) uint8; (0, num_classes) for none."""
         logits = list(self.predict_logits([images]))
-        return softmax(np.concatenate(logits) if logits else np.zeros((0, len(self.class_names))))
+        return self.probabilities(np.concatenate(logits) if logits else np.zeros((0, len(self.class_names))))
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities (n, num_classes) float64 of logits (n, num_classes), by the temperature."""
+        return softmax(np.asarray(logits, np.float64) / self.temperature)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """The most probable labels (n,) int64 for images (n, h, w, c) uint8."""

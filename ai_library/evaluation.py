@@ -32,7 +32,8 @@ def evaluate(classifier, source, split="evaluation", batch_size=128):
             yield batch
 
     logits = np.concatenate(list(classifier.predict_logits(images())))
-    return Report(softmax(logits), np.concatenate(labels), source.class_names)
+    probabilities = classifier.probabilities(logits)
+    return Report(probabilities, np.concatenate(labels), source.class_names, classifier.temperature)
 
 
 def check_same_classes(classifier, source):
@@ -63,6 +64,8 @@ class Report:
     labels: np.ndarray
     """(n,) int: the true classes."""
     class_names: tuple[str, ...]
+    temperature: float = 1.0
+    """What the logits were divided by on the way to the probabilities."""
 
     def __post_init__(self):
         n, classes = self.probabilities.shape
@@ -213,15 +216,20 @@ class Report:
         """Points of the `coverage_curve`: see `coverage_table`."""
         return coverage_table(self.confidence, self.hits)
 
+    @cached_property
+    def logits(self) -> np.ndarray:
+        """(n, classes) float64: logits that give the probabilities, but for a constant of each example."""
+        return np.log(np.maximum(self.probabilities, np.finfo(float).tiny)) * self.temperature
+
     def at_temperature(self, temperature: float) -> "Report":
-        """The report that the same classifier gets when its logits are divided by a temperature."""
+        """The report of the same logits divided by another temperature; by 1, that of the network as it was trained."""
         if not 0 < temperature < np.inf:
             raise InputError(f"temperature={temperature} does not fit: it needs to be above 0")
-        logits = np.log(np.maximum(self.probabilities, np.finfo(float).tiny))
-        return replace(self, probabilities=softmax(logits / temperature))
+        return replace(self, probabilities=softmax(self.logits / temperature), temperature=temperature)
 
     def metrics(self) -> dict:
-        """All figures, as `metrics.json` has them."""
+        """All figures, as `metrics.json` has them; "uncalibrated" those that the temperature changes, at 1."""
+        plain = self.at_temperature(1.0)
         return {
             "n": self.n,
             "accuracy": self.accuracy,
@@ -233,6 +241,8 @@ class Report:
             "brier": self.brier,
             "ece": self.ece,
             "ece_bins": CALIBRATION_BINS,
+            "temperature": self.temperature,
+            "uncalibrated": {"log_loss": plain.log_loss, "brier": plain.brier, "ece": plain.ece},
             "reliability": _rows(self.reliability),
             "coverage": _rows(self.coverage),
             "most_confused": [pair._asdict() for pair in self.most_confused()],

@@ -1,7 +1,7 @@
 """One file that tells all about a trained model: `save_model` and `load_model`.
 
 It is a sealed file (see `sealed_file.py`). Its header has class names, image shape, preprocessing, architecture,
-metrics and versions of the packages; its arrays are the variables "params" and "batch_stats".
+temperature, metrics and versions of the packages; its arrays are the variables "params" and "batch_stats".
 """
 
 import importlib.metadata
@@ -11,7 +11,7 @@ from .cnn import CNN, PREPROCESSING, check_image_shape
 from .errors import InputError
 from .sealed_file import SealedFileError, SealedFormat, check_arrays
 
-FORMAT = SealedFormat(magic=b"AILMODEL", version=1, name="a model")
+FORMAT = SealedFormat(magic=b"AILMODEL", version=2, name="a model")  # version 1 had no temperature
 _TRAIN = "train one: 'python scripts/train_shapes.py', 'python scripts/train_mnist.py'"
 
 
@@ -30,6 +30,7 @@ def save_model(path, classifier: Classifier):
         "image_shape": classifier.image_shape,
         "preprocessing": {**PREPROCESSING, "content_size": classifier.content_size},
         "architecture": classifier.model.architecture(),
+        "temperature": classifier.temperature,
         "metrics": classifier.metrics,
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
     }
@@ -42,7 +43,9 @@ def load_model(path) -> Classifier:
     Raises `ModelFileError` where it is missing, damaged, or not a model of a version that this code knows.
     """
     try:
-        _, header, variables = FORMAT.read(path)
+        version, header, variables = FORMAT.read(path)
+        if version == 1:
+            header["temperature"] = 1.0
         return _classifier(header, variables)
     except SealedFileError as error:
         mend = f"{error.mend}, or {_TRAIN}" if error.mend else f"fetch it again, or {_TRAIN}"
@@ -55,6 +58,7 @@ def _classifier(header, variables):
         class_names, image_shape = _field(header, "class_names", list), check_image_shape(header["image_shape"])
         preprocessing = dict(_field(header, "preprocessing", dict))
         content_size = preprocessing.pop("content_size", None)
+        temperature = _field(header, "temperature", float)
         model = CNN(**architecture)
         wanted = model.variable_shapes(image_shape)
     except (InputError, TypeError, KeyError) as error:
@@ -69,8 +73,10 @@ def _classifier(header, variables):
         raise SealedFileError("has class names that are no printable text")
     if len(set(class_names)) != len(class_names):
         raise SealedFileError("has class names that are not distinct")
+    if not 0.01 <= temperature <= 100:
+        raise SealedFileError(f"has a temperature of {temperature}, which no fit gives")
     check_arrays(variables, wanted)
-    return Classifier(model, variables, tuple(class_names), image_shape, content_size, metrics)
+    return Classifier(model, variables, tuple(class_names), image_shape, content_size, temperature, metrics)
 
 
 def _field(header, name, kind):

@@ -80,7 +80,8 @@ def predict_samples(classifier: Classifier, samples: Iterable[Sample], output) -
             labels += [readable[row].label for row in labelled]
             probabilities.append(predicted[labelled])
             images, unreadable = images + len(block), unreadable + len(block) - len(readable)
-    report = Report(np.concatenate(probabilities), np.array(labels), names) if labels else None
+    known = (np.concatenate(probabilities), np.array(labels), names, classifier.temperature) if labels else None
+    report = Report(*known) if known else None
     outcome = Outcome(images, unreadable, report)
     _write_summary(outcome, output)
     return outcome

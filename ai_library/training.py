@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as P
 from tqdm.auto import tqdm
 
 from .augmentation import Augmentation
+from .calibration import fit_temperature
 from .classifier import Classifier
 from .cnn import normalise
 from .errors import InputError
@@ -184,7 +185,8 @@ class Trainer:
     """Trains a model on a source's "train" split and keeps the epoch that its "validation" split chooses.
 
     That is the last whose accuracy lies within one standard error of the best epoch's (the rule of Breiman et al.,
-    Classification and Regression Trees, 1984): less is chance, and the later an epoch, the lower its learning rate.
+    Classification and Regression Trees, 1984): less is chance, and the later an epoch, the lower its learning rate. The
+    same split gives the temperature that makes the network's confidences true (see `fit_temperature`).
 
     Each device takes an equal share of every batch; gradients and BatchNorm's statistics are those of the whole batch.
 
@@ -239,7 +241,9 @@ class Trainer:
             while len(self.history) < self.config.epochs:
                 self._train_epoch(progress, run, stop)
                 self._end_epoch(progress, run, stop)
-        return self._classifier(progress.chosen, {"validation": self._chosen_row()})
+        chosen = self._chosen_row()
+        classifier = self._classifier(progress.chosen)
+        return replace(classifier, temperature=chosen["temperature"], metrics={"validation": chosen})
 
     def _train_epoch(self, progress, run, stop):
         """Takes the steps of an epoch that are left."""
@@ -286,6 +290,7 @@ class Trainer:
             "train_accuracy": progress.correct / (per_epoch * self.config.batch_size),
             "validation_loss": report.log_loss,
             "validation_accuracy": report.accuracy,
+            "temperature": fit_temperature(report.logits, report.labels),
         }
         progress.history.append(row)
         progress.loss, progress.correct = 0.0, 0
@@ -305,11 +310,9 @@ class Trainer:
                 stop.received,
             )
 
-    def _classifier(self, variables, metrics=None):
+    def _classifier(self, variables):
         source = self.source
-        return Classifier(
-            self.model, variables, source.class_names, source.image_shape, source.content_size, metrics or {}
-        )
+        return Classifier(self.model, variables, source.class_names, source.image_shape, source.content_size)
 
     def _chosen_row(self):
         best = max(row["validation_accuracy"] for row in self.history)
