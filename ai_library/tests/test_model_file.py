@@ -59,6 +59,30 @@ def test_content_size_comes_back(classifier, tmp_path):
     assert load_model(tmp_path / "model.msgpack").content_size == 20
 
 
+def test_temperature_comes_back_and_makes_the_probabilities(classifier, source, tmp_path):
+    images, _ = source.examples("evaluation", range(50))
+    save_model(tmp_path / "m.msgpack", dataclasses.replace(classifier, temperature=2.0))
+    loaded = load_model(tmp_path / "m.msgpack")
+    roots = dataclasses.replace(classifier, temperature=1.0).predict_proba(images) ** 0.5
+    np.testing.assert_allclose(loaded.predict_proba(images), roots / roots.sum(axis=1, keepdims=True), rtol=1e-9)
+
+
+def test_a_file_of_version_1_is_read_without_a_temperature(classifier, model_path, tmp_path):
+    def older(header):
+        del header["temperature"]
+        return 1
+
+    loaded = load_model(rewritten(model_path, tmp_path / "old.msgpack", older))
+    assert loaded.temperature == 1.0
+    assert jax.tree.all(jax.tree.map(np.array_equal, loaded.variables, classifier.variables))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 1e9, "1", None])
+def test_a_temperature_that_no_fit_gives_is_refused(model_path, tmp_path, temperature):
+    with pytest.raises(ModelFileError, match="has a temperature of|temperature is no float"):
+        load_model(rewritten(model_path, tmp_path / "m.msgpack", lambda header: header.update(temperature=temperature)))
+
+
 def test_header_tells_what_the_file_holds(model_path):
     data = model_path.read_bytes()
     length = struct.unpack_from("<8sII", data)[2]
@@ -102,7 +126,7 @@ def test_a_missing_file_is_named_with_the_mend(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header: 99, "has version 99 of its format, this code knows 1: update"),
+        (lambda header: 99, "has version 99 of its format, this code knows 2: update"),
         (lambda header: header["class_names"].append("blob"), "names 4 classes for 3 outputs"),
         (
             lambda header: header["architecture"].update(dense=8),

@@ -21,6 +21,7 @@ from ai_library import (
     Trainer,
     create_train_state,
     evaluate,
+    fit_temperature,
     load_model,
     train_step,
 )
@@ -85,6 +86,14 @@ def _report(source, right):
     labels = np.arange(source.size("validation")) % source.num_classes
     predictions = np.where(np.arange(len(labels)) < right, labels, (labels + 1) % source.num_classes)
     return Report(np.eye(source.num_classes)[predictions], labels, source.class_names)
+
+
+def test_the_chosen_epochs_temperature_goes_with_the_classifier(source, small_model, tmp_path):
+    classifier = Trainer(small_model, source, TrainConfig(batch_size=32, learning_rate=1e-2), tmp_path / "run").fit()
+    report = evaluate(classifier, source, "validation")
+    assert classifier.temperature == classifier.metrics["validation"]["temperature"]
+    assert classifier.temperature == pytest.approx(fit_temperature(report.logits, report.labels), rel=1e-6)
+    assert classifier.temperature != 1.0
 
 
 def test_step_compiles_once_whatever_the_number_of_epochs(small_model, tmp_path):
