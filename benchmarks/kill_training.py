@@ -2,9 +2,9 @@
 
     python benchmarks/kill_training.py [--kills 20] [--mnist-files DIR]
 
-A run is killed (SIGKILL) a random time after it began to train, and started again with --resume; when it ends, its last
-checkpoint, its history, its curves and its model are compared byte by byte, and the next run begins, until there were
-enough kills.
+A run, which writes a checkpoint after every step, is killed (SIGKILL) a random time after its first one, and started
+again with --resume; when it ends, its last checkpoint, its history, its curves and its model are compared byte by byte,
+and the next run begins, until there were enough kills.
 """
 
 import argparse
@@ -51,10 +51,10 @@ def kill_and_compare(command, folder, wanted, rng) -> str:
         while True:
             process = start(command, run, resume=any((run / "checkpoints").glob("*.msgpack")))
             if kills < wanted:
-                began = newest_event_file(run)
-                while process.poll() is None and newest_event_file(run) == began:
+                before = newest_checkpoint(run)
+                while process.poll() is None and newest_checkpoint(run) == before:
                     time.sleep(0.01)
-                time.sleep(rng.uniform(0, seconds / 8))
+                time.sleep(rng.uniform(0, seconds / 16))
                 process.kill()
             if process.wait() == 0:
                 break
@@ -68,7 +68,7 @@ def kill_and_compare(command, folder, wanted, rng) -> str:
 
 
 def start(command, run, resume=False):
-    options = ["--run-dir", str(run), "--model", f"{run}.msgpack", "--checkpoint-seconds", "0.2"]
+    options = ["--run-dir", str(run), "--model", f"{run}.msgpack", "--checkpoint-seconds", "0"]
     return subprocess.Popen(
         [sys.executable, f"scripts/{command[0]}", *command[1:], *options, *["--resume"][:resume]],
         cwd=ROOT,
@@ -77,13 +77,13 @@ def start(command, run, resume=False):
     )
 
 
-def newest_event_file(run):
-    return max((run / "train").glob("events*"), default=None, key=lambda path: path.stat().st_mtime_ns)
+def newest_checkpoint(run):
+    return max((run / "checkpoints").glob("[0-9]*.msgpack"), default=None)
 
 
 def left_behind(run):
     """The bytes of the last checkpoint, history and model, and the rows of the curves."""
-    last = max((run / "checkpoints").glob("[0-9]*.msgpack"))
+    last = newest_checkpoint(run)
     rows = []
     for split in ("train", "validation"):
         curves = EventAccumulator(str(run / split), size_guidance={"scalars": 0})
