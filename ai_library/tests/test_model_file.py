@@ -204,6 +204,7 @@ def loads_as_it_says_or_is_refused(path, data):
     return True
 
 
+@pytest.mark.slow
 def test_a_truncated_file_is_refused_wherever_it_ends(model_path, tmp_path):
     data = model_path.read_bytes()
     header_end = 16 + struct.unpack_from("<8sII", data)[2]
@@ -212,6 +213,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(model_path, tmp_path):
         assert not loads_as_it_says_or_is_refused(tmp_path / "m.msgpack", data[:end])
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_goes_unnoticed(model_path, tmp_path):
     data = bytearray(model_path.read_bytes())
     rng = np.random.default_rng(1)
@@ -221,6 +223,7 @@ def test_no_flipped_bit_goes_unnoticed(model_path, tmp_path):
         data[place] ^= 1 << bit
 
 
+@pytest.mark.slow
 def test_edits_under_a_fitting_digest_load_as_they_say_or_are_refused(model_path, tmp_path):
     """Half of the edits fall into the header and the first names and shapes, which are a small part of the file."""
     data = model_path.read_bytes()

@@ -17,6 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ai_library import CNN, InputError, ShapeDataSource, TrainConfig, Trainer, TrainingStopped, save_model
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = CNN(num_classes=2, features=(4, 4, 4, 4, 4), dense=4)
 CONFIG = TrainConfig(epochs=2, batch_size=8, ema_decay=0.9)
@@ -179,7 +181,6 @@ def child(run_dir, function="", call=0):
     )
 
 
-@pytest.mark.slow
 def test_killed_at_any_call_that_writes_it_resumes_to_the_same_bits(uninterrupted, tmp_path):
     """Before a file is on the disk, before it takes its name, before its folder is, while older ones are removed."""
     for function, call in (("fsync", 13), ("replace", 5), ("fsync", 8), ("unlink", 1)):
@@ -193,7 +194,6 @@ def test_killed_at_any_call_that_writes_it_resumes_to_the_same_bits(uninterrupte
     assert not [path for path in (tmp_path / "run/checkpoints").iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.slow
 def test_killed_at_random_moments_it_resumes_to_the_same_bits(uninterrupted, tmp_path):
     rng = random.Random(time.time_ns())
     for _ in range(3):
