@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
-from ai_library import load_model
+from ai_library import InputError, load_model
 from ai_library.command_line import exit_status
 
 
@@ -18,12 +18,16 @@ def main():
         height, width, channels = classifier.image_shape
         print(f"{path}: {height}x{width}x{channels} images, {len(classifier.class_names)} classes")
         print(f"  classes     {', '.join(classifier.class_names)}")
+        print(f"  temperature {classifier.temperature:.3f}")
         if evaluation := classifier.metrics.get("evaluation"):
-            low, high = evaluation["accuracy_interval"]
-            print(
-                f"  evaluation  accuracy {evaluation['accuracy']:.2%}  "
-                f"(95 % interval {low:.2%} to {high:.2%}, n = {evaluation['n']:,})"
-            )
+            try:
+                low, high = evaluation["accuracy_interval"]
+                print(
+                    f"  evaluation  accuracy {evaluation['accuracy']:.2%}  "
+                    f"(95 % interval {low:.2%} to {high:.2%}, n = {evaluation['n']:,})"
+                )
+            except (LookupError, TypeError, ValueError) as error:  # metrics are what whoever saved them put there
+                raise InputError(f"{path} has metrics of another form ({error!r}): train it again") from error
 
 
 if __name__ == "__main__":
