@@ -8,7 +8,8 @@ import threading
 class StopSignals:
     """While this context lasts, the first SIGINT or SIGTERM only sets `received`; a second one acts as it always does.
 
-    Outside the main thread, where Python hears no signals, it does nothing.
+    A signal that the process ignores, as shells have it for what runs in the background, stays ignored. Outside the main
+    thread, where Python hears no signals, it does nothing.
     """
 
     def __init__(self):
@@ -18,7 +19,8 @@ class StopSignals:
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._handle)
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_):

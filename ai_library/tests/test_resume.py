@@ -25,6 +25,14 @@ CONFIG = TrainConfig(epochs=2, batch_size=8, ema_decay=0.9)
 STEPS, PER_EPOCH = 12, 6
 
 
+@pytest.fixture(autouse=True)
+def hears_ctrl_c():
+    """As a process in the foreground does; one in the background may have been told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Signalling(ShapeDataSource):
     """Sends a signal while a chosen batch of the run is handed out."""
 
@@ -97,6 +105,12 @@ def test_a_second_signal_ends_at_once_and_handlers_are_put_back(tmp_path):
         Trainer(MODEL, source, CONFIG, tmp_path / "run").fit()
     assert not isinstance(caught.value, TrainingStopped)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_an_ignored_signal_stays_ignored(uninterrupted, tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Trainer(MODEL, Signalling(3), CONFIG, tmp_path / "run").fit()
+    assert left_behind(tmp_path / "run") == left_behind(uninterrupted[0])
 
 
 @pytest.mark.parametrize("damage", ["truncated", "bit", "empty"])
