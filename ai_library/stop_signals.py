@@ -8,8 +8,8 @@ import threading
 class StopSignals:
     """While this context lasts, the first SIGINT or SIGTERM only sets `received`; a second one acts as it always does.
 
-    A signal that the process ignores, as shells have it for what runs in the background, stays ignored. Outside the main
-    thread, where Python hears no signals, it does nothing.
+    A signal that the process ignores, as shells have it for what runs in the background, stays ignored. Outside the
+    main thread, where Python hears no signals, it does nothing.
     """
 
     def __init__(self):
