@@ -43,6 +43,17 @@ class EventFile:
         """A matplotlib figure, which is closed."""
         self._write(step, summary=tensorboardX.summary.image(tag, figure_to_image(figure), dataformats="CHW"))
 
+    def histogram(self, tag: str, values, step: int):
+        """The distribution of an array's values, in 30 equally wide bins."""
+        self._write(step, summary=tensorboardX.summary.histogram(tag, values, bins=30))
+
+    def hparams(self, settings: dict, metrics: dict, step: int):
+        """A row for TensorBoard's table of runs: settings, each a text, a number or a bool, and the final metrics."""
+        for summary in tensorboardX.summary.hparams(settings, metrics):
+            self._write(step, summary=summary)
+        for tag, value in metrics.items():
+            self.scalar(tag, value, step)
+
     def flush(self):
         """Leaves all rows on the disk."""
         with naming(self._folder):

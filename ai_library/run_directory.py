@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import filelock
+import jax
 import optax
 
 from .atomic import naming, write_bytes
@@ -25,7 +26,7 @@ class RunDirectory:
     """A folder with `config.json`, `history.csv`, `checkpoints` and TensorBoard's event files. Make one by `opened`.
 
     The curves of training and validation are written to the sub-folders `train` and `validation` under the same
-    tags, so that TensorBoard draws them in one chart. `history.csv` and the checkpoints hold no times: the same run
+    tags, so that TensorBoard draws them in one chart; its table of runs has settings and final metrics. `history.csv` and the checkpoints hold no times: the same run
     gives the same files, however often it was interrupted.
     """
 
@@ -117,13 +118,22 @@ class RunDirectory:
             curves.scalar("images_a_second", (step - self._since[0]) * batch_size / (now - self._since[1]), step)
         self._since = step, now
 
-    def log_epoch(self, history: list[dict], report):
-        """The last row of the history, and the report on the validation split that it came from."""
+    def log_epoch(self, history: list[dict], report, params: dict):
+        """The last row of the history, the report on the validation split that it came from, and the weights."""
         self._write_history(history)
         curves, step = self._curves["validation"], history[-1]["step"]
         curves.scalar("loss", report.log_loss, step)
         curves.scalar("accuracy", report.accuracy, step)
         curves.figure("confusion_matrix", report.confusion_figure(), step)
+        for path, leaf in jax.tree.leaves_with_path(params):
+            curves.histogram(jax.tree_util.keystr(path, simple=True, separator="/"), leaf, step)
+
+    def log_end(self, chosen: dict):
+        """The run's settings with the chosen row of the history, for TensorBoard's table of runs."""
+        metrics = {name: value for name, value in chosen.items() if name not in ("epoch", "step")}
+        table = EventFile(self.path, 0)  # a finished run that is resumed writes its row anew
+        table.hparams(dict(_flat(self._settings)), metrics, chosen["step"])
+        table.close()
 
     def save(self, record: dict, tree):
         """Writes a checkpoint of a record, with "step" and "history", and a tree of arrays."""
@@ -151,6 +161,15 @@ class RunDirectory:
         rows.writeheader()
         rows.writerows(history)
         write_bytes(self.path / "history.csv", table.getvalue().encode() if history else b"")
+
+
+def _flat(settings, prefix=""):
+    """Yields the settings with dotted names, lists as text."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", value if isinstance(value, (str, bool, int, float)) else json.dumps(value)
 
 
 def _check_same(old, new, path):

@@ -241,7 +241,8 @@ class Trainer:
             while len(self.history) < self.config.epochs:
                 self._train_epoch(progress, run, stop)
                 self._end_epoch(progress, run, stop)
-        chosen = self._chosen_row()
+            chosen = self._chosen_row()
+            run.log_end(chosen)
         classifier = self._classifier(progress.chosen)
         return replace(classifier, temperature=chosen["temperature"], metrics={"validation": chosen})
 
@@ -296,7 +297,7 @@ class Trainer:
         progress.loss, progress.correct = 0.0, 0
         if self._chosen_row() is row:
             progress.chosen = variables
-        run.log_epoch(progress.history, report)
+        run.log_epoch(progress.history, report, variables["params"])
         tqdm.write(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
         self._save(progress, run, stop)
 

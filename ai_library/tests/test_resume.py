@@ -59,6 +59,8 @@ def left_behind(run_dir):
         curves.Reload()
         for tag in ("loss", "accuracy"):
             rows[split, tag] = [(event.step, event.value) for event in curves.Scalars(tag)]
+        for tag in curves.Tags()["histograms"]:
+            rows[split, tag] = [(event.step, event.histogram_value.bucket) for event in curves.Histograms(tag)]
     return last.name, last.read_bytes(), (run_dir / "history.csv").read_bytes(), rows
 
 
