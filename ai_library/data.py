@@ -150,6 +150,12 @@ class ShapeDataSource:
         plt.close(figure)  # a notebook would show an open one twice
         return figure
 
+    def _repr_html_(self):
+        """What a notebook shows."""
+        from .notebook_display import source_html
+
+        return source_html(self, {split: self.size(split) for split in SPLITS})
+
     def settings(self) -> dict:
         """What tells this source from others, as JSON has it: a run's configuration holds it."""
         return {

@@ -272,6 +272,12 @@ class Report:
             )
         return "\n".join(lines)
 
+    def _repr_html_(self):
+        """What a notebook shows."""
+        from .notebook_display import report_html
+
+        return report_html(self)
+
     def confusion_figure(self):
         """A matplotlib figure of the confusion matrix: counts, shaded by the share of their row."""
         from matplotlib.figure import Figure

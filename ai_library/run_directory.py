@@ -26,8 +26,8 @@ class RunDirectory:
     """A folder with `config.json`, `history.csv`, `checkpoints` and TensorBoard's event files. Make one by `opened`.
 
     The curves of training and validation are written to the sub-folders `train` and `validation` under the same
-    tags, so that TensorBoard draws them in one chart; its table of runs has settings and final metrics. `history.csv` and the checkpoints hold no times: the same run
-    gives the same files, however often it was interrupted.
+    tags, so that TensorBoard draws them in one chart; its table of runs has settings and final metrics. `history.csv`
+    and the checkpoints hold no times: the same run gives the same files, however often it was interrupted.
     """
 
     def __init__(self, path: Path, settings: dict, resume: bool):
