@@ -150,6 +150,10 @@ class ShapeDataSource:
         plt.close(figure)  # a notebook would show an open one twice
         return figure
 
+    def __repr__(self):
+        height, width, channels = self.image_shape
+        return f"{type(self).__name__}: {height}x{width}x{channels} images of {', '.join(self.class_names)}"
+
     def _repr_html_(self):
         """What a notebook shows."""
         from .notebook_display import source_html

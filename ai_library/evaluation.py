@@ -55,7 +55,7 @@ class Confusion(NamedTuple):
     """Of the examples of the true class."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """The metrics of n predictions. `print(report)` shows the main ones, `metrics()` has them all."""
 
@@ -261,6 +261,9 @@ class Report:
             "Brier score": f"{self.brier:.4f}",
             "calibration error": f"{self.ece:.4f}  ({CALIBRATION_BINS} bins)",
         }
+
+    def __repr__(self):
+        return f"Report: accuracy {self.summary()['accuracy']}"
 
     def __str__(self):
         width = max(map(len, (*self.class_names, "class")))

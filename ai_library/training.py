@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .augmentation import Augmentation
 from .calibration import fit_temperature
