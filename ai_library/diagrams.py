@@ -23,7 +23,7 @@ class _Plot:
 
     def x(self, value):
         low, high = self._x
-        return self._left + (value - low) / (high - low) * (self.width - self._left - 12)
+        return self._left + (value - low) / (high - low) * (self.width - self._left - 18)
 
     def y(self, value):
         low, high = self._y
@@ -92,7 +92,7 @@ def coverage_diagram(coverage: np.ndarray, accuracy: np.ndarray, label: str) -> 
 
 def corruption_diagram(rows: Sequence[CorruptedAccuracy], label: str) -> Markup:
     """Accuracy against the severity, from 0, without the corruption, to 5: `rows` in this order."""
-    plot = _Plot((170, 130), (0, SEVERITIES[-1]), (0, 1), left=36.0, bottom=22.0)
+    plot = _Plot((170, 130), (0, SEVERITIES[-1]), (0, 1), left=40.0, bottom=22.0)
     plot.axes({each: str(each) for each in (0, *SEVERITIES)}, _percents((0, 0.5, 1)))
     plot.line([(row.severity, row.accuracy) for row in rows])
     for row in rows:

@@ -105,7 +105,7 @@ class Findings:
             yield "No slice of the images has more errors than chance explains."
         if self.corruptions:
             whole, worst = self.corruptions[0], sorted(self.corruptions[1:], key=lambda row: row.accuracy)
-            kinds = list({row.kind: row for row in reversed(worst)}.values())[::-1][:3]
+            kinds = [row for i, row in enumerate(worst) if row.kind not in {each.kind for each in worst[:i]}][:3]
             text = ", ".join(f"{row.accuracy:.1%} with {row.kind} of severity {row.severity}" for row in kinds)
             yield f"It is hurt most by: {text}; {whole.accuracy:.1%} without (n = {whole.n:,})."
 

@@ -98,7 +98,9 @@ def _report_parts(findings):
     counts = report.confusion_matrix
     parts["shares"] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows = findings.accuracy_by_factor
-    lowest = min((row.accuracy_interval[0] for parts_ in rows.values() for row in parts_), default=0.0)
+    lowest = parts["lowest"] = min(
+        (row.accuracy_interval[0] for parts_ in rows.values() for row in parts_), default=0.0
+    )
     parts["factors"] = {
         name: [(row, interval_mark(row.accuracy, row.accuracy_interval, lowest)) for row in rows[name]]
         for name in sorted(rows, key=lambda name: name not in findings.most_telling)
@@ -148,9 +150,7 @@ def _card(findings):
         n = _number(metrics, "evaluation", "n")
         card["Accuracy when trained"] = f"{accuracy:.2%}" + (f" on {n:,} images it was not trained on" if n else "")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "optax", "numpy")]
-    card["Trained with" if source is not None else "Predicted with"] = ", ".join(
-        [f"Python {platform.python_version()}", *versions]
-    )
+    card["Evaluated with"] = ", ".join([f"Python {platform.python_version()}", *versions])
     return card
 
 
