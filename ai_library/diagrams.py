@@ -60,10 +60,11 @@ class _Plot:
     def dot(self, x, y, radius=3.0):
         self.add("circle", class_="dot", cx=self.x(x), cy=self.y(y), r=float(radius))
 
-    def svg(self, label):
-        """The drawing, with a text in its place for whoever can't see it."""
+    def svg(self, label=""):
+        """The drawing, with a text in its place for whoever can't see it; without one where the text is beside it."""
         size = f'viewBox="0 0 {self.width} {self.height}"'
-        return Markup(f'<svg {size} role="img" aria-label="{escape(label)}">{"".join(self._parts)}</svg>')
+        spoken = f'role="img" aria-label="{escape(label)}"' if label else 'class="mark" aria-hidden="true"'
+        return Markup(f"<svg {size} {spoken}>{''.join(self._parts)}</svg>")
 
 
 def reliability_diagram(bins: Sequence[ReliabilityBin], label: str) -> Markup:
@@ -108,7 +109,7 @@ def interval_mark(accuracy: float, interval: tuple[float, float], lowest: float)
     plot.add("line", class_="grid", x1=plot.x(1), x2=plot.x(1), y1=0.0, y2=16.0)
     plot.add("line", class_="interval", x1=low, x2=high, y1=8.0, y2=8.0)
     plot.add("circle", class_="dot", cx=plot.x(accuracy), cy=8.0, r=3.0)
-    return Markup(plot.svg("").replace(' role="img" aria-label=""', ' class="mark" aria-hidden="true"'))
+    return plot.svg()
 
 
 def _percents(values):
