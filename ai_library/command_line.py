@@ -85,8 +85,12 @@ def train_and_save(arguments, model, source, config: TrainConfig):
     print(f"\n{report}\n")
     print(f"model  {arguments.model}")
     print(f"run    {trainer.run_dir}  (look at it with: tensorboard --logdir {trainer.run_dir})", flush=True)
-    write_findings(examine(classifier, source, report, command_line()), trainer.run_dir)
+    write_findings(examine(classifier, source, report, _command_from_the_start()), trainer.run_dir)
     print(f"report {trainer.run_dir / 'report.html'}")
+
+
+def _command_from_the_start():
+    return shlex.join(["python", *(argument for argument in sys.argv if argument != "--resume")])
 
 
 def _share_out_cores(batch_size):

@@ -10,8 +10,10 @@ from pathlib import Path
 import jax
 import jinja2
 import numpy as np
+from markupsafe import Markup, escape
 
 from .atomic import write_bytes
+from .calibration import CALIBRATION_BINS
 from .corruptions import CORRUPTIONS, SEVERITIES
 from .diagrams import corruption_diagram, coverage_diagram, interval_mark, reliability_diagram
 from .findings import Findings
@@ -55,6 +57,7 @@ def report_page(findings: Findings) -> str:
         report=findings.report,
         classifier=findings.classifier,
         card=_card(findings),
+        settings=_settings(findings.source),
         **_report_parts(findings),
         **_corruption_parts(findings),
     )
@@ -81,9 +84,9 @@ def _report_parts(findings):
     """What the template shows of a report, beside the report."""
     report = findings.report
     if report is None:
-        return {"factors": {}}
+        return {}
     plain = report.at_temperature(1.0)
-    parts = {"plain": plain, "max_matrix": _MAX_MATRIX, "grid": None}
+    parts = {"plain": plain, "bins": CALIBRATION_BINS, "max_matrix": _MAX_MATRIX, "grid": None}
     parts["reliability"] = [("after the temperature", report)]
     if report.temperature != 1:
         parts["reliability"].insert(0, ("before, as the network gave it", plain))
@@ -134,6 +137,7 @@ def _card(findings):
         settings = source.settings()
         card["Trained on"] = (type(source).__doc__ or type(source).__name__).strip().splitlines()[0]
         card["Examples"] = ", ".join(f"{name} {size:,}" for name, size in settings["sizes"].items())
+        card["Seed"] = f"{settings['seed']}"
     card["Made for"] = (
         f"Telling {classes} classes apart in {'grey' if c == 1 else 'colour'} images that look like those it was "
         f"trained on, fitted into {w} x {h} pixels. It gives every class a probability."
@@ -152,6 +156,11 @@ def _card(findings):
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "optax", "numpy")]
     card["Evaluated with"] = ", ".join([f"Python {platform.python_version()}", *versions])
     return card
+
+
+def _settings(source):
+    """What tells the source from others, as JSON; "" where nobody knows."""
+    return Markup(escape(json.dumps(source.settings(), indent=1))) if source is not None else ""
 
 
 def _number(metrics, *names):
