@@ -14,7 +14,9 @@ import jax
 from .atomic import check_writable
 from .errors import InputError
 from .evaluation import evaluate
+from .findings import examine
 from .model_file import save_model
+from .report_page import write_findings
 from .run_directory import RunDirectory
 from .stop_signals import TrainingStopped
 from .training import TrainConfig, Trainer
@@ -54,8 +56,15 @@ def training_parser(description: str, epochs: int | None, model: str) -> argpars
     return parser
 
 
+def command_line(*more: str) -> str:
+    """The command that this process runs, as a shell takes it, with some more arguments."""
+    return shlex.join(["python", *sys.argv, *more])
+
+
 def train_and_save(arguments, model, source, config: TrainConfig):
-    """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out."""
+    """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
+    looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
+    """
     check_writable(arguments.model)
     _share_out_cores(config.batch_size)
     run_dir = arguments.run_dir
@@ -68,16 +77,20 @@ def train_and_save(arguments, model, source, config: TrainConfig):
     except TrainingStopped as stopped:
         again = [] if arguments.resume else ["--resume"]
         again += [] if arguments.run_dir else ["--run-dir", str(trainer.run_dir)]
-        raise TrainingStopped(
-            f"{stopped}; go on with: {shlex.join(['python', *sys.argv, *again])}", stopped.received
-        ) from None
+        raise TrainingStopped(f"{stopped}; go on with: {command_line(*again)}", stopped.received) from None
     report = evaluate(classifier, source)
     save_model(
         arguments.model, dataclasses.replace(classifier, metrics={**classifier.metrics, "evaluation": report.metrics()})
     )
     print(f"\n{report}\n")
     print(f"model  {arguments.model}")
-    print(f"run    {trainer.run_dir}  (look at it with: tensorboard --logdir {trainer.run_dir})")
+    print(f"run    {trainer.run_dir}  (look at it with: tensorboard --logdir {trainer.run_dir})", flush=True)
+    write_findings(examine(classifier, source, report, _command_from_the_start()), trainer.run_dir)
+    print(f"report {trainer.run_dir / 'report.html'}")
+
+
+def _command_from_the_start():
+    return shlex.join(["python", *(argument for argument in sys.argv if argument != "--resume")])
 
 
 def _share_out_cores(batch_size):

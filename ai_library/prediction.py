@@ -2,9 +2,9 @@
 
 import contextlib
 import csv
+import heapq
 import io
 import itertools
-import json
 import math
 import os
 import zipfile
@@ -18,8 +18,9 @@ from .atomic import replacing, write_bytes
 from .classifier import Classifier
 from .errors import InputError
 from .evaluation import Report
+from .findings import HARDEST, Example, Findings
 from .images import IMAGE_ENDINGS, MAX_PIXELS, fit_image, image_files, read_image
-from .report_page import report_page
+from .report_page import write_findings
 
 _BLOCK_BYTES = 16_000_000  # of the arrays in an npz file, read at a time
 _WHOLE_BYTES = 1_000_000_000  # the most of an array in Fortran's order, which can only be read whole
@@ -34,15 +35,6 @@ class Sample(NamedTuple):
     image: np.ndarray | None
     """(h, w, c) uint8; None where it could not be read."""
     error: str = ""
-
-
-class Outcome(NamedTuple):
-    """What `predict_samples` met."""
-
-    images: int
-    unreadable: int
-    report: Report | None
-    """On the readable images with a label; None where there is none."""
 
 
 def read_samples(path, classifier: Classifier) -> Iterator[Sample]:
@@ -60,13 +52,13 @@ def read_samples(path, classifier: Classifier) -> Iterator[Sample]:
     return iter([_read(path, path.name, None, classifier)])
 
 
-def predict_samples(classifier: Classifier, samples: Iterable[Sample], output) -> Outcome:
+def predict_samples(classifier: Classifier, samples: Iterable[Sample], output, command: str = "") -> Findings:
     """Writes `predictions.csv` and `report.html` into the folder `output`, and, where any image has a label,
-    `metrics.json` and `confusion_matrix.png`. Holds a block of images at a time, and the probabilities of those with
-    a label.
+    `metrics.json` and `confusion_matrix.png`. Holds a block of images at a time, the hardest ones, and the
+    probabilities of those with a label. `command` is what the page says it was made by.
     """
     output, names, samples = Path(output), classifier.class_names, iter(samples)
-    images, unreadable, labels, probabilities = 0, 0, [], []
+    images, unreadable, labels, probabilities, hardest = 0, 0, [], [], []
     with replacing(output / "predictions.csv") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["file", "label", "prediction", "confidence", *map(_cell, names), "error"])
@@ -79,12 +71,32 @@ def predict_samples(classifier: Classifier, samples: Iterable[Sample], output) -
             labelled = [row for row, sample in enumerate(readable) if sample.label is not None]
             labels += [readable[row].label for row in labelled]
             probabilities.append(predicted[labelled])
+            examples = [_example(readable[row], predicted[row], names) for row in labelled]
+            hardest = heapq.nlargest(HARDEST, [*hardest, *examples], key=lambda example: example.loss)
             images, unreadable = images + len(block), unreadable + len(block) - len(readable)
     known = (np.concatenate(probabilities), np.array(labels), names, classifier.temperature) if labels else None
     report = Report(*known) if known else None
-    outcome = Outcome(images, unreadable, report)
-    _write_summary(outcome, output)
-    return outcome
+    findings = Findings(
+        classifier=classifier, images=images, unreadable=unreadable, report=report, hardest=hardest, command=command
+    )
+    confusion = output / "confusion_matrix.png"
+    if report:
+        picture = io.BytesIO()
+        report.confusion_figure().savefig(picture, format="png", dpi=120)
+        write_bytes(confusion, picture.getvalue())
+    else:  # an earlier run's would speak of other images
+        confusion.unlink(missing_ok=True)
+    write_findings(findings, output)
+    return findings
+
+
+def _example(sample, probabilities, class_names):
+    """Its image is a copy: the sample's may be a part of a large block, which it would keep in the memory."""
+    best, true = int(np.argmax(probabilities)), probabilities[sample.label]
+    loss = -math.log(max(true, np.finfo(float).eps))  # as `Report.losses` has it
+    return Example(
+        sample.name, sample.image.copy(), class_names[sample.label], class_names[best], float(probabilities[best]), loss
+    )
 
 
 def _probabilities(classifier, samples):
@@ -111,20 +123,6 @@ def _cell(text):
     """
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _write_summary(outcome, output):
-    confusion = None
-    if outcome.report:
-        picture = io.BytesIO()
-        outcome.report.confusion_figure().savefig(picture, format="png", dpi=120)
-        confusion = picture.getvalue()
-        write_bytes(output / "confusion_matrix.png", confusion)
-        write_bytes(output / "metrics.json", json.dumps(outcome.report.metrics(), indent=1).encode())
-    else:  # an earlier run's would speak of other images
-        (output / "confusion_matrix.png").unlink(missing_ok=True)
-        (output / "metrics.json").unlink(missing_ok=True)
-    write_bytes(output / "report.html", report_page(outcome, confusion).encode())
 
 
 def _from_folder(folder, classifier):

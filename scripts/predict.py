@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
 from ai_library import InputError, load_model
-from ai_library.command_line import exit_status
+from ai_library.command_line import command_line, exit_status
 from ai_library.prediction import predict_samples, read_samples
 
 MODELS = Path("ai_application/models")
@@ -47,11 +47,11 @@ def predict(model, data, output):
     if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(data)):
         raise InputError(f"{output} lies in {data}, whose images are read: choose another --output")
     classifier = load_model(model)
-    outcome = predict_samples(classifier, read_samples(data, classifier), output)
-    if outcome.report:
-        print(f"{outcome.report}\n")
-    print(f"{outcome.images:,} images predicted, {outcome.unreadable:,} of them unreadable: see {output}")
-    if outcome.unreadable == outcome.images:
+    findings = predict_samples(classifier, read_samples(data, classifier), output, command_line())
+    if findings.report:
+        print(f"{findings.report}\n")
+    print(f"{findings.images:,} images predicted, {findings.unreadable:,} of them unreadable: see {output}/report.html")
+    if findings.unreadable == findings.images:
         raise InputError(f"none of the images in {data} could be read: predictions.csv says why")
 
 

@@ -42,6 +42,12 @@ def test_train_shapes_leaves_a_model_a_report_and_a_run_directory(tmp_path):
     assert classifier.metrics["evaluation"]["accuracy"] > 0.8
     assert f"{classifier.metrics['evaluation']['accuracy']:.2%}" in output
     assert json.loads((tmp_path / "run/config.json").read_text())["train"]["epochs"] == 1
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics == json.loads(json.dumps(classifier.metrics["evaluation"]))
+    page = (tmp_path / "run/report.html").read_text()
+    assert f"{metrics['accuracy']:.2%}" in page
+    assert "Accuracy by each factor" in page
+    assert str(tmp_path / "run/report.html") in output
     curves = EventAccumulator(str(tmp_path / "run/train"))
     curves.Reload()
     assert len(curves.Scalars("loss")) > 20
@@ -90,6 +96,7 @@ def test_train_folder_trains_on_a_users_own_images(tmp_path):
     assert classifier.class_names == ("blue", "red")
     assert classifier.image_shape == (32, 32, 3)
     assert classifier.metrics["evaluation"]["accuracy"] > 0.9
+    assert "Accuracy under corruptions" in (tmp_path / "run/report.html").read_text()
 
 
 def test_sigterm_ends_a_training_with_the_command_that_goes_on(tmp_path):
