@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ai_library import load_model
+from ai_library import ShapeDataSource, evaluate, load_model
 from ai_library.images import read_image
 from ai_library.tests.pillow_shapes import draw_pillow_folder
 
@@ -146,6 +146,14 @@ def test_results_on_a_full_disk_end_with_one_line_and_the_old_ones_whole(tmp_pat
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+def test_confidences_of_the_committed_shapes_model_are_true():
+    classifier = load_model(SHAPES_MODEL)
+    report = evaluate(classifier, ShapeDataSource(seed=0))
+    assert report.n == 10_000
+    assert report.ece <= 0.01
+    assert report.ece < report.at_temperature(1.0).ece
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
@@ -203,6 +211,7 @@ def test_exported_mnist_is_predicted_as_the_model_was_evaluated(tmp_path, mnist_
     # The model was evaluated on the processor it was trained on: a digit on the edge may fall to the other side here.
     assert metrics["accuracy"] == pytest.approx(trained["accuracy"], abs=2e-4)
     assert metrics["log_loss"] == pytest.approx(trained["log_loss"], rel=1e-3)
+    assert metrics["ece"] <= 0.01 < metrics["uncalibrated"]["ece"]
 
 
 SCRIPTS = [path.name for path in sorted((ROOT / "scripts").glob("*.py"))]
