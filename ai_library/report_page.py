@@ -159,8 +159,10 @@ def _card(findings):
 
 
 def _settings(source):
-    """What tells the source from others, as JSON; "" where nobody knows."""
-    return Markup(escape(json.dumps(source.settings(), indent=1))) if source is not None else ""
+    """What tells the source from others, a line each as JSON has it; "" where nobody knows."""
+    if source is None:
+        return ""
+    return Markup("\n").join(escape(f"{name}: {json.dumps(value)}") for name, value in source.settings().items())
 
 
 def _number(metrics, *names):
