@@ -131,7 +131,7 @@ def test_a_clone_has_the_library_at_its_pin_and_the_models_bytes(published, clon
 def test_a_clone_passes_the_librarys_tests_and_predicts(clone, tmp_path):
     """The tests of the container and of publishing skip: they are for this tree."""
     tests = ["ai_library", "ai_application/tests/test_container.py", "ai_application/tests/test_publish.py"]
-    options = ["-q", "-p", "no:cacheprovider", "--numprocesses=0", "-m", "not slow"]
+    options = ["-q", "-p", "no:cacheprovider", "--numprocesses=2", "-m", "not slow"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
