@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .errors import InputError
+from .layers import BatchNorm, Conv, max_pool
 
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 4096
 MAX_WIDTH = 1 << 14
@@ -59,12 +60,12 @@ class CNN(nn.Module):
         """`train` normalises by the batch's own statistics and updates the running ones, "batch_stats"."""
         x = _space_to_depth(images, self.patch)
         for layer, channels in enumerate(self.features):
-            x = nn.Conv(channels, kernel_size=(3, 3), use_bias=False)(x)
+            x = Conv(channels)(x)
             if layer in (1, 3) and min(x.shape[1:3]) > 1:
-                x = _max_pool(x)
-            x = nn.relu(self._batch_norm(train)(x))
+                x = max_pool(x)
+            x = BatchNorm(use_running_average=not train)(x)
         x = x.reshape(len(x), -1)
-        x = nn.relu(self._batch_norm(train)(nn.Dense(self.dense, use_bias=False)(x)))
+        x = BatchNorm(use_running_average=not train)(nn.Dense(self.dense, use_bias=False)(x))
         return nn.Dense(self.num_classes)(x)
 
     def initialise(self, seed, image_shape):
@@ -108,10 +109,6 @@ class CNN(nn.Module):
             if field.name not in ("parent", "name")
         }
 
-    def _batch_norm(self, train):
-        # Momentum 0.9: linen's default of 0.99 lags behind the weights on runs as short as ours.
-        return nn.BatchNorm(use_running_average=not train, momentum=0.9)
-
 
 def check_image_shape(image_shape) -> tuple[int, int, int]:
     """The image shape as plain integers. Raises `InputError` unless it is an (h, w, c) that the network takes."""
@@ -145,15 +142,6 @@ def _space_to_depth(images, patch):
     x = jnp.pad(images, ((0, 0), (0, rows * patch - h), (0, columns * patch - w), (0, 0)))
     x = x.reshape(b, rows, patch, columns, patch, c).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(b, rows, columns, patch * patch * c)
-
-
-def _max_pool(x):
-    """Largest of each 2x2 cells of (b, h, w, c); an odd last row or column is taken by itself."""
-    x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), constant_values=-jnp.inf)
-    return jnp.maximum(
-        jnp.maximum(x[:, 0::2, 0::2], x[:, 0::2, 1::2]),
-        jnp.maximum(x[:, 1::2, 0::2], x[:, 1::2, 1::2]),
-    )
 
 
 def _times(shape):

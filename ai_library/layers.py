@@ -1,0 +1,169 @@
+"""What the network is made of, as CPUs compute it fast: convolution, max pooling, and BatchNorm with ReLU."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from .winograd import winograd_conv, winograd_conv_gradients
+
+EPSILON = 1e-5
+"""What BatchNorm adds to a variance."""
+_FEWEST_CHANNELS = 8
+"""Of the input, for which Winograd's matrix products are worth their transforms."""
+
+
+class Conv(nn.Module):
+    """A 3x3 convolution without bias: (b, h, w, c) -> (b, h, w, features), float32. Its parameter is `nn.Conv`'s."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (3, 3, x.shape[-1], self.features)
+        return conv3x3(x, self.param("kernel", nn.initializers.lecun_normal(), shape))
+
+
+@jax.custom_vjp
+def conv3x3(x, kernel):
+    """x (b, h, w, i) convolved with a kernel (3, 3, i, o), stride 1, zeros around x: (b, h, w, o)."""
+    if kernel.shape[2] < _FEWEST_CHANNELS:
+        return _plain_conv(x, kernel)
+    return jax.lax.platform_dependent(x, kernel, cpu=winograd_conv, default=_plain_conv)
+
+
+def _conv3x3_gradients(inputs, gradient):
+    if inputs[1].shape[2] < _FEWEST_CHANNELS:
+        return _plain_gradients(*inputs, gradient)
+    return jax.lax.platform_dependent(*inputs, gradient, cpu=winograd_conv_gradients, default=_plain_gradients)
+
+
+conv3x3.defvjp(lambda x, kernel: (conv3x3(x, kernel), (x, kernel)), _conv3x3_gradients)
+
+
+def _plain_conv(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _plain_gradients(x, kernel, gradient):
+    return jax.vjp(_plain_conv, x, kernel)[1](gradient)
+
+
+class BatchNorm(nn.Module):
+    """BatchNorm and ReLU of x (..., c); its parameters and statistics are those of `nn.BatchNorm`.
+
+    With `pool`, 2x2 max pooling of (b, h, w, c) follows.
+    """
+
+    use_running_average: bool
+    pool: bool = False
+    momentum: float = 0.9
+    """Linen's default of 0.99 lags behind the weights on runs as short as ours."""
+
+    @nn.compact
+    def __call__(self, x):
+        shape = x.shape[-1:]
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape)
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        if self.use_running_average:
+            return _rectified(
+                _extremes(x, scale) if self.pool else x, running_mean.value, running_var.value, scale, bias
+            )
+        x, mean, var = batch_norm_relu(x, scale, bias, self.pool)
+        if not self.is_initializing():
+            for running, value in ((running_mean, mean), (running_var, var)):
+                running.value = self.momentum * running.value + (1 - self.momentum) * value
+        return x
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def batch_norm_relu(x, scale, bias, pool=False):
+    """x (..., c), normalised by its own mean and variance a channel, scaled, shifted, rectified, and, with `pool`,
+    reduced to the largest of each 2x2 cells of (b, h, w, c) with even h and w. Returns that, the mean and the variance
+    (c,), which have no gradients.
+
+    Pooling goes first, where it leaves a quarter to be done: the largest remains the largest, or, of a channel with a
+    negative scale, the smallest becomes it. The gradient is derived by hand, so that each pass over the large arrays
+    does all that is to be done there.
+    """
+    return _batch_norm_relu(x, scale, bias, pool)[0]
+
+
+def _batch_norm_relu(x, scale, bias, pool):
+    axes = tuple(range(x.ndim - 1))
+    mean = x.mean(axes)
+    var = jnp.maximum((x * x).mean(axes) - mean * mean, 0)  # in one pass
+    kept = _extremes(x, scale) if pool else x
+    return (_rectified(kept, mean, var, scale, bias), mean, var), (x, kept, mean, var, scale, bias)
+
+
+def _batch_norm_relu_gradients(pool, inputs, gradients):
+    """S. Ioffe and C. Szegedy (arXiv:1502.03167), section 3, with the terms of x's mean and variance collected."""
+    x, kept, mean, var, scale, bias = inputs
+    axes = tuple(range(x.ndim - 1))
+    deviation = jax.lax.rsqrt(var + EPSILON)
+    gradient = jnp.where(_rectified(kept, mean, var, scale, bias) > 0, gradients[0], 0)
+    of_bias = gradient.sum(axes)
+    of_scale = (gradient * (kept - mean)).sum(axes) * deviation
+    factor = scale * deviation
+    slope = factor * deviation * of_scale * x.shape[-1] / x.size
+    shift = factor * of_bias * x.shape[-1] / x.size - mean * slope
+    direct = factor * gradient
+    return (_to_first(x, kept, direct) if pool else direct) - (shift + slope * x), of_scale, of_bias
+
+
+batch_norm_relu.defvjp(_batch_norm_relu, _batch_norm_relu_gradients)
+
+
+def _rectified(x, mean, var, scale, bias):
+    factor = scale * jax.lax.rsqrt(var + EPSILON)
+    return jnp.maximum(x * factor + (bias - mean * factor), 0)
+
+
+def _extremes(x, scale):
+    """Of each 2x2 cells the largest, or the smallest in channels with a negative scale."""
+    quarters = _quarters(x)
+    return jnp.where(scale < 0, _reduce(jnp.minimum, quarters), _reduce(jnp.maximum, quarters))
+
+
+@jax.custom_vjp
+def max_pool(x):
+    """Largest of each 2x2 cells of (b, h, w, c); an odd last row or column is taken by itself.
+
+    The gradient goes to the first of equal cells. XLA's own window maximum is several times slower on CPUs, above all
+    its gradient.
+    """
+    return _reduce(jnp.maximum, _quarters(x))
+
+
+def _max_pool(x):
+    largest = max_pool(x)
+    return largest, (x, largest)
+
+
+max_pool.defvjp(_max_pool, lambda inputs, gradient: (_to_first(*inputs, gradient),))
+
+
+def _to_first(x, kept, values):
+    """Zeros like x (b, h, w, c), with `values` in the first cell of each 2x2 that holds the value kept of them."""
+    b, h, w, c = x.shape
+    found, parts = False, []
+    for quarter in _quarters(x):
+        here = (quarter == kept) & jnp.logical_not(found)
+        found |= here
+        parts.append(jnp.where(here, values, 0))
+    rows = [jnp.stack(parts[:2], axis=3), jnp.stack(parts[2:], axis=3)]
+    return jnp.stack(rows, axis=2).reshape(b, h + h % 2, w + w % 2, c)[:, :h, :w]
+
+
+def _quarters(x):
+    """The four cells of each 2x2 in reading order, (b, h / 2, w / 2, c) each."""
+    x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), constant_values=-jnp.inf)
+    return [x[:, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+
+
+def _reduce(operation, quarters):
+    return operation(operation(*quarters[:2]), operation(*quarters[2:]))

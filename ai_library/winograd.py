@@ -1,0 +1,110 @@
+"""3x3 convolutions by Winograd's minimal filtering, which takes a quarter of a usual convolution's multiplications.
+
+F(4x4, 3x3) of A. Lavin and S. Gray (arXiv:1509.09308): tiles of 6x6 input cells, which overlap by two, are transformed
+into 36 numbers; so is the kernel; the products of each of the 36 are summed over the channels, which is a matrix
+product; and their transform back gives a tile of 4x4 output cells. All of it is linear, so that the gradient goes the
+same way backwards. XLA's own convolutions reach a third of a CPU's peak, and their gradients less; its matrix products
+nearly all of it (`benchmarks/notes.md`).
+
+The price is a rounding error of about 1e-5 of the largest output, ten times that of the plain sum in float32, which
+training does not notice: the tests hold it against a float64 reference.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+TILE = 4
+"""Output cells of a tile along each side."""
+
+# From the tile's samples at 0, 1, -1, 2, -2 and infinity; in the paper's notation B^T, G and A^T.
+_INPUT = np.array(
+    [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
+     [0, 4, 0, -5, 0, 1]], np.float32
+)  # fmt: skip
+_KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], np.float32) / 24
+_OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float32)
+
+
+def winograd_conv(x, kernel):
+    """The convolution (b, h, w, o) of x (b, h, w, i) with a kernel (3, 3, i, o), stride 1, zeros around x."""
+    b, h, w, _ = x.shape
+    spectrum = jnp.einsum("kti,kio->kto", _transform_input(_whole_tiles(x)), transform_kernel(kernel))
+    return _transform_output(spectrum, b, -(-h // TILE), -(-w // TILE))[:, :h, :w]
+
+
+def winograd_conv_gradients(x, kernel, gradient):
+    """The gradients of x and of the kernel from that of the output, (b, h, w, o)."""
+    b, h, w, _ = x.shape
+    rows, columns = -(-h // TILE), -(-w // TILE)
+    transformed, kernel_adjoint = jax.vjp(transform_kernel, kernel)
+    spectrum = _transform_output_adjoint(_whole_tiles(gradient))
+    of_kernel = jnp.einsum("kti,kto->kio", _transform_input(_whole_tiles(x)), spectrum)
+    of_x = _transform_input_adjoint(jnp.einsum("kto,kio->kti", spectrum, transformed), b, rows, columns)
+    return of_x[:, :h, :w], *kernel_adjoint(of_kernel)
+
+
+def transform_kernel(kernel):
+    """(3, 3, i, o) -> (36, i, o)"""
+    return (np.kron(_KERNEL, _KERNEL) @ kernel.reshape(9, -1)).reshape(36, *kernel.shape[2:])
+
+
+def _transform_input(x):
+    """(b, h, w, i), h and w whole tiles -> (36, tiles, i)"""
+    _, h, w, channels = x.shape
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    down = jnp.stack(_combine(_INPUT, [x[:, k : k + h - 3 : TILE] for k in range(6)]))
+    both = jnp.stack(_combine(_INPUT, [down[..., k : k + w - 3 : TILE, :] for k in range(6)]), axis=1)
+    return both.reshape(36, -1, channels)
+
+
+def _transform_input_adjoint(spectrum, b, rows, columns):
+    """(36, tiles, i) -> (b, h, w, i): where tiles overlap, their parts are summed."""
+    spectrum = spectrum.reshape(6, 6, b, rows, columns, -1)
+    across = jnp.stack(_overlap(_combine(_INPUT.T, [spectrum[:, k] for k in range(6)]), axis=3), axis=4)
+    both = jnp.stack(_overlap(_combine(_INPUT.T, list(across)), axis=1), axis=2)
+    return both.reshape(b, rows * TILE, columns * TILE, -1)
+
+
+def _transform_output(spectrum, b, rows, columns):
+    """(36, tiles, o) -> (b, h, w, o)"""
+    tiles = np.kron(_OUTPUT, _OUTPUT) @ spectrum.reshape(36, -1)
+    tiles = tiles.reshape(TILE, TILE, b, rows, columns, -1).transpose(2, 3, 0, 4, 1, 5)
+    return tiles.reshape(b, rows * TILE, columns * TILE, -1)
+
+
+def _transform_output_adjoint(y):
+    """(b, h, w, o), h and w whole tiles -> (36, tiles, o)"""
+    b, h, w, channels = y.shape
+    tiles = y.reshape(b, h // TILE, TILE, w // TILE, TILE, channels).transpose(2, 4, 0, 1, 3, 5)
+    return (np.kron(_OUTPUT, _OUTPUT).T @ tiles.reshape(TILE * TILE, -1)).reshape(36, -1, channels)
+
+
+def _combine(matrix, terms):
+    """The matrix times a vector whose entries are arrays: sums without the products that are zero."""
+    return [
+        sum(term if weight == 1 else float(weight) * term for weight, term in zip(row, terms, strict=True) if weight)
+        for row in matrix
+    ]
+
+
+def _overlap(parts, axis):
+    """The four columns of each tile from its six, of which the outer two lie in its neighbours along the axis."""
+    first, *inner, last = parts
+    inner[0] += _shifted(last, 1, axis)
+    inner[-1] += _shifted(first, -1, axis)
+    return inner
+
+
+def _shifted(x, by, axis):
+    """x moved by one place along an axis; zeros come in."""
+    count = x.shape[axis]
+    kept = jax.lax.slice_in_dim(x, max(-by, 0), count - max(by, 0), axis=axis)
+    widths = [(0, 0)] * x.ndim
+    widths[axis] = (max(by, 0), max(-by, 0))
+    return jnp.pad(kept, widths)
+
+
+def _whole_tiles(x):
+    """(b, h, w, c) with zeros below and to the right, so that the sides are multiples of a tile's."""
+    return jnp.pad(x, ((0, 0), (0, -x.shape[1] % TILE), (0, -x.shape[2] % TILE), (0, 0)))
