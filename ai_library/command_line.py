@@ -8,18 +8,14 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-
-import jax
+from typing import TYPE_CHECKING
 
 from .atomic import check_writable
 from .errors import InputError
-from .evaluation import evaluate
-from .findings import examine
-from .model_file import save_model
-from .report_page import write_findings
-from .run_directory import RunDirectory
 from .stop_signals import TrainingStopped
-from .training import TrainConfig, Trainer
+
+if TYPE_CHECKING:
+    from .training import TrainConfig
 
 
 def exit_status(main: Callable[[], None]) -> int:
@@ -61,10 +57,18 @@ def command_line(*more: str) -> str:
     return shlex.join(["python", *sys.argv, *more])
 
 
-def train_and_save(arguments, model, source, config: TrainConfig):
+def train_and_save(arguments, model, source, config: "TrainConfig"):
     """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
     looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
     """
+    # Imported here, since the scripts that do not train would wait for all this a second or two.
+    from .evaluation import evaluate
+    from .findings import examine
+    from .model_file import save_model
+    from .report_page import write_findings
+    from .run_directory import RunDirectory
+    from .training import Trainer
+
     check_writable(arguments.model)
     _share_out_cores(config.batch_size)
     run_dir = arguments.run_dir
@@ -99,6 +103,8 @@ def _share_out_cores(batch_size):
     That keeps all cores at work where one operation is too small to be divided among them: see
     `benchmarks/training_step.py`. It does nothing where there is a GPU.
     """
+    import jax
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     devices = max(1, min(cores, batch_size // 64))
     jax.config.update("jax_num_cpu_devices", devices)

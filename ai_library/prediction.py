@@ -4,7 +4,6 @@ import contextlib
 import csv
 import heapq
 import io
-import itertools
 import math
 import os
 import zipfile
@@ -57,14 +56,13 @@ def predict_samples(classifier: Classifier, samples: Iterable[Sample], output, c
     `metrics.json` and `confusion_matrix.png`. Holds a block of images at a time, the hardest ones, and the
     probabilities of those with a label. `command` is what the page says it was made by.
     """
-    output, names, samples = Path(output), classifier.class_names, iter(samples)
+    output, names = Path(output), classifier.class_names
     images, unreadable, labels, probabilities, hardest = 0, 0, [], [], []
     with replacing(output / "predictions.csv") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["file", "label", "prediction", "confidence", *map(_cell, names), "error"])
-        while block := list(itertools.islice(samples, classifier.BLOCK)):
+        for block, predicted in _predicted(classifier, samples):
             readable = [sample for sample in block if sample.image is not None]
-            predicted = _probabilities(classifier, readable)
             rows = iter(predicted)
             for sample in block:
                 table.writerow(_row(sample, None if sample.image is None else next(rows), names))
@@ -99,11 +97,21 @@ def _example(sample, probabilities, class_names):
     )
 
 
-def _probabilities(classifier, samples):
-    """(len(samples), classes) float64"""
-    if not samples:
-        return np.zeros((0, len(classifier.class_names)))
-    return classifier.predict_proba(np.stack([sample.image for sample in samples]))
+def _predicted(classifier, samples):
+    """Yields all samples in blocks, each with the probabilities (n, classes) float64 of those that have an image."""
+    waiting = []
+
+    def images():
+        for sample in samples:
+            waiting.append(sample)
+            if sample.image is not None:
+                yield sample.image[np.newaxis]
+
+    for logits in classifier.predict_logits(images()):
+        yield waiting.copy(), classifier.probabilities(logits)
+        waiting.clear()
+    if waiting:  # unreadable ones after the last block
+        yield waiting, np.zeros((0, len(classifier.class_names)))
 
 
 def _row(sample, probabilities, class_names):
