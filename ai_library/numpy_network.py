@@ -11,8 +11,9 @@ def logits_by_numpy(architecture: Architecture, variables, images) -> np.ndarray
     """
     params, statistics = variables["params"], variables["batch_stats"]
     norms = [_affine(params[name], statistics[name]) for name in map("BatchNorm_{}".format, range(6))]
-    kernels = [np.asarray(params[f"Conv_{layer}"]["kernel"]) for layer in range(5)]
-    dense, last = ({name: np.asarray(leaf) for name, leaf in params[f"Dense_{i}"].items()} for i in (0, 1))
+    # Copies: those of a file lie at any byte, and numpy would copy them again for each image.
+    kernels = [np.array(params[f"Conv_{layer}"]["kernel"]) for layer in range(5)]
+    dense, last = ({name: np.array(leaf) for name, leaf in params[f"Dense_{i}"].items()} for i in (0, 1))
 
     def forward(image):
         x = _space_to_depth(image * np.float32(PREPROCESSING["scale"]) + np.float32(PREPROCESSING["offset"]), patch)
@@ -51,14 +52,19 @@ def _space_to_depth(image, patch):
 def _convolve(x, kernel):
     """(h, w, c) by a kernel (3, 3, c, features), padded with zeros, to (h, w, features).
 
-    Each row of the kernel is one product with all three neighbours in a row, so that a large image needs three times
-    its memory instead of nine.
+    Three matrix products, one for each row of the kernel with the three neighbours in a row: a third of the memory that
+    all nine neighbours would take, and faster.
     """
     h, w, c = x.shape
-    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-    neighbours = np.concatenate([padded[:, shift : shift + w] for shift in range(3)], axis=2).reshape(-1, 3 * c)
-    products = (neighbours[row * w : (row + h) * w] @ kernel[row].reshape(3 * c, -1) for row in range(3))
-    return sum(products).reshape(h, w, -1)
+    neighbours = np.zeros((h + 2, w, 3, c), np.float32)
+    neighbours[1:-1, 1:, 0] = x[:, :-1]
+    neighbours[1:-1, :, 1] = x
+    neighbours[1:-1, :-1, 2] = x[:, 1:]
+    neighbours, (above, here, below) = neighbours.reshape(-1, 3 * c), kernel.reshape(3, 3 * c, -1)
+    result = neighbours[: h * w] @ above
+    result += neighbours[w:-w] @ here
+    result += neighbours[2 * w :] @ below
+    return result.reshape(h, w, -1)
 
 
 def _max_pool(x):

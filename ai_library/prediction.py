@@ -1,5 +1,6 @@
 """Predicts images from files and writes what came out: one row an image, and metrics where labels are known."""
 
+import collections
 import contextlib
 import csv
 import heapq
@@ -53,7 +54,7 @@ def read_samples(path, classifier: Classifier) -> Iterator[Sample]:
 
 def predict_samples(classifier: Classifier, samples: Iterable[Sample], output, command: str = "") -> Findings:
     """Writes `predictions.csv` and `report.html` into the folder `output`, and, where any image has a label,
-    `metrics.json` and `confusion_matrix.png`. Holds a block of images at a time, the hardest ones, and the
+    `metrics.json` and `confusion_matrix.png`. Holds a few blocks of images at a time, the hardest ones, and the
     probabilities of those with a label. `command` is what the page says it was made by.
     """
     output, names = Path(output), classifier.class_names
@@ -99,7 +100,7 @@ def _example(sample, probabilities, class_names):
 
 def _predicted(classifier, samples):
     """Yields all samples in blocks, each with the probabilities (n, classes) float64 of those that have an image."""
-    waiting = []
+    waiting = collections.deque()
 
     def images():
         for sample in samples:
@@ -108,10 +109,12 @@ def _predicted(classifier, samples):
                 yield sample.image[np.newaxis]
 
     for logits in classifier.predict_logits(images()):
-        yield waiting.copy(), classifier.probabilities(logits)
-        waiting.clear()
-    if waiting:  # unreadable ones after the last block
-        yield waiting, np.zeros((0, len(classifier.class_names)))
+        block, readable = [], 0
+        while readable < len(logits):
+            block.append(waiting.popleft())
+            readable += block[-1].image is not None
+        yield block, classifier.probabilities(logits)
+    yield waiting, np.zeros((0, len(classifier.class_names)))  # unreadable ones after the last image
 
 
 def _row(sample, probabilities, class_names):
