@@ -9,7 +9,7 @@ def logits_by_numpy(architecture: Architecture, variables, images) -> np.ndarray
     """Logits (n, num_classes) float32 of images (n, h, w, c) uint8 by the running statistics, as `CNN` gives them but
     for rounding. The images go through one by one: the numbers of one never depend on the others.
     """
-    params, statistics = variables["params"], variables["batch_stats"]
+    params, statistics, patch = variables["params"], variables["batch_stats"], architecture.patch
     norms = [_affine(params[name], statistics[name]) for name in map("BatchNorm_{}".format, range(6))]
     # Copies: those of a file lie at any byte, and numpy would copy them again for each image.
     kernels = [np.array(params[f"Conv_{layer}"]["kernel"]) for layer in range(5)]
@@ -25,7 +25,6 @@ def logits_by_numpy(architecture: Architecture, variables, images) -> np.ndarray
         x = _normalise_and_rectify(x.reshape(-1) @ dense["kernel"], *norms[5])
         return x @ last["kernel"] + last["bias"]
 
-    patch = architecture.patch
     return np.stack([forward(image) for image in images])
 
 
