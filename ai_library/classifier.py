@@ -2,20 +2,34 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
-from .cnn import CNN, normalise
+from .architecture import Architecture
 from .errors import InputError
+from .numpy_network import logits_by_numpy
+
+if TYPE_CHECKING:
+    from .cnn import CNN
 
 
-@partial(jax.jit, static_argnames="model")
-def predict_logits(model, variables, images):
-    """Logits (b, num_classes) float32 of images (b, h, w, c) uint8 by the running statistics."""
-    return model.apply(variables, normalise(images), train=False)
+class _LateCNN:
+    """A field that may be given as an `Architecture`, and becomes its `CNN` when that is first asked for: a few images
+    are predicted in less time than Flax takes to be imported."""
+
+    def __get__(self, classifier, owner=None):
+        if classifier is None:
+            raise AttributeError("model")  # which tells `dataclass` that the field has no default
+        if isinstance(vars(classifier)["model"], Architecture):
+            from .cnn import CNN
+
+            vars(classifier)["model"] = CNN(**vars(classifier.architecture))
+        return vars(classifier)["model"]
+
+    def __set__(self, classifier, model):
+        vars(classifier)["model"] = model
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +38,11 @@ class Classifier:
 
     BLOCK = 64
     """Images of one call of the network; the last block is filled up, so that one compiled program serves all."""
+    FEW = 4 * BLOCK
+    """Streams of fewer images go through numpy, which is done with them before JAX has been imported and has compiled:
+    on two cores it does about 1,700 images of 64x64x1 a second; JAX several times as many, but a second later."""
 
-    model: CNN
+    model: "CNN" = _LateCNN()
     variables: dict[str, Any]
     """"params" and "batch_stats" of the model."""
     class_names: tuple[str, ...]
@@ -39,16 +56,32 @@ class Classifier:
     metrics: dict[str, Any] = field(default_factory=dict)
     """How well it did when it was trained, for whoever opens the model file."""
 
+    @property
+    def architecture(self) -> Architecture:
+        """What describes the model; unlike the model itself it needs no Flax."""
+        model = vars(self)["model"]
+        return model if isinstance(model, Architecture) else Architecture(**model.architecture())
+
     def predict_logits(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yields logits (b, num_classes) float32 for a stream of images (b, h, w, c) uint8, block by block.
 
         The stream is cut anew into blocks of one size, so that the numbers do not depend on how it was batched.
-        Holds one block at a time.
+        Holds `FEW` images at the beginning, one block afterwards.
         """
-        for images in _blocks(map(self._checked, batches), self.BLOCK):
-            filled = np.zeros((self.BLOCK, *self.image_shape), np.uint8)
-            filled[: len(images)] = images
-            yield np.asarray(predict_logits(self.model, self.variables, filled))[: len(images)]
+        blocks = _blocks(map(self._checked, batches), self.BLOCK)
+        first = list(islice(blocks, self.FEW // self.BLOCK))
+        few = sum(map(len, first)) < self.FEW  # the stream has ended
+        while first:
+            images = first.pop(0)
+            yield logits_by_numpy(self.architecture, self.variables, images) if few else self._logits_by_jax(images)
+        yield from map(self._logits_by_jax, blocks)
+
+    def _logits_by_jax(self, images):
+        from .cnn import predict_logits
+
+        filled = np.zeros((self.BLOCK, *self.image_shape), np.uint8)
+        filled[: len(images)] = images
+        return np.asarray(predict_logits(self.model, self.variables, filled))[: len(images)]
 
     def predict_proba(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (n, num_classes) float64 for images (n, h, w, c) uint8; (0, num_classes) for none."""

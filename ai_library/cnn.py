@@ -2,19 +2,14 @@
 
 import dataclasses
 import math
-import operator
+from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from .errors import InputError
+from .architecture import POOLED, PREPROCESSING, Architecture, check_image_shape
 from .layers import BatchNorm, Conv, max_pool
-
-MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 4096
-MAX_WIDTH = 1 << 14
-PREPROCESSING = {"scale": 1 / 127.5, "offset": -1.0}
-"""What `normalise` does to a pixel; a model file says with which values its weights were trained."""
 
 
 def normalise(images):
@@ -32,27 +27,23 @@ class CNN(nn.Module):
     patches is measured by `benchmarks/training_step.py`.
 
     Each convolution (3x3, without bias) is followed by BatchNorm and ReLU; the second and the fourth by 2x2 max
-    pooling as well, placed before BatchNorm, which then has a quarter of the cells to normalise. The maximum is taken
-    over four strided views, since XLA's own window maximum has a slow gradient on CPUs.
+    pooling as well, placed before BatchNorm, which then has a quarter of the cells to normalise.
 
     Call it on `images` (b, h, w, c) float32 from `normalise`, with any h and w from 16 up, to get the logits
     (b, num_classes) float32. The parameters fit one image size and channel count: those it was initialised with.
     """
 
     num_classes: int
-    features: tuple[int, ...] = (32, 64, 64, 128, 128)
+    features: tuple[int, ...] = Architecture.features
     """Channels of the five convolutions."""
-    dense: int = 128
+    dense: int = Architecture.dense
     """Width of the first dense layer."""
-    patch: int = 4
+    patch: int = Architecture.patch
     """Side in pixels of the patches; 1 leaves the image as it is. A side that it does not divide is padded."""
 
     def __post_init__(self):
-        self.num_classes = _whole("num_classes", self.num_classes, least=2)
-        if not isinstance(self.features, (tuple, list)) or len(self.features) != 5:
-            raise InputError(f"features={self.features!r} do not fit: the network has five convolutions")
-        self.features = tuple(_whole("features", channels) for channels in self.features)
-        self.dense, self.patch = _whole("dense", self.dense), _whole("patch", self.patch)
+        for name, value in vars(Architecture(self.num_classes, self.features, self.dense, self.patch)).items():
+            setattr(self, name, value)
         super().__post_init__()
 
     @nn.compact
@@ -61,7 +52,7 @@ class CNN(nn.Module):
         x = _space_to_depth(images, self.patch)
         for layer, channels in enumerate(self.features):
             x = Conv(channels)(x)
-            if layer in (1, 3) and min(x.shape[1:3]) > 1:
+            if layer in POOLED and min(x.shape[1:3]) > 1:
                 x = max_pool(x)
             x = BatchNorm(use_running_average=not train)(x)
         x = x.reshape(len(x), -1)
@@ -110,29 +101,10 @@ class CNN(nn.Module):
         }
 
 
-def check_image_shape(image_shape) -> tuple[int, int, int]:
-    """The image shape as plain integers. Raises `InputError` unless it is an (h, w, c) that the network takes."""
-    try:
-        height, width, channels = map(operator.index, image_shape)
-    except (TypeError, ValueError):
-        height = width = channels = 0
-    if not MIN_IMAGE_SIZE <= min(height, width) <= max(height, width) <= MAX_IMAGE_SIZE or channels not in (1, 3):
-        raise InputError(
-            f"image shape {image_shape!r} does not fit: the network takes (height, width, channels) with sides from "
-            f"{MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE:,} pixels and 1 or 3 channels"
-        )
-    return height, width, channels
-
-
-def _whole(name, value, least=1):
-    """The value as a plain integer, which numpy's are not: a model file's header could not hold them."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = -1
-    if not least <= count <= MAX_WIDTH:
-        raise InputError(f"{name}={value!r} does not fit: it needs to be a whole number from {least} to {MAX_WIDTH:,}")
-    return count
+@partial(jax.jit, static_argnames="model")
+def predict_logits(model, variables, images):
+    """Logits (b, num_classes) float32 of images (b, h, w, c) uint8 by the running statistics."""
+    return model.apply(variables, normalise(images), train=False)
 
 
 def _space_to_depth(images, patch):

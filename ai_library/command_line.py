@@ -1,6 +1,8 @@
 """What the scripts share: arguments, the run from training to the saved model, and how errors end a script."""
 
 import argparse
+import contextlib
+import ctypes
 import dataclasses
 import os
 import shlex
@@ -8,18 +10,16 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-
-import jax
+from typing import TYPE_CHECKING
 
 from .atomic import check_writable
 from .errors import InputError
-from .evaluation import evaluate
-from .findings import examine
-from .model_file import save_model
-from .report_page import write_findings
-from .run_directory import RunDirectory
 from .stop_signals import TrainingStopped
-from .training import TrainConfig, Trainer
+
+if TYPE_CHECKING:
+    from .training import TrainConfig
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def exit_status(main: Callable[[], None]) -> int:
@@ -61,10 +61,18 @@ def command_line(*more: str) -> str:
     return shlex.join(["python", *sys.argv, *more])
 
 
-def train_and_save(arguments, model, source, config: TrainConfig):
+def train_and_save(arguments, model, source, config: "TrainConfig"):
     """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
     looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
     """
+    # Imported here, since the scripts that do not train would wait for all this a second or two.
+    from .evaluation import evaluate
+    from .findings import examine
+    from .model_file import save_model
+    from .report_page import write_findings
+    from .run_directory import RunDirectory
+    from .training import Trainer
+
     check_writable(arguments.model)
     _share_out_cores(config.batch_size)
     run_dir = arguments.run_dir
@@ -94,13 +102,21 @@ def _command_from_the_start():
 
 
 def _share_out_cores(batch_size):
-    """Lets JAX see the processor as several devices that each train on a part of the batch, 64 images or more.
+    """Lets JAX see the processor as several devices that each train on a part of the batch, 16 images or more, and keeps
+    freed memory, which a step would otherwise have to be given anew.
 
-    That keeps all cores at work where one operation is too small to be divided among them: see
-    `benchmarks/training_step.py`. It does nothing where there is a GPU.
+    Several devices keep all cores at work where one operation is too small to be divided among them. What both bring
+    is in `benchmarks/notes.md`. It does nothing where there is a GPU.
     """
+    import jax
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    devices = max(1, min(cores, batch_size // 64))
+    devices = max(1, min(cores, batch_size // 16))
     jax.config.update("jax_num_cpu_devices", devices)
     if devices == cores:  # each keeps to one core, instead of all of them dividing every operation among all
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # another C library than glibc
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(_M_MMAP_MAX, 0)
+            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .classifier import Classifier
 from .corruptions import CorruptedAccuracy, evaluate_corrupted
-from .data import ShapeDataSource
 from .evaluation import Report
 from .slices import AccuracyRow, Slice, accuracy_by, factor_table, find_slices
+
+if TYPE_CHECKING:
+    from .data import ShapeDataSource
 
 HARDEST = 24
 """Examples that a page shows."""
@@ -43,7 +45,7 @@ class Findings:
     """Up to `HARDEST` of them, the largest loss first."""
     command: str = ""
     """What found it out, as a shell takes it; "" where nobody knows."""
-    source: ShapeDataSource | None = None
+    source: "ShapeDataSource | None" = None
     """What the classifier was trained on, where this was just done."""
     factors: dict[str, np.ndarray] | None = None
     """What the report's images show, as `find_slices` takes it; None where it isn't known."""

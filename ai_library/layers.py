@@ -6,10 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from .architecture import EPSILON
 from .winograd import winograd_conv, winograd_conv_gradients
 
-EPSILON = 1e-5
-"""What BatchNorm adds to a variance."""
 _FEWEST_CHANNELS = 8
 """Of the input, for which Winograd's matrix products are worth their transforms."""
 

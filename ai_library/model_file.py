@@ -6,8 +6,8 @@ temperature, metrics and versions of the packages; its arrays are the variables 
 
 import importlib.metadata
 
+from .architecture import PREPROCESSING, Architecture, check_image_shape
 from .classifier import Classifier
-from .cnn import CNN, PREPROCESSING, check_image_shape
 from .errors import InputError
 from .sealed_file import SealedFileError, SealedFormat, check_arrays
 
@@ -29,7 +29,7 @@ def save_model(path, classifier: Classifier):
         "class_names": classifier.class_names,
         "image_shape": classifier.image_shape,
         "preprocessing": {**PREPROCESSING, "content_size": classifier.content_size},
-        "architecture": classifier.model.architecture(),
+        "architecture": vars(classifier.architecture),
         "temperature": classifier.temperature,
         "metrics": classifier.metrics,
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
@@ -54,21 +54,18 @@ def load_model(path) -> Classifier:
 
 def _classifier(header, variables):
     try:
-        architecture, metrics = _field(header, "architecture", dict), _field(header, "metrics", dict)
         class_names, image_shape = _field(header, "class_names", list), check_image_shape(header["image_shape"])
         preprocessing = dict(_field(header, "preprocessing", dict))
         content_size = preprocessing.pop("content_size", None)
-        temperature = _field(header, "temperature", float)
-        model = CNN(**architecture)
-        wanted = model.variable_shapes(image_shape)
+        temperature, metrics = _field(header, "temperature", float), _field(header, "metrics", dict)
+        architecture = Architecture(**_field(header, "architecture", dict))
+        wanted = architecture.variable_shapes(image_shape)
     except (InputError, TypeError, KeyError) as error:
         raise SealedFileError(f"does not describe a model ({type(error).__name__}: {error})") from error
-    if not architecture.keys() <= model.architecture().keys():
-        raise SealedFileError(f"does not describe a model (its architecture has {', '.join(architecture)})")
     if preprocessing != PREPROCESSING or not _fits(content_size, image_shape):
         raise SealedFileError("was trained with other preprocessing than this code has")
-    if len(class_names) != model.num_classes:
-        raise SealedFileError(f"names {len(class_names)} classes for {model.num_classes} outputs")
+    if len(class_names) != architecture.num_classes:
+        raise SealedFileError(f"names {len(class_names)} classes for {architecture.num_classes} outputs")
     if not all(isinstance(name, str) and name.isprintable() for name in class_names):
         raise SealedFileError("has class names that are no printable text")
     if len(set(class_names)) != len(class_names):
@@ -76,7 +73,7 @@ def _classifier(header, variables):
     if not 0.01 <= temperature <= 100:
         raise SealedFileError(f"has a temperature of {temperature}, which no fit gives")
     check_arrays(variables, wanted)
-    return Classifier(model, variables, tuple(class_names), image_shape, content_size, temperature, metrics)
+    return Classifier(architecture, variables, tuple(class_names), image_shape, content_size, temperature, metrics)
 
 
 def _field(header, name, kind):

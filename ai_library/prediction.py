@@ -1,10 +1,10 @@
 """Predicts images from files and writes what came out: one row an image, and metrics where labels are known."""
 
+import collections
 import contextlib
 import csv
 import heapq
 import io
-import itertools
 import math
 import os
 import zipfile
@@ -54,17 +54,16 @@ def read_samples(path, classifier: Classifier) -> Iterator[Sample]:
 
 def predict_samples(classifier: Classifier, samples: Iterable[Sample], output, command: str = "") -> Findings:
     """Writes `predictions.csv` and `report.html` into the folder `output`, and, where any image has a label,
-    `metrics.json` and `confusion_matrix.png`. Holds a block of images at a time, the hardest ones, and the
+    `metrics.json` and `confusion_matrix.png`. Holds a few blocks of images at a time, the hardest ones, and the
     probabilities of those with a label. `command` is what the page says it was made by.
     """
-    output, names, samples = Path(output), classifier.class_names, iter(samples)
+    output, names = Path(output), classifier.class_names
     images, unreadable, labels, probabilities, hardest = 0, 0, [], [], []
     with replacing(output / "predictions.csv") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["file", "label", "prediction", "confidence", *map(_cell, names), "error"])
-        while block := list(itertools.islice(samples, classifier.BLOCK)):
+        for block, predicted in _predicted(classifier, samples):
             readable = [sample for sample in block if sample.image is not None]
-            predicted = _probabilities(classifier, readable)
             rows = iter(predicted)
             for sample in block:
                 table.writerow(_row(sample, None if sample.image is None else next(rows), names))
@@ -99,11 +98,23 @@ def _example(sample, probabilities, class_names):
     )
 
 
-def _probabilities(classifier, samples):
-    """(len(samples), classes) float64"""
-    if not samples:
-        return np.zeros((0, len(classifier.class_names)))
-    return classifier.predict_proba(np.stack([sample.image for sample in samples]))
+def _predicted(classifier, samples):
+    """Yields all samples in blocks, each with the probabilities (n, classes) float64 of those that have an image."""
+    waiting = collections.deque()
+
+    def images():
+        for sample in samples:
+            waiting.append(sample)
+            if sample.image is not None:
+                yield sample.image[np.newaxis]
+
+    for logits in classifier.predict_logits(images()):
+        block, readable = [], 0
+        while readable < len(logits):
+            block.append(waiting.popleft())
+            readable += block[-1].image is not None
+        yield block, classifier.probabilities(logits)
+    yield waiting, np.zeros((0, len(classifier.class_names)))  # unreadable ones after the last image
 
 
 def _row(sample, probabilities, class_names):

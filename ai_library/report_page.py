@@ -7,7 +7,6 @@ import json
 import platform
 from pathlib import Path
 
-import jax
 import jinja2
 import numpy as np
 from markupsafe import Markup, escape
@@ -143,9 +142,10 @@ def _card(findings):
         f"trained on, fitted into {w} x {h} pixels. It gives every class a probability."
     )
     card["Classes"] = ", ".join(classifier.class_names[:50]) + (f" and {classes - 50} more" if classes > 50 else "")
-    architecture = ", ".join(f"{name} {value}" for name, value in classifier.model.architecture().items())
+    architecture = ", ".join(f"{name} {value}" for name, value in vars(classifier.architecture).items())
     card["Architecture"] = f"Convolutional network ({architecture})"
-    card["Parameters"] = f"{sum(np.size(leaf) for leaf in jax.tree.leaves(classifier.variables['params'])):,}"
+    layers = classifier.variables["params"].values()
+    card["Parameters"] = f"{sum(np.size(leaf) for layer in layers for leaf in layer.values()):,}"
     card["Temperature"] = f"{classifier.temperature:.4g}: what the logits are divided by, fitted on validation"
     if (accuracy := _number(metrics, "validation", "validation_accuracy")) is not None:
         epoch = _number(metrics, "validation", "epoch")

@@ -19,8 +19,6 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-import flax.serialization
-import jax
 import msgpack
 import numpy as np
 
@@ -60,6 +58,9 @@ class SealedFormat:
         """Writes a file; an older one of the name stays whole until the new one is. The same content gives the same
         bytes. Raises `InputError` where it can't be written or would be too large to be read.
         """
+        import flax.serialization  # which reading does without: it takes a second to be imported
+        import jax
+
         try:
             encoded = json.dumps(header, allow_nan=False).encode()
         except ValueError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["ai_library.model_file", "ai_library.sealed_file", "ai_library.cnn"]):
+with atheris.instrument_imports(include=["ai_library.model_file", "ai_library.sealed_file", "ai_library.architecture"]):
     from ai_library import CNN, Classifier, save_model
 from ai_library.tests.test_model_file import loads_as_it_says_or_is_refused, sealed
 

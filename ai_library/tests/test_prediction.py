@@ -104,6 +104,27 @@ def test_an_unreadable_image_is_a_row_and_the_run_goes_on(classifier, folder, tm
     assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
 
 
+@pytest.mark.parametrize("readable", [0, 1, 255, 256, 300])
+def test_every_row_is_its_own_image_s_wherever_unreadable_ones_stand(classifier, source, tmp_path, readable):
+    images = np.concatenate([source.examples("evaluation", range(150))[0]] * 2)[:readable]
+    wanted = classifier.predict_proba(images)
+    samples = [Sample(f"{i}", None, image) for i, image in enumerate(images)]
+    for place in (0, 64, 65, 200, readable):
+        samples.insert(place, Sample("broken", None, None, "cannot be read"))
+    samples += [Sample("broken", None, None, "cannot be read")] * 70
+    outcome = predict_samples(classifier, iter(samples), tmp_path)
+    assert (outcome.images, outcome.unreadable) == (readable + 75, 75)
+    with open(tmp_path / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [sample.name for sample in samples]
+    for row in rows:
+        if row["error"]:
+            assert (row["file"], row["prediction"]) == ("broken", "")
+        else:
+            found = [float(row[name]) for name in classifier.class_names]
+            np.testing.assert_allclose(found, wanted[int(row["file"])], rtol=0, atol=6e-7)
+
+
 def test_odd_names_and_broken_files_are_rows_of_their_own(classifier, source, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()

@@ -1,0 +1,47 @@
+"""One image is predicted without waiting for JAX."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ai_library import Classifier, load_model
+from ai_library.images import read_image
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = sorted((ROOT / "ai_application/models").glob("*.msgpack"))
+IMAGES = sorted((ROOT / "ai_application/evaluation/shapes").rglob("*.png"))
+SLOW = {"jax", "jaxlib", "flax", "optax", "torch", "scipy", "sklearn", "matplotlib", "tensorboardX", "tqdm"}
+REPORT_IMPORTS = """
+import runpy, sys
+try:
+    runpy.run_path("scripts/predict.py", run_name="__main__")
+finally:
+    print({name.partition(".")[0] for name in sys.modules})
+"""
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
+def test_one_image_is_predicted_without_the_packages_that_start_slowly(model, tmp_path):
+    Image.open(IMAGES[0]).convert("RGB").resize((150, 100)).save(tmp_path / "one.jpg")
+    command = [sys.executable, "-c", REPORT_IMPORTS, "--model", model, "--data", tmp_path / "one.jpg"]
+    done = subprocess.run(
+        [*command, "--output", tmp_path / "out"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    imported = eval(done.stdout.splitlines()[-1])
+    assert {"numpy", "PIL", "ai_library"} <= imported
+    assert not imported & SLOW
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.csv", "report.html"}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
+def test_the_committed_models_tell_few_images_what_they_tell_many(model):
+    classifier = load_model(model)
+    images = np.stack([read_image(path, classifier.image_shape, classifier.content_size) for path in IMAGES])
+    assert len(images) >= Classifier.FEW
+    many = np.concatenate(list(classifier.predict_logits([images])))
+    few = np.concatenate([next(classifier.predict_logits([block])) for block in np.split(images, 9)])
+    np.testing.assert_allclose(few, many, rtol=0, atol=1e-5 * np.abs(many).max())
