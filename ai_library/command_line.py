@@ -97,7 +97,7 @@ def _share_out_cores(batch_size):
     """Lets JAX see the processor as several devices that each train on a part of the batch, 64 images or more.
 
     That keeps all cores at work where one operation is too small to be divided among them: see
-    `benchmarks/training_step.py`. It does nothing where there is a GPU.
+    `benchmarks/patches.py`. It does nothing where there is a GPU.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     devices = max(1, min(cores, batch_size // 64))
