@@ -24,7 +24,7 @@ class CNN(nn.Module):
     depth), so that a 64x64x1 image is seen as 16x16x16. A CPU spends most of a usual network's time on the first,
     large and thin layers, where its matrix units have almost nothing to multiply; here every convolution has at least
     16 channels on both sides and the largest tensor of an image has 16x16 cells. What that brings beside smaller
-    patches is measured by `benchmarks/training_step.py`.
+    patches is measured by `benchmarks/patches.py`.
 
     Each convolution (3x3, without bias) is followed by BatchNorm and ReLU; the second and the fourth by 2x2 max
     pooling as well, placed before BatchNorm, which then has a quarter of the cells to normalise.

@@ -1,10 +1,7 @@
 """What the scripts share: arguments, the run from training to the saved model, and how errors end a script."""
 
 import argparse
-import contextlib
-import ctypes
 import dataclasses
-import os
 import shlex
 import sys
 import warnings
@@ -18,8 +15,6 @@ from .stop_signals import TrainingStopped
 
 if TYPE_CHECKING:
     from .training import TrainConfig
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def exit_status(main: Callable[[], None]) -> int:
@@ -69,12 +64,14 @@ def train_and_save(arguments, model, source, config: "TrainConfig"):
     from .evaluation import evaluate
     from .findings import examine
     from .model_file import save_model
+    from .processor import keep_freed_memory, share_out_cores
     from .report_page import write_findings
     from .run_directory import RunDirectory
     from .training import Trainer
 
     check_writable(arguments.model)
-    _share_out_cores(config.batch_size)
+    share_out_cores(config.batch_size)
+    keep_freed_memory()
     run_dir = arguments.run_dir
     if arguments.resume and run_dir is None:
         run_dir = RunDirectory.latest_path()
@@ -99,24 +96,3 @@ def train_and_save(arguments, model, source, config: "TrainConfig"):
 
 def _command_from_the_start():
     return shlex.join(["python", *(argument for argument in sys.argv if argument != "--resume")])
-
-
-def _share_out_cores(batch_size):
-    """Lets JAX see the processor as several devices that each train on a part of the batch, 16 images or more, and keeps
-    freed memory, which a step would otherwise have to be given anew.
-
-    Several devices keep all cores at work where one operation is too small to be divided among them. What both bring
-    is in `benchmarks/notes.md`. It does nothing where there is a GPU.
-    """
-    import jax
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    devices = max(1, min(cores, batch_size // 16))
-    jax.config.update("jax_num_cpu_devices", devices)
-    if devices == cores:  # each keeps to one core, instead of all of them dividing every operation among all
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError, OSError):  # another C library than glibc
-            mallopt = ctypes.CDLL(None).mallopt
-            mallopt(_M_MMAP_MAX, 0)
-            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -5,20 +5,18 @@ the images are normalised once and held in memory, where the original decodes an
 Prints `epoch accuracy seconds-since-start` for each epoch and stops at the target.
 """
 
-import argparse
-import time
-
 import torch
-from mnist_arrays import read_mnist
+from example_data import over, peer_parser, read
 from torch import nn
 
 
 class Net(nn.Module):
-    def __init__(self):
+    def __init__(self, side, classes):
         super().__init__()
+        flat = 64 * ((side - 4) // 2) ** 2
         self.layers = nn.Sequential(
             nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
-            nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10), nn.LogSoftmax(1),
+            nn.Flatten(), nn.Linear(flat, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, classes), nn.LogSoftmax(1),
         )  # fmt: skip
 
     def forward(self, images):
@@ -26,21 +24,20 @@ class Net(nn.Module):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mnist-files", required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--target", type=float, default=0.99)
-    parser.add_argument("--start", type=float, default=time.time(), help="when the process was started (time.time())")
-    arguments = parser.parse_args()
-
+    arguments = peer_parser(__doc__).parse_args()
     torch.manual_seed(arguments.seed)
-    splits = []
-    for images, labels in read_mnist(arguments.mnist_files):
-        pixels = (torch.from_numpy(images.copy()).float()[:, None] / 255 - 0.1307) / 0.3081
-        splits.append(torch.utils.data.TensorDataset(pixels, torch.from_numpy(labels.copy()).long()))
-    train = torch.utils.data.DataLoader(splits[0], batch_size=64, shuffle=True)
-    test = torch.utils.data.DataLoader(splits[1], batch_size=1000)
-    net = Net()
+    splits = read(arguments.data)
+    train_images, train_labels = splits[0]
+    mean, deviation = train_images.mean() / 255, train_images.std() / 255  # of MNIST: 0.1307 and 0.3081
+    train, test = (
+        torch.utils.data.TensorDataset(
+            (torch.from_numpy(images).float()[:, None] / 255 - mean) / deviation, torch.from_numpy(labels)
+        )
+        for images, labels in splits
+    )
+    train = torch.utils.data.DataLoader(train, batch_size=64, shuffle=True)
+    test = torch.utils.data.DataLoader(test, batch_size=1000)
+    net = Net(train_images.shape[1], int(train_labels.max()) + 1)
     optimizer = torch.optim.Adadelta(net.parameters(), lr=1.0)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.7)
     for epoch in range(1, 15):
@@ -52,8 +49,7 @@ def main():
         net.eval()
         with torch.no_grad():
             right = sum(int((net(images).argmax(1) == labels).sum()) for images, labels in test)
-        print(epoch, right / len(splits[1]), time.time() - arguments.start, flush=True)
-        if right / len(splits[1]) >= arguments.target:
+        if over(arguments, epoch, right / len(test.dataset)):
             return
         schedule.step()
 
