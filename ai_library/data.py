@@ -214,17 +214,19 @@ class _DrawnExamples:
         return self._size
 
     def __getitem__(self, indices):
-        return self._draw(indices, lambda images, factors: (images, factors.label))
+        drawn = [(np.asarray(images)[:n], np.asarray(factors.label)[:n]) for n, images, factors in self._draw(indices)]
+        return tuple(map(np.concatenate, zip(*drawn, strict=True)))
 
     def factors(self, indices):
-        return self._draw(indices, lambda images, factors: factors)
+        drawn = [[np.asarray(leaf)[:n] for leaf in factors] for n, _, factors in self._draw(indices)]
+        return Factors(*map(np.concatenate, zip(*drawn, strict=True)))
 
-    def _draw(self, indices, wanted):
-        blocks = []
+    def _draw(self, indices):
+        """[(number of examples, images and factors of a block that begins with them)], which may still be computed."""
+        drawn = []
         for start in range(0, max(len(indices), 1), self.BLOCK):
             used = indices[start : start + self.BLOCK]
             block = np.zeros(self.BLOCK, np.uint32)
             block[: len(used)] = used
-            blocks.append((len(used), wanted(*draw(self._key, block, **self._style))))
-        cut = [jax.tree.map(lambda leaf, n=n: np.asarray(leaf)[:n], drawn) for n, drawn in blocks]
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *cut)
+            drawn.append((len(used), *draw(self._key, block, **self._style)))
+        return drawn
