@@ -140,7 +140,12 @@ def check_drawable(class_names, image_size, ranges):
         )
 
 
-@partial(jax.jit, static_argnames=("class_names", "image_size", "channels", "ranges"))
+# LLVM halves AVX-512's registers unless asked not to; a processor without them is not concerned.
+@partial(
+    jax.jit,
+    static_argnames=("class_names", "image_size", "channels", "ranges"),
+    compiler_options={"xla_cpu_prefer_vector_width": 512},
+)
 def draw(key, indices, *, class_names, image_size, channels, ranges):
     """Draws the items `indices` (b,) uint32 of the stream `key`; item `i` shows class `i mod len(class_names)`.
 
