@@ -1,14 +1,107 @@
-"""What every benchmark prints beside its figures: the machine and the versions they were measured with."""
+"""What benchmarks share: contestants that take turns, and the machine and versions printed beside every figure."""
 
 import contextlib
 import importlib.metadata
 import os
 import platform
+import statistics
+import subprocess
 import sys
+import tempfile
+import time
 from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+_ANSWER = "answer:"
+
+
+class Worker:
+    """A contestant in a process of its own, warmed up, which waits blocked on a pipe from one turn to the next.
+
+    Args:
+        name: What tables call it.
+        command: A script of this folder that ends in `serve`, and its arguments.
+        environment: Variables it gets beside this process's own.
+    """
+
+    def __init__(self, name: str, *command, **environment: str):
+        self.name = name
+        # What it says beside its answers goes into a file: a pipe that nobody reads would fill up and stop it.
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the worker)
+        self._process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            cwd=ROOT / "benchmarks",
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+        )
+        seconds, _, self.note = self._answer().partition(" ")
+        self.seconds = float(seconds)
+        """Of one unit of its work, when it had just warmed up."""
+
+    def turn(self, count: int) -> float:
+        """Seconds that `count` units of its work take."""
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
+        return float(self._answer())
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._said.close()
+
+    def _answer(self):
+        for line in self._process.stdout:  # frameworks may print lines of their own
+            if line.startswith(_ANSWER):
+                return line.removeprefix(_ANSWER).strip()
+        self._said.seek(0)
+        raise RuntimeError(f"{self.name} ended with status {self._process.wait()}:\n{self._said.read()[-3000:]}")
+
+
+def serve(run, note: str = ""):
+    """A worker's side: warms up `run(count)`, which does `count` units of work, and runs it for each turn asked for.
+
+    The first unit of a turn is not counted: the caches and the cores' clock are still another worker's.
+    """
+    run(3)
+    print(_ANSWER, _seconds(run, 3) / 3, note, flush=True)
+    for line in sys.stdin:
+        run(1)
+        print(_ANSWER, _seconds(run, int(line)), flush=True)
+
+
+def _seconds(run, count):
+    start = time.perf_counter()
+    run(count)
+    return time.perf_counter() - start
+
+
+def take_turns(workers: list[Worker], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Units a second of each worker by name, one value a round; each turn takes about that many seconds.
+
+    They take turns, round by round, so that what else happens to the machine happens to all of them.
+    """
+    rates = {worker.name: [] for worker in workers}
+    for _ in range(rounds):
+        for worker in workers:
+            count = max(2, round(seconds / worker.seconds))
+            rates[worker.name].append(count / worker.turn(count))
+            time.sleep(0.1)  # threads of the one before may spin a little before they sleep
+    return rates
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """How many times faster ours is: the median of the ratios within each round."""
+    return statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+
+
+def best(rates: dict[str, list[float]], names) -> str:
+    """Whose median is the highest."""
+    return max(names, key=lambda name: statistics.median(rates[name]))
 
 
 def machine() -> str:
