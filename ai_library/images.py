@@ -1,6 +1,7 @@
 """Image files of any size and mode -> arrays that a model takes."""
 
 import contextlib
+import heapq
 import logging
 import math
 import os
@@ -24,13 +25,14 @@ pixel, transparency twice that, so that no image needs much more than a gigabyte
 # Ghostscript.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 _MAX_BYTES = 8 * MAX_PIXELS  # 16 bits in 4 channels, not compressed; some decoders read a file whole
+_NAMES = 1 << 16  # of a folder, held at a time
 _ENOUGH_PIXELS = 16_000_000  # more show nothing in a small image
 _NO_LOG = logging.NullHandler()
 
 
 def image_files(folder) -> Iterator[Path]:
     """The image files in a folder and all below it, by their endings: those of a folder in the order of their names,
-    then those of its sub-folders in that order. Holds the names of one folder at a time.
+    then those of its sub-folders in that order. Holds a part of the names of one folder at a time.
 
     Names that begin with a full stop are passed over: programs leave such files for themselves. Links are followed.
     Raises `InputError` where a folder can't be listed, whose images would otherwise be missing without a word, and
@@ -38,20 +40,36 @@ def image_files(folder) -> Iterator[Path]:
     """
     waiting, listed = [os.fspath(folder)], set()
     while waiting:
-        place = waiting.pop()
-        try:
-            names = sorted(name for name in os.listdir(place) if not name.startswith("."))
+        place, folders = waiting.pop(), []
+        with _listing(place):
             status = os.stat(place)
-        except OSError as error:
-            raise InputError(f"{place} cannot be listed: {error.strerror}; make it readable or remove it") from error
         if (status.st_dev, status.st_ino) in listed:
             raise InputError(f"{place} leads to a folder that is there already: remove the link")
         listed.add((status.st_dev, status.st_ino))
-        folders = {name for name in names if os.path.isdir(os.path.join(place, name))}
-        waiting += [os.path.join(place, name) for name in reversed(names) if name in folders]
-        for name in names:
-            if name.lower().endswith(IMAGE_ENDINGS) and name not in folders:
+        for name in _names(place):
+            if os.path.isdir(os.path.join(place, name)):
+                folders.append(os.path.join(place, name))
+            elif name.lower().endswith(IMAGE_ENDINGS):
                 yield Path(place, name)
+        waiting += reversed(folders)
+
+
+def _names(place):
+    """The names in a folder in order. It is listed anew for every `_NAMES` of them: all of it may not fit in memory."""
+    names = [""]
+    while names:
+        with _listing(place), os.scandir(place) as entries:
+            after = (entry.name for entry in entries if entry.name > names[-1] and not entry.name.startswith("."))
+            names = heapq.nsmallest(_NAMES, after)
+        yield from names
+
+
+@contextlib.contextmanager
+def _listing(place):
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{place} cannot be listed: {error.strerror}; make it readable or remove it") from error
 
 
 def read_image(path, image_shape, content_size=None) -> np.ndarray:
