@@ -10,6 +10,7 @@ import numpy as np
 from .cnn import check_image_shape
 from .errors import InputError
 from .shapes import SHAPES, Factors, ShapeRanges, check_drawable, draw
+from .shuffling import shuffled
 
 SPLITS = ("train", "validation", "evaluation")
 
@@ -112,7 +113,7 @@ class ShapeDataSource:
     def batches(
         self, split: str, batch_size: int, epoch: int | None = None, *, first: int = 0, full: bool = False
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields a split in batches of images (b, h, w, c) uint8 and labels (b,) int32.
+        """Yields a split in batches of images (b, h, w, c) uint8 and labels (b,) int32; holds one at a time.
 
         Args:
             split: "train", "validation" or "evaluation".
@@ -124,11 +125,10 @@ class ShapeDataSource:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} does not fit: it needs to be 1 or more")
         size = self.size(split)
-        order = np.arange(size) if epoch is None else np.random.default_rng([self.seed, epoch]).permutation(size)
-        if full:
-            order = np.resize(order, -(-size // batch_size) * batch_size)  # numpy's resize repeats from the start
-        for start in range(first * batch_size, len(order), batch_size):
-            yield self.examples(split, order[start : start + batch_size])
+        end = -(-size // batch_size) * batch_size if full else size
+        for start in range(first * batch_size, end, batch_size):
+            positions = np.arange(start, min(start + batch_size, end)) % size
+            yield self.examples(split, positions if epoch is None else shuffled(positions, size, (self.seed, epoch)))
 
     def show(self, n: int = 27, split: str = "train", columns: int = 9):
         """A matplotlib figure of the first `n` examples with their class names."""
@@ -214,17 +214,19 @@ class _DrawnExamples:
         return self._size
 
     def __getitem__(self, indices):
-        return self._draw(indices, lambda images, factors: (images, factors.label))
+        drawn = [(np.asarray(images)[:n], np.asarray(factors.label)[:n]) for n, images, factors in self._draw(indices)]
+        return tuple(map(np.concatenate, zip(*drawn, strict=True)))
 
     def factors(self, indices):
-        return self._draw(indices, lambda images, factors: factors)
+        drawn = [[np.asarray(leaf)[:n] for leaf in factors] for n, _, factors in self._draw(indices)]
+        return Factors(*map(np.concatenate, zip(*drawn, strict=True)))
 
-    def _draw(self, indices, wanted):
-        blocks = []
+    def _draw(self, indices):
+        """[(number of examples, images and factors of a block that begins with them)], which may still be computed."""
+        drawn = []
         for start in range(0, max(len(indices), 1), self.BLOCK):
             used = indices[start : start + self.BLOCK]
             block = np.zeros(self.BLOCK, np.uint32)
             block[: len(used)] = used
-            blocks.append((len(used), wanted(*draw(self._key, block, **self._style))))
-        cut = [jax.tree.map(lambda leaf, n=n: np.asarray(leaf)[:n], drawn) for n, drawn in blocks]
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *cut)
+            drawn.append((len(used), *draw(self._key, block, **self._style)))
+        return drawn

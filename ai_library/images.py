@@ -1,9 +1,12 @@
 """Image files of any size and mode -> arrays that a model takes."""
 
 import contextlib
+import heapq
+import itertools
 import logging
 import math
 import os
+import re
 import stat
 import warnings
 from collections.abc import Iterator
@@ -24,6 +27,7 @@ pixel, transparency twice that, so that no image needs much more than a gigabyte
 # Ghostscript.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 _MAX_BYTES = 8 * MAX_PIXELS  # 16 bits in 4 channels, not compressed; some decoders read a file whole
+_NAMES = 1 << 14  # of a folder, sorted at a time
 _ENOUGH_PIXELS = 16_000_000  # more show nothing in a small image
 _NO_LOG = logging.NullHandler()
 
@@ -38,20 +42,37 @@ def image_files(folder) -> Iterator[Path]:
     """
     waiting, listed = [os.fspath(folder)], set()
     while waiting:
-        place = waiting.pop()
-        try:
-            names = sorted(name for name in os.listdir(place) if not name.startswith("."))
+        place, folders = waiting.pop(), []
+        with _listing(place):
             status = os.stat(place)
-        except OSError as error:
-            raise InputError(f"{place} cannot be listed: {error.strerror}; make it readable or remove it") from error
         if (status.st_dev, status.st_ino) in listed:
             raise InputError(f"{place} leads to a folder that is there already: remove the link")
         listed.add((status.st_dev, status.st_ino))
-        folders = {name for name in names if os.path.isdir(os.path.join(place, name))}
-        waiting += [os.path.join(place, name) for name in reversed(names) if name in folders]
-        for name in names:
-            if name.lower().endswith(IMAGE_ENDINGS) and name not in folders:
+        for name in _names(place):
+            if os.path.isdir(os.path.join(place, name)):
+                folders.append(os.path.join(place, name))
+            elif name.lower().endswith(IMAGE_ENDINGS):
                 yield Path(place, name)
+        waiting += reversed(folders)
+
+
+def _names(place):
+    """The names in a folder in order, held as the bytes that they are: a sixth of what a list of them takes."""
+    parts = []
+    with _listing(place), os.scandir(place) as entries:
+        names = (os.fsencode(entry.name) for entry in entries if not entry.name.startswith("."))
+        while part := sorted(itertools.islice(names, _NAMES)):
+            parts.append(b"\0".join(part))
+    streams = [(found.group() for found in re.finditer(rb"[^\0]+", part)) for part in parts]
+    return map(os.fsdecode, heapq.merge(*streams))
+
+
+@contextlib.contextmanager
+def _listing(place):
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{place} cannot be listed: {error.strerror}; make it readable or remove it") from error
 
 
 def read_image(path, image_shape, content_size=None) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A training step of this library, `ai_library.train_step`, with the cores as one device or several.
 
-Arguments: network, batch size, number of devices. Several devices keep to one core each, and freed memory is kept, as in our training scripts.
+Arguments: network, batch size, number of devices. Several devices keep to one core each, and
+freed memory is kept, as in our training scripts.
 """
 
 import os

@@ -1,5 +1,7 @@
 """What every data source promises: pure examples, exact batches, splits that never meet, one hook."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -76,6 +78,29 @@ def test_epochs_have_their_own_order_and_keep_it(full_source):
 
     np.testing.assert_array_equal(order(2), order(2))
     assert (order(1) != order(2)).any()
+
+
+@pytest.mark.parametrize("epoch", [None, 3])
+def test_an_epoch_goes_on_in_its_middle_as_it_would_have_come_there(full_source, epoch):
+    whole = list(full_source.batches("validation", 64, epoch, full=True))
+    rest = list(full_source.batches("validation", 64, epoch, first=3, full=True))
+    assert len(rest) == 2
+    for (images, labels), (wanted, wanted_labels) in zip(rest, whole[3:], strict=True):
+        np.testing.assert_array_equal(images, wanted)
+        np.testing.assert_array_equal(labels, wanted_labels)
+
+
+@pytest.mark.parametrize("epoch", [None, 3])
+def test_an_epoch_of_billions_of_examples_begins_at_once_and_in_no_memory(epoch):
+    source = ShapeDataSource(image_size=16, sizes=(2**32 - 1, 1, 1))
+    next(source.batches("train", 64, epoch))  # compiles
+    tracemalloc.start()
+    try:
+        images, _ = next(source.batches("train", 64, epoch, first=2**26 - 1))
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+    assert images.shape == (63, 16, 16, 1)
 
 
 def test_a_subclass_overrides_the_hook_and_inherits_the_rest():

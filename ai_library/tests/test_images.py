@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ai_library import InputError
+from ai_library import InputError, images
 from ai_library.images import MAX_PIXELS, fit_image, image_files, read_image
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF", "webp": "WEBP", "ppm": "PPM"}
@@ -247,6 +247,17 @@ def test_files_are_found_in_the_order_of_their_names(tmp_path):
         (tmp_path / name).write_bytes(b"")
     found = [str(path.relative_to(tmp_path)) for path in image_files(tmp_path)]
     assert found == ["z.png", "a/c/x.jpg", "a/d.png/y.gif", "b/10.PNG", "b/2.png"]
+
+
+def test_the_names_of_a_folder_take_little_more_than_their_bytes(tmp_path, monkeypatch):
+    wanted = [f"{index:05}.png" for index in range(10_000)]
+    for name in reversed(wanted):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(images, "_NAMES", 999)
+    tracemalloc.start()
+    assert all(path.name == name for path, name in zip(image_files(tmp_path), wanted, strict=True))
+    assert tracemalloc.get_traced_memory()[1] < 400_000  # all of them take a megabyte
+    tracemalloc.stop()
 
 
 def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
