@@ -27,6 +27,9 @@ from .evaluation import evaluate
 from .run_directory import RunDirectory
 from .stop_signals import StopSignals, TrainingStopped
 
+BATCH = "batch"
+"""The axis of the devices that share a batch."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -113,20 +116,30 @@ def train_step(state: TrainState, images, labels):
     """One step of Adam on the mean cross-entropy of a batch: images (b, h, w, c) uint8, labels (b,) int32.
 
     Returns the new state and {"loss": their mean loss, "correct": how many were predicted right}, both as they were
-    before the step. The state that is passed in is used up.
+    before the step. The state that is passed in is used up. Each device works on an equal share of the batch;
+    gradients and BatchNorm's statistics are those of the whole batch.
     """
+    mesh = batch_shardings(len(images))[1].mesh
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(state.config.seed), state.step), len(images))
+    shares = (P(), P(BATCH), P(BATCH), P(BATCH))
+    step = jax.shard_map(_step_of_share, mesh=mesh, in_specs=shares, out_specs=P(), check_vma=False)
+    return step(state, images, labels, keys)
+
+
+def _step_of_share(state, images, labels, keys):
+    """`train_step` on one device, which meets the others' shares of the batch in means over the axis `BATCH`."""
     config = state.config
-    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     strength = jnp.interp(state.step / state.steps, jnp.array([0.5, 1.0]), jnp.array([1.0, config.final_augmentation]))
-    inputs = config.augmentation(key, normalise(images), strength)
+    inputs = config.augmentation(keys, normalise(images), strength)
 
     def loss_of(params):
         variables = {"params": params, "batch_stats": state.batch_stats}
-        logits, updates = state.apply_fn(variables, inputs, train=True, mutable=["batch_stats"])
+        logits, updates = state.apply_fn(variables, inputs, train=True, axis_name=BATCH, mutable=["batch_stats"])
         return _cross_entropy(logits, labels, config.label_smoothing), (logits, updates["batch_stats"])
 
     (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-    correct = (logits.argmax(axis=-1) == labels).sum()
+    loss, gradients = jax.lax.pmean((loss, gradients), BATCH)
+    correct = jax.lax.psum((logits.argmax(axis=-1) == labels).sum(), BATCH)
     new = state.apply_gradients(grads=gradients, batch_stats=batch_stats)
     if state.mean is not None:
         keep = jnp.minimum(config.ema_decay, (1 + new.step) / (10 + new.step))  # forgets the first weights soon
@@ -141,8 +154,8 @@ def batch_shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
     All devices take part, or as many as divide the batch.
     """
     devices = jax.devices()[: math.gcd(len(jax.devices()), batch_size)]
-    mesh = jax.make_mesh((len(devices),), ("batch",), (AxisType.Auto,), devices=devices)
-    return NamedSharding(mesh, P()), NamedSharding(mesh, P("batch"))
+    mesh = jax.make_mesh((len(devices),), (BATCH,), (AxisType.Auto,), devices=devices)
+    return NamedSharding(mesh, P()), NamedSharding(mesh, P(BATCH))
 
 
 def _cross_entropy(logits, labels, smoothing):
