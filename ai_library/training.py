@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
@@ -127,7 +128,7 @@ def train_step(state: TrainState, images, labels):
 
 
 def _step_of_share(state, images, labels, keys):
-    """`train_step` on one device, which meets the others' shares of the batch in means over the axis `BATCH`."""
+    """`train_step` on one device, which has a share of the batch: what is summed over the axis `BATCH` is of all."""
     config = state.config
     strength = jnp.interp(state.step / state.steps, jnp.array([0.5, 1.0]), jnp.array([1.0, config.final_augmentation]))
     inputs = config.augmentation(keys, normalise(images), strength)
@@ -135,11 +136,13 @@ def _step_of_share(state, images, labels, keys):
     def loss_of(params):
         variables = {"params": params, "batch_stats": state.batch_stats}
         logits, updates = state.apply_fn(variables, inputs, train=True, axis_name=BATCH, mutable=["batch_stats"])
-        return _cross_entropy(logits, labels, config.label_smoothing), (logits, updates["batch_stats"])
+        loss = _cross_entropy(logits, labels, config.label_smoothing) / jax.lax.axis_size(BATCH)
+        return loss, (logits, updates["batch_stats"])
 
     (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-    loss, gradients = jax.lax.pmean((loss, gradients), BATCH)
-    correct = jax.lax.psum((logits.argmax(axis=-1) == labels).sum(), BATCH)
+    correct = (logits.argmax(axis=-1) == labels).sum()
+    flat, unravel = ravel_pytree((gradients, loss, correct))
+    gradients, loss, correct = unravel(jax.lax.psum(flat, BATCH))  # at once: each sum over devices takes its time
     new = state.apply_gradients(grads=gradients, batch_stats=batch_stats)
     if state.mean is not None:
         keep = jnp.minimum(config.ema_decay, (1 + new.step) / (10 + new.step))  # forgets the first weights soon
