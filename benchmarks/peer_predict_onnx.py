@@ -1,4 +1,4 @@
-"""Prediction in ONNX Runtime on the CPU, with all of its graph's optimizations, which are its default; files by Pillow."""
+"""Prediction in ONNX Runtime on the CPU, with all optimizations of the graph, its default; files by Pillow."""
 
 import numpy as np
 import onnxruntime

@@ -93,7 +93,9 @@ def plain_logits(network: Network, variables, images):
     for layer in range(len(network.features)):
         kernel, (h, w) = params[f"Conv_{layer}"]["kernel"].astype(float), x.shape[1:3]
         x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        x = sum(x[:, row : row + h, column : column + w] @ kernel[row, column] for row in range(3) for column in range(3))
+        x = sum(
+            x[:, row : row + h, column : column + w] @ kernel[row, column] for row in range(3) for column in range(3)
+        )
         if network.pool_first and layer in network.pooled:
             x = pool(x)
         x = np.maximum(norm(x, layer), 0)
@@ -127,7 +129,9 @@ def _random(network, rng):
         params["Dense_0"]["bias"] = rng.normal(0, 0.3, network.dense)
     params["Dense_1"] = {"kernel": weights(network.dense, CLASSES), "bias": rng.normal(0, 0.3, CLASSES)}
     return {
-        collection: {layer: {leaf: np.float32(array) for leaf, array in leaves.items()} for layer, leaves in all.items()}
+        collection: {
+            layer: {leaf: np.float32(array) for leaf, array in leaves.items()} for layer, leaves in all.items()
+        }
         for collection, all in (("params", params), ("batch_stats", statistics))
     }
 
