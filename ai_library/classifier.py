@@ -43,7 +43,7 @@ class Classifier:
     """Images of one call of the network; the last block is filled up, so that one compiled program serves all."""
     FEW = 2 * BLOCK
     """Streams of fewer images go through numpy, which is done with them before JAX has been imported and has compiled:
-    on two cores it does about 1,700 images of 64x64x1 a second; JAX several times as many, but a second later."""
+    on two cores it does about 1,700 images of 64x64x1 a second; JAX six times as many, but a second later."""
 
     model: "CNN" = _LateCNN()
     variables: dict[str, Any]
