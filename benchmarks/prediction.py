@@ -8,7 +8,8 @@ Files: seconds of a whole process, from its start to its end, that reads a model
 with the weights of `shapes.msgpack`. Ours is `scripts/predict.py`. They take turns as well, after a run of each on one
 image that is not counted. All have to find the same classes.
 
-All contestants are checked against logits in float64 (see `same_weights.py`) before they are timed.
+All contestants are checked against logits in float64 (see `same_weights.py`) before they are timed in bulk. Each of the
+two parts has its results in files of its own.
 """
 
 import argparse
@@ -195,38 +196,52 @@ def draw(cases, path):
     figure.savefig(path, dpi=110)
 
 
+def bulk(weights, rounds, seconds):
+    """(lines, panels) of the images a second in bulk."""
+    lines, panels = [], {}
+    for name, file in weights.items():
+        images, notes = measure_bulk(file, rounds, seconds)
+        panels[f"in bulk, network {name}"] = images, "images a second"
+        lines += bulk_table(name, images, notes)
+    return [*lines, f"medians of {rounds} rounds"], panels
+
+
+def files(place, weights, counts, runs):
+    """(lines, panels) of the seconds of whole processes."""
+    lines, panels, contest = [], {}, Files(place, weights["default"])
+    contest.measure(1, 1)
+    for count in counts:
+        taken = contest.measure(count, runs)
+        panels[f"a process on {count:,} file{'s' if count > 1 else ''}, default network"] = taken, "seconds"
+        lines += files_table(count, taken)
+    return [*lines, f"medians of {runs} processes each"], panels
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant in bulk (%(default)s)")
+    parser.add_argument("--parts", nargs="+", choices=("bulk", "files"), default=["bulk", "files"], help="(both)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant in bulk (%(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="that a turn takes, about (%(default)s)")
-    parser.add_argument("--runs", type=int, default=5, help="processes of each on the files (%(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="processes of each on the files (%(default)s)")
     parser.add_argument(
         "--files", nargs="+", type=int, default=[1, 100, 10_000], metavar="N", help="how many (1 100 10000)"
     )
     arguments = parser.parse_args()
 
-    start, cases, lines = time.time(), {}, []
+    settings = ", ".join(f"{name}={value}" for name, value in KEPT_MEMORY.items())
     with tempfile.TemporaryDirectory() as place:
         weights = {name: Path(place, f"{name}.npz") for name in NETWORKS}
         for name, file in weights.items():
             same_weights.write(file, name, load_model(SHAPES).variables if name == "default" else None)
-            images, notes = measure_bulk(file, arguments.rounds, arguments.seconds)
-            cases[f"in bulk, network {name}"] = images, "images a second"
-            lines += bulk_table(name, images, notes)
-        files = Files(place, weights["default"])
-        files.measure(1, 1)
-        for count in arguments.files:
-            taken = files.measure(count, arguments.runs)
-            cases[f"a process on {count:,} file{'s' if count > 1 else ''}, default network"] = taken, "seconds"
-            lines += files_table(count, taken)
-    lines.append(
-        f"medians of {arguments.rounds} rounds in bulk and of {arguments.runs} processes, in "
-        f"{(time.time() - start) / 60:.0f} minutes; a ratio is the median of those within the rounds;"
-    )
-    settings = ", ".join(f"{name}={value}" for name, value in KEPT_MEMORY.items())
-    lines.append(f"glibc keeps freed memory in all processes: in ours by itself, in the peers' by {settings}")
-    keep("prediction", lines, "jax", "flax", "keras", "torch", "onnxruntime", "pillow")
-    draw(cases, ROOT / "benchmarks/results/prediction.png")
+        for part in arguments.parts:
+            if part == "bulk":
+                lines, panels = bulk(weights, arguments.rounds, arguments.seconds)
+            else:
+                lines, panels = files(place, weights, arguments.files, arguments.runs)
+            lines.append("a ratio is the median of those within the rounds")
+            lines.append(f"glibc keeps freed memory in all: in ours by itself, in the peers' by {settings}")
+            keep(f"prediction_{part}", lines, "jax", "flax", "keras", "torch", "onnxruntime", "pillow")
+            draw(panels, ROOT / f"benchmarks/results/prediction_{part}.png")
 
 
 if __name__ == "__main__":
