@@ -8,8 +8,8 @@ Files: seconds of a whole process, from its start to its end, that reads a model
 with the weights of `shapes.msgpack`. Ours is `scripts/predict.py`. They take turns as well, after a run of each on one
 image that is not counted. All have to find the same classes.
 
-All contestants are checked against logits in float64 (see `same_weights.py`) before they are timed in bulk. Each of the
-two parts has its results in files of its own.
+All contestants are checked against logits in float64 (see `same_weights.py`) before they are timed in bulk. Each
+network and the files have results of their own.
 """
 
 import argparse
@@ -49,6 +49,8 @@ FILES = {  # the peers' programs, and how their model files end
     KERAS: ("peer_predict_keras.py", ".keras"),
     ONNX: ("peer_predict_onnx.py", ".onnx"),
 }
+FILES_PART = "files"
+PARTS = [*NETWORKS, FILES_PART]
 SAME = 0.999  # share of the images whose class is the same as ours: a tie may be broken by rounding
 SHAPES = ROOT / "ai_application/models/shapes.msgpack"
 IMAGES = ROOT / "ai_application/evaluation/shapes"
@@ -170,11 +172,8 @@ def draw(cases, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    columns = 2
-    figure, axes = plt.subplots(
-        -(-len(cases) // columns), columns, figsize=(12.8, 2.6 * -(-len(cases) // columns)), layout="constrained"
-    )
-    for axis, (title, (values, unit)) in zip(axes.flat, cases.items(), strict=False):
+    figure, axes = plt.subplots(len(cases), 1, figsize=(8, 2.6 * len(cases)), squeeze=False, layout="constrained")
+    for axis, (title, (values, unit)) in zip(axes.flat, cases.items(), strict=True):
         labels = sorted(values, key=lambda label: statistics.median(values[label]), reverse=unit == "seconds")
         medians = [statistics.median(values[label]) for label in labels]
         spread = [
@@ -191,19 +190,14 @@ def draw(cases, path):
         axis.set_xlim(0, 1.15 * max(map(max, values.values())))
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(left=False)
-    for axis in axes.flat[len(cases) :]:
-        axis.axis("off")
     figure.savefig(path, dpi=110)
 
 
-def bulk(weights, rounds, seconds):
-    """(lines, panels) of the images a second in bulk."""
-    lines, panels = [], {}
-    for name, file in weights.items():
-        images, notes = measure_bulk(file, rounds, seconds)
-        panels[f"in bulk, network {name}"] = images, "images a second"
-        lines += bulk_table(name, images, notes)
-    return [*lines, f"medians of {rounds} rounds"], panels
+def bulk(name, weights, rounds, seconds):
+    """(lines, panels) of the images a second on a network."""
+    images, notes = measure_bulk(weights[name], rounds, seconds)
+    lines = [*bulk_table(name, images, notes), f"medians of {rounds} rounds"]
+    return lines, {f"in bulk, network {name}": (images, "images a second")}
 
 
 def files(place, weights, counts, runs):
@@ -219,7 +213,7 @@ def files(place, weights, counts, runs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", choices=("bulk", "files"), default=["bulk", "files"], help="(both)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="(all)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant in bulk (%(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="that a turn takes, about (%(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="processes of each on the files (%(default)s)")
@@ -234,10 +228,10 @@ def main():
         for name, file in weights.items():
             same_weights.write(file, name, load_model(SHAPES).variables if name == "default" else None)
         for part in arguments.parts:
-            if part == "bulk":
-                lines, panels = bulk(weights, arguments.rounds, arguments.seconds)
-            else:
+            if part == FILES_PART:
                 lines, panels = files(place, weights, arguments.files, arguments.runs)
+            else:
+                lines, panels = bulk(part, weights, arguments.rounds, arguments.seconds)
             lines.append("a ratio is the median of those within the rounds")
             lines.append(f"glibc keeps freed memory in all: in ours by itself, in the peers' by {settings}")
             keep(f"prediction_{part}", lines, "jax", "flax", "keras", "torch", "onnxruntime", "pillow")
