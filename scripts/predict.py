@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clon
 from ai_library import InputError, load_model
 from ai_library.command_line import command_line, exit_status
 from ai_library.prediction import predict_samples, read_samples
+from ai_library.processor import keep_freed_memory
 
 MODELS = Path("ai_application/models")
 EVALUATION = Path("ai_application/evaluation")
@@ -32,6 +33,7 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("results"), metavar="DIR", help="results (%(default)s)")
     arguments = parser.parse_args()
 
+    keep_freed_memory()
     predict(arguments.model or MODELS / "shapes.msgpack", arguments.data or EVALUATION / "shapes", arguments.output)
     if not arguments.model and not arguments.data:
         digits = EVALUATION / "mnist.npz"
