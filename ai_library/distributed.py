@@ -55,8 +55,8 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
         ) from error
     except jax.errors.JaxRuntimeError as error:
         raise InputError(
-            f"the processes did not all come to {coordinator or 'the first one'} within {_JOIN_SECONDS} seconds: start "
-            f"every one, and let the machines reach that address ({str(error).splitlines()[0]})"
+            f"the processes cannot meet at {coordinator or 'the first one'} ({str(error).splitlines()[0]}): name a "
+            "port that is free on the first one's machine"
         ) from error
     _check_own_address(coordinator)
 
@@ -76,14 +76,12 @@ def is_first() -> bool:
     return process_index() == 0
 
 
-def share(n: int, unit: int, least: int) -> range:
-    """Which of n items are this process's.
-
-    They are given out in whole units, of which only the last may be smaller, and to as many processes as get `least`
-    or more each, a multiple of the unit; the others get none. All shares in the order of the processes are `range(n)`.
+def share(n: int, unit: int) -> range:
+    """Which of n items are this process's. They are given out in whole units, of which only the last may be smaller;
+    the shares of all, in the order of the processes, are `range(n)`.
     """
-    units, takers = -(-n // unit), max(1, min(process_count(), n // least))
-    first, end = (min(units * min(process_index() + i, takers) // takers * unit, n) for i in (0, 1))
+    units = -(-n // unit)
+    first, end = (min(units * (process_index() + i) // process_count() * unit, n) for i in (0, 1))
     return range(first, end)
 
 
@@ -188,8 +186,8 @@ def _lost_line():
     others = process_count() - 1
     gone = f"process {1 - process_index()} of 2" if others == 1 else f"one of the {others} other processes"
     return (
-        f"{gone} is gone or cannot be reached, so that this one ends: start all of them again, a training with "
-        "--resume, which goes on from its last checkpoint"
+        f"{gone} is gone or cannot be reached, so that this one ends: start all of them again; with --resume a "
+        "training goes on from its last checkpoint"
     )
 
 

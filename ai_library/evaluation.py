@@ -26,7 +26,7 @@ def evaluate(classifier, source, split="evaluation", batch_size=128):
     `distributed`) each predicts its share, and all return the same report.
     """
     check_same_classes(classifier, source)
-    own = share(source.size(split), classifier.BLOCK, classifier.FEW)
+    own = share(source.size(split), classifier.BLOCK)
     labels = [np.zeros(0, np.int32)]
 
     def images():
@@ -35,7 +35,7 @@ def evaluate(classifier, source, split="evaluation", batch_size=128):
             labels.append(batch_labels)
             yield batch
 
-    logits = [np.zeros((0, source.num_classes), np.float32), *classifier.predict_logits(images())]
+    logits = [np.zeros((0, source.num_classes), np.float32), *classifier.predict_logits(images(), shared=True)]
     logits, labels = map(np.concatenate, zip(*gathered([np.concatenate(logits), np.concatenate(labels)]), strict=True))
     return Report(classifier.probabilities(logits), labels, source.class_names, classifier.temperature)
 

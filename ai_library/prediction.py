@@ -53,7 +53,7 @@ def read_samples(path, classifier: Classifier) -> Iterator[Sample]:
         raise InputError(f"{path} does not exist: name an image, a folder of images or an .npz file")
     if path.suffix.lower() == ".npz" and path.is_file():
         return _from_arrays(path, classifier)
-    return (_read(path, path.name, None, classifier) for _ in _share(1, classifier))
+    return (_read(path, path.name, None, classifier) for _ in share(1, classifier.BLOCK))
 
 
 def predict_samples(classifier: Classifier, samples: Iterable[Sample], output, command: str = "") -> Findings:
@@ -128,11 +128,6 @@ def _write(findings, output):
     write_findings(findings, output)
 
 
-def _share(n, classifier):
-    """Which of n samples are this process's."""
-    return share(n, classifier.BLOCK, classifier.FEW)
-
-
 def _example(sample, probabilities, class_names):
     """Its image is a copy: the sample's may be a part of a large block, which it would keep in the memory."""
     best, true = int(np.argmax(probabilities)), probabilities[sample.label]
@@ -152,7 +147,7 @@ def _predicted(classifier, samples):
             if sample.image is not None:
                 yield sample.image[np.newaxis]
 
-    for logits in classifier.predict_logits(images()):
+    for logits in classifier.predict_logits(images(), shared=True):
         block, readable = [], 0
         while readable < len(logits):
             block.append(waiting.popleft())
@@ -190,7 +185,7 @@ def _from_folder(folder, classifier):
             f"{folder} has the sub-folder {unknown[0]!r}, but this model's classes are "
             f"{', '.join(classifier.class_names)}: rename it, or use a model that was trained on these classes"
         )
-    own = _share(found.total(), classifier)
+    own = share(found.total(), classifier.BLOCK)
     return (
         _read(path, str(path.relative_to(folder)), labels.get(_sub_folder(path, folder)), classifier)
         for path in itertools.islice(image_files(folder), own.start, own.stop)
@@ -225,7 +220,7 @@ def _from_arrays(path, classifier):
                 )
             labels = np.concatenate(list(_blocks(archive, "labels")))
             _check_labels(path, labels, classifier.class_names)
-    own = _share(shape[0], classifier)
+    own = share(shape[0], classifier.BLOCK)
     return (
         Sample(
             str(i),
