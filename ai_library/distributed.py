@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -134,7 +135,7 @@ def highest(number: int):
     """
     if process_count() == 1:
         return number
-    return _across(_highest, np.array([number], np.int32))[0]
+    return _across(_maximum, np.array([number], np.int32))
 
 
 def batch_shardings(batch_size: int):
@@ -210,7 +211,8 @@ def _end_with_a_line_on_abort():
 
 
 def _check_own_address(coordinator):
-    """CPUs reach each other by the addresses that the machines' own names have."""
+    """Warns where other machines would be sent back to themselves: on CPUs, processes meet at the address that the name
+    of each one's machine has."""
     host = (coordinator or "").rpartition(":")[0]
     if not coordinator or host == "localhost" or host.startswith("127."):
         return
@@ -220,9 +222,9 @@ def _check_own_address(coordinator):
     except OSError:
         address = "no address"
     if address == "no address" or address.startswith("127."):
-        raise InputError(
-            f"this machine's name {name} has {address}, by which the others cannot reach it: give it its own in "
-            "/etc/hosts"
+        warnings.warn(
+            f"this machine's name {name} has {address}, where CPUs of others cannot reach it: correct it in /etc/hosts",
+            stacklevel=2,
         )
 
 
@@ -265,6 +267,10 @@ def _compiled(operation):
     devices = [of_process[0] for of_process in _devices()]
     mesh = jax.make_mesh((len(devices),), ("process",), (AxisType.Auto,), devices=devices)
     return NamedSharding(mesh, P("process")), jax.jit(operation, out_shardings=NamedSharding(mesh, P()))
+
+
+def _maximum(rows):
+    return rows.max()
 
 
 def _highest(rows):
