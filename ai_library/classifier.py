@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .architecture import Architecture
+from .distributed import gathered
 from .errors import InputError
 from .numpy_network import logits_by_numpy
 from .processor import cores
@@ -65,21 +66,24 @@ class Classifier:
         model = vars(self)["model"]
         return model if isinstance(model, Architecture) else Architecture(**model.architecture())
 
-    def predict_logits(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def predict_logits(self, batches: Iterable[np.ndarray], shared: bool = False) -> Iterator[np.ndarray]:
         """Yields logits (b, num_classes) float32 for a stream of images (b, h, w, c) uint8, block by block.
 
         The stream is cut anew into blocks of one size, so that the numbers do not depend on how it was batched.
-        Holds `FEW` images at the beginning, afterwards one block for each core and one more.
+        Holds `FEW` images at the beginning, afterwards one block for each core and one more. `shared` says that all
+        processes (see `distributed`) predict one stream, each a part: the numbers are then those of a process that
+        predicts all of it.
         """
         blocks = _blocks(map(self._checked, batches), self.BLOCK)
         first = collections.deque(islice(blocks, self.FEW // self.BLOCK))
-        if sum(map(len, first)) < self.FEW:  # the stream has ended
+        found = sum(map(len, first))
+        if sum(gathered(found) if shared else [found]) < self.FEW:  # the stream has ended
             for images in first:
                 yield logits_by_numpy(self.architecture, self.variables, images)
-            return
-        predict = self._predict_by_jax()
-        yield predict(first.popleft())  # compiles
-        yield from _in_threads(predict, chain(_emptied(first), blocks))
+        elif first:
+            predict = self._predict_by_jax()
+            yield predict(first.popleft())  # compiles
+            yield from _in_threads(predict, chain(_emptied(first), blocks))
 
     def _predict_by_jax(self):
         import jax

@@ -1,14 +1,18 @@
 """What the scripts share: arguments, the run from training to the saved model, and how errors end a script."""
 
 import argparse
+import contextlib
 import dataclasses
+import os
 import shlex
 import sys
+import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import distributed
 from .atomic import check_writable
 from .errors import InputError
 from .stop_signals import TrainingStopped
@@ -19,8 +23,17 @@ if TYPE_CHECKING:
 
 def exit_status(main: Callable[[], None]) -> int:
     """Runs a script's `main`: 0 when done; 1, with one line on standard error, where the input is at fault; and, as
-    shells have it, 128 and the signal's number where a signal ended it."""
+    shells have it, 128 and the signal's number where a signal ended it. With an error of one of several processes
+    this one is left at once, and so ends the others.
+    """
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    status = _exit_status(main)
+    if status:
+        distributed.leave(status)
+    return status
+
+
+def _exit_status(main):
     try:
         main()
     except InputError as error:
@@ -32,7 +45,43 @@ def exit_status(main: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if line := distributed.lost(error):
+            print(f"error: {line}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+        return 1
     return 0
+
+
+def add_process_arguments(parser: argparse.ArgumentParser):
+    """Adds the arguments that `joined` takes."""
+    group = parser.add_argument_group("several processes, on one machine or many: see docs/distributed.md")
+    group.add_argument(
+        "--distributed", action="store_true", help="work with the other processes of a job of SLURM, Open MPI ..."
+    )
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="or with those that name the same place of the first")
+    group.add_argument("--processes", type=int, metavar="P", help="how many they are")
+    group.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0, the first")
+
+
+@contextlib.contextmanager
+def joined(arguments: argparse.Namespace) -> Iterator[None]:
+    """Works with other processes, where the arguments say so: only the first one's prints are seen, and at the end
+    all wait for it. Raises `InputError` where the arguments do not fit together.
+    """
+    explicit = [arguments.coordinator, arguments.processes, arguments.process]
+    if not arguments.distributed and explicit == [None] * 3:
+        yield
+        return
+    if None in explicit and explicit != [None] * 3:
+        raise InputError("--coordinator, --processes and --process belong together: name all three, or none")
+    distributed.initialise(*explicit)
+    with contextlib.ExitStack() as stack:
+        if not distributed.is_first():
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        yield
+    distributed.from_first(lambda: None)
 
 
 def training_parser(description: str, epochs: int | None, model: str) -> argparse.ArgumentParser:
@@ -48,6 +97,7 @@ def training_parser(description: str, epochs: int | None, model: str) -> argpars
         "--checkpoint-seconds", type=float, default=30, metavar="S", help="time between checkpoints (%(default)s)"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --run-dir, or with the latest")
+    add_process_arguments(parser)
     return parser
 
 
@@ -60,6 +110,11 @@ def train_and_save(arguments, model, source, config: "TrainConfig"):
     """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
     looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
     """
+    with joined(arguments):
+        _train_and_save(arguments, model, source, config)
+
+
+def _train_and_save(arguments, model, source, config):
     # Imported here, since the scripts that do not train would wait for all this a second or two.
     from .evaluation import evaluate
     from .findings import examine
@@ -69,13 +124,13 @@ def train_and_save(arguments, model, source, config: "TrainConfig"):
     from .run_directory import RunDirectory
     from .training import Trainer
 
-    check_writable(arguments.model)
-    share_out_cores(config.batch_size)
+    def run_dir():
+        check_writable(arguments.model)
+        return str(arguments.run_dir or (RunDirectory.latest_path() if arguments.resume else RunDirectory.new_path()))
+
+    share_out_cores(config.batch_size // distributed.process_count())
     keep_freed_memory()
-    run_dir = arguments.run_dir
-    if arguments.resume and run_dir is None:
-        run_dir = RunDirectory.latest_path()
-    trainer = Trainer(model, source, config, run_dir, arguments.checkpoint_seconds)
+    trainer = Trainer(model, source, config, distributed.from_first(run_dir), arguments.checkpoint_seconds)
     print(model.summary(source.image_shape), end="\n\n")
     try:
         classifier = trainer.fit(arguments.resume)
@@ -84,6 +139,8 @@ def train_and_save(arguments, model, source, config: "TrainConfig"):
         again += [] if arguments.run_dir else ["--run-dir", str(trainer.run_dir)]
         raise TrainingStopped(f"{stopped}; go on with: {command_line(*again)}", stopped.received) from None
     report = evaluate(classifier, source)
+    if not distributed.is_first():
+        return
     save_model(
         arguments.model, dataclasses.replace(classifier, metrics={**classifier.metrics, "evaluation": report.metrics()})
     )

@@ -111,7 +111,14 @@ class ShapeDataSource:
         return examples.factors(indices) if hasattr(examples, "factors") else None
 
     def batches(
-        self, split: str, batch_size: int, epoch: int | None = None, *, first: int = 0, full: bool = False
+        self,
+        split: str,
+        batch_size: int,
+        epoch: int | None = None,
+        *,
+        first: int = 0,
+        full: bool = False,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields a split in batches of images (b, h, w, c) uint8 and labels (b,) int32; holds one at a time.
 
@@ -121,13 +128,17 @@ class ShapeDataSource:
             epoch: Shuffles as this epoch does; None keeps the order of the indices.
             first: The batch to begin with, to go on in the middle of an epoch.
             full: Fills the last batch up with the examples the epoch began with, so that all have one shape.
+            part: (i, n) yields only the i-th, from 0, of n parts of each batch, equal where n divides it, which
+                together are the batch; the others are not drawn or read.
         """
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} does not fit: it needs to be 1 or more")
         size = self.size(split)
         end = -(-size // batch_size) * batch_size if full else size
+        index, parts = part
         for start in range(first * batch_size, end, batch_size):
-            positions = np.arange(start, min(start + batch_size, end)) % size
+            count = min(start + batch_size, end) - start
+            positions = np.arange(start + count * index // parts, start + count * (index + 1) // parts) % size
             yield self.examples(split, positions if epoch is None else shuffled(positions, size, (self.seed, epoch)))
 
     def show(self, n: int = 27, split: str = "train", columns: int = 9):

@@ -12,6 +12,7 @@ import numpy as np
 
 from .calibration import CALIBRATION_BINS, ReliabilityBin, reliability_bins
 from .classifier import softmax
+from .distributed import gathered, share
 from .errors import InputError
 from .intervals import wilson_interval
 from .ranking import Coverage, coverage_curve, coverage_table, roc_auc_and_average_precision
@@ -21,19 +22,22 @@ def evaluate(classifier, source, split="evaluation", batch_size=128):
     """The `Report` of a classifier on every example of a split, each counted once.
 
     `batch_size` is how many images are fetched from the source at a time; it changes no figure. Raises `InputError`
-    where the classifier was made for other classes or images than the source has.
+    where the classifier was made for other classes or images than the source has. Of several processes (see
+    `distributed`) each predicts its share, and all return the same report.
     """
     check_same_classes(classifier, source)
-    labels = []
+    own = share(source.size(split), classifier.BLOCK)
+    labels = [np.zeros(0, np.int32)]
 
     def images():
-        for batch, batch_labels in source.batches(split, batch_size):
+        for start in range(own.start, own.stop, batch_size):
+            batch, batch_labels = source.examples(split, range(start, min(start + batch_size, own.stop)))
             labels.append(batch_labels)
             yield batch
 
-    logits = np.concatenate(list(classifier.predict_logits(images())))
-    probabilities = classifier.probabilities(logits)
-    return Report(probabilities, np.concatenate(labels), source.class_names, classifier.temperature)
+    logits = [np.zeros((0, source.num_classes), np.float32), *classifier.predict_logits(images(), shared=True)]
+    logits, labels = map(np.concatenate, zip(*gathered([np.concatenate(logits), np.concatenate(labels)]), strict=True))
+    return Report(classifier.probabilities(logits), labels, source.class_names, classifier.temperature)
 
 
 def check_same_classes(classifier, source):

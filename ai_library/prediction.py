@@ -5,8 +5,10 @@ import contextlib
 import csv
 import heapq
 import io
+import itertools
 import math
 import os
+import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 
 from .atomic import replacing, write_bytes
 from .classifier import Classifier
+from .distributed import gathered, is_first, process_count, process_index, share
 from .errors import InputError
 from .evaluation import Report
 from .findings import HARDEST, Example, Findings
@@ -38,7 +41,8 @@ class Sample(NamedTuple):
 
 
 def read_samples(path, classifier: Classifier) -> Iterator[Sample]:
-    """The images of a file, of a folder whose sub-folders are named like classes, or of an npz file, one by one.
+    """The images of a file, of a folder whose sub-folders are named like classes, or of an npz file, one by one; of
+    several processes (see `distributed`) each gets its share of them, in the order of the processes.
 
     Raises `InputError` at once where there is nothing to predict, or where labels are none of the classifier's.
     """
@@ -49,19 +53,23 @@ def read_samples(path, classifier: Classifier) -> Iterator[Sample]:
         raise InputError(f"{path} does not exist: name an image, a folder of images or an .npz file")
     if path.suffix.lower() == ".npz" and path.is_file():
         return _from_arrays(path, classifier)
-    return iter([_read(path, path.name, None, classifier)])
+    return (_read(path, path.name, None, classifier) for _ in share(1, classifier.BLOCK))
 
 
 def predict_samples(classifier: Classifier, samples: Iterable[Sample], output, command: str = "") -> Findings:
     """Writes `predictions.csv` and `report.html` into the folder `output`, and, where any image has a label,
     `metrics.json` and `confusion_matrix.png`. Holds a few blocks of images at a time, the hardest ones, and the
     probabilities of those with a label. `command` is what the page says it was made by.
+
+    Of several processes each predicts samples of its own and writes their rows beside `predictions.csv`, which the
+    first puts together from them: the folder has to be the same for all. All return the findings on all images.
     """
     output, names = Path(output), classifier.class_names
-    images, unreadable, labels, probabilities, hardest = 0, 0, [], [], []
-    with replacing(output / "predictions.csv") as file:
+    images, unreadable, labels, probabilities, hardest = 0, 0, [], [np.zeros((0, len(names)))], []
+    with replacing(_part(output, process_index())) as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["file", "label", "prediction", "confidence", *map(_cell, names), "error"])
+        if is_first():
+            table.writerow(["file", "label", "prediction", "confidence", *map(_cell, names), "error"])
         for block, predicted in _predicted(classifier, samples):
             readable = [sample for sample in block if sample.image is not None]
             rows = iter(predicted)
@@ -73,12 +81,44 @@ def predict_samples(classifier: Classifier, samples: Iterable[Sample], output, c
             examples = [_example(readable[row], predicted[row], names) for row in labelled]
             hardest = heapq.nlargest(HARDEST, [*hardest, *examples], key=lambda example: example.loss)
             images, unreadable = images + len(block), unreadable + len(block) - len(readable)
-    known = (np.concatenate(probabilities), np.array(labels), names, classifier.temperature) if labels else None
+    hardest = [[os.fsencode(name), *rest] for name, *rest in hardest]  # a name may be no text that can be sent
+    own = [images, unreadable, np.array(labels, np.int64), np.concatenate(probabilities), hardest]
+    images, unreadable, labels, probabilities, hardest = zip(*gathered(own), strict=True)
+    labels = np.concatenate(labels)
+    known = (np.concatenate(probabilities), labels, names, classifier.temperature) if len(labels) else None
     report = Report(*known) if known else None
+    hardest = [Example(os.fsdecode(name), *rest) for name, *rest in itertools.chain(*hardest)]
     findings = Findings(
-        classifier=classifier, images=images, unreadable=unreadable, report=report, hardest=hardest, command=command
+        classifier=classifier,
+        images=sum(images),
+        unreadable=sum(unreadable),
+        report=report,
+        hardest=heapq.nlargest(HARDEST, hardest, key=lambda example: example.loss),
+        command=command,
     )
-    confusion = output / "confusion_matrix.png"
+    if is_first():
+        _write(findings, output)
+    return findings
+
+
+def _part(output, process):
+    """Where a process writes its rows."""
+    return output / ("predictions.csv" if process_count() == 1 else f"predictions.{process}-of-{process_count()}.csv")
+
+
+def _write(findings, output):
+    """What is written once all parts of `predictions.csv` are."""
+    report, confusion = findings.report, output / "confusion_matrix.png"
+    if process_count() > 1:
+        parts = [_part(output, process) for process in range(process_count())]
+        if missing := [part for part in parts if not part.exists()]:
+            raise InputError(f"{missing[0]} is not there: all processes need one --output, on a disk that they share")
+        with replacing(output / "predictions.csv", "wb") as file:
+            for part in parts:
+                with open(part, "rb") as rows:
+                    shutil.copyfileobj(rows, file)
+        for part in parts:
+            part.unlink()
     if report:
         picture = io.BytesIO()
         report.confusion_figure().savefig(picture, format="png", dpi=120)
@@ -86,7 +126,6 @@ def predict_samples(classifier: Classifier, samples: Iterable[Sample], output, c
     else:  # an earlier run's would speak of other images
         confusion.unlink(missing_ok=True)
     write_findings(findings, output)
-    return findings
 
 
 def _example(sample, probabilities, class_names):
@@ -108,7 +147,7 @@ def _predicted(classifier, samples):
             if sample.image is not None:
                 yield sample.image[np.newaxis]
 
-    for logits in classifier.predict_logits(images()):
+    for logits in classifier.predict_logits(images(), shared=True):
         block, readable = [], 0
         while readable < len(logits):
             block.append(waiting.popleft())
@@ -137,18 +176,19 @@ def _cell(text):
 
 
 def _from_folder(folder, classifier):
-    found = {_sub_folder(path, folder) for path in image_files(folder)}  # before any is read
+    found = collections.Counter(_sub_folder(path, folder) for path in image_files(folder))  # before any is read
     if not found:
         raise InputError(f"{folder} holds no images: it needs files that end in {', '.join(IMAGE_ENDINGS)}")
     labels = {name: label for label, name in enumerate(classifier.class_names)}
-    if unknown := sorted(found - labels.keys() - {""}):
+    if unknown := sorted(found.keys() - labels.keys() - {""}):
         raise InputError(
             f"{folder} has the sub-folder {unknown[0]!r}, but this model's classes are "
             f"{', '.join(classifier.class_names)}: rename it, or use a model that was trained on these classes"
         )
+    own = share(found.total(), classifier.BLOCK)
     return (
         _read(path, str(path.relative_to(folder)), labels.get(_sub_folder(path, folder)), classifier)
-        for path in image_files(folder)
+        for path in itertools.islice(image_files(folder), own.start, own.stop)
     )
 
 
@@ -180,13 +220,14 @@ def _from_arrays(path, classifier):
                 )
             labels = np.concatenate(list(_blocks(archive, "labels")))
             _check_labels(path, labels, classifier.class_names)
+    own = share(shape[0], classifier.BLOCK)
     return (
         Sample(
             str(i),
             None if labels is None else int(labels[i]),
             fit_image(image, classifier.image_shape, classifier.content_size),
         )
-        for i, image in enumerate(_images(path))
+        for i, image in itertools.islice(enumerate(_images(path)), own.start, own.stop)
     )
 
 

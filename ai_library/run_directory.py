@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,6 +14,7 @@ import filelock
 import jax
 import optax
 
+from . import distributed
 from .atomic import naming, write_bytes
 from .checkpoints import Checkpoints
 from .errors import InputError
@@ -32,14 +34,15 @@ class RunDirectory:
 
     def __init__(self, path: Path, settings: dict, resume: bool):
         self.path = path
-        self._settings = json.loads(json.dumps(settings))
+        self._settings = settings
         self._checkpoints = Checkpoints(path / "checkpoints")
         self._found = None
         if resume:
             if not self._checkpoints.exist():
                 raise InputError(f"{path} holds no checkpoint to resume from: start one without --resume")
             self._found = self._checkpoints.newest()
-            _check_same(self._found[1].pop("settings"), self._settings, path)
+            if differences := _differences(self._found[1].pop("settings"), settings):
+                raise InputError(f"{path} cannot be resumed with other settings: {differences}")
         elif self._checkpoints.exist():
             raise InputError(f"{path} holds a run already: go on with it by --resume, or choose another folder")
         write_bytes(path / "config.json", json.dumps(self._settings, indent=1).encode())
@@ -58,10 +61,27 @@ class RunDirectory:
             settings: What the run is made of, as JSON has it.
             resume: Whether to go on with the run that the folder holds.
 
+        Of several processes that train together only the first has it; the others get a `Bystander`.
+
         Raises `InputError` where a run is there and `resume` is not set, where none is there to resume, where it has
-        other settings, where another process trains in it, and, also within the block, where it can't be written.
+        other settings, or they are not the same in all processes, where another run trains in it, and, also within
+        the block, where it can't be written.
         """
-        path = Path(path)
+        with contextlib.ExitStack() as stack:
+            run, settings = Bystander(), json.loads(json.dumps(settings))
+
+            def enter():
+                nonlocal run
+                run = stack.enter_context(cls._alone(Path(path), settings, resume))
+                return settings
+
+            if differences := _differences(distributed.from_first(enter), settings):
+                raise InputError(f"every process needs the settings of the first, but in this one {differences}")
+            yield run
+
+    @classmethod
+    @contextlib.contextmanager
+    def _alone(cls, path, settings, resume):
         if resume and not path.is_dir():
             raise InputError(f"{path} holds no run to resume: start one without --resume")
         with contextlib.ExitStack() as stack:
@@ -163,6 +183,24 @@ class RunDirectory:
         write_bytes(self.path / "history.csv", table.getvalue().encode() if history else b"")
 
 
+class Bystander:
+    """What stands for the run directory in processes that have none: it writes nothing."""
+
+    saved_at = math.inf
+
+    def log_step(self, step, batch_size, loss, accuracy, schedule):
+        pass
+
+    def log_epoch(self, history, report, params):
+        pass
+
+    def log_end(self, chosen):
+        pass
+
+    def save(self, record, tree):
+        pass
+
+
 def _flat(settings, prefix=""):
     """Yields the settings with dotted names, lists as text."""
     for name, value in settings.items():
@@ -172,12 +210,10 @@ def _flat(settings, prefix=""):
             yield f"{prefix}{name}", value if isinstance(value, (str, bool, int, float)) else json.dumps(value)
 
 
-def _check_same(old, new, path):
-    changed = [
+def _differences(old, new):
+    return "; ".join(
         f"{part}.{name} was {old.get(part, {}).get(name)}, is now {new.get(part, {}).get(name)}"
         for part in {**old, **new}
         for name in {**old.get(part, {}), **new.get(part, {})}
         if old.get(part, {}).get(name) != new.get(part, {}).get(name)
-    ]
-    if changed:
-        raise InputError(f"{path} cannot be resumed with other settings: {'; '.join(changed)}")
+    )

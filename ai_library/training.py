@@ -1,6 +1,7 @@
 """Training: a pure `train_step` for those who write their own loop, and the `Trainer` for everyone."""
 
 import math
+import signal
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
@@ -15,21 +16,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
-from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
 
+from . import distributed
 from .augmentation import Augmentation
 from .calibration import fit_temperature
 from .classifier import Classifier
 from .cnn import normalise
+from .distributed import BATCH
 from .errors import InputError
 from .evaluation import evaluate
 from .run_directory import RunDirectory
 from .stop_signals import StopSignals, TrainingStopped
 
-BATCH = "batch"
-"""The axis of the devices that share a batch."""
+_CHECKPOINT = 1
+"""What processes ask each other for; or, to end after it, a signal, all of which that are heard have higher numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,7 @@ def train_step(state: TrainState, images, labels):
     before the step. The state that is passed in is used up. Each device works on an equal share of the batch;
     gradients and BatchNorm's statistics are those of the whole batch.
     """
-    mesh = batch_shardings(len(images))[1].mesh
+    mesh = distributed.batch_shardings(len(images))[1].mesh
     keys = jax.random.split(jax.random.fold_in(jax.random.key(state.config.seed), state.step), len(images))
     shares = (P(), P(BATCH), P(BATCH), P(BATCH))
     step = jax.shard_map(_step_of_share, mesh=mesh, in_specs=shares, out_specs=P(), check_vma=False)
@@ -149,16 +151,6 @@ def _step_of_share(state, images, labels, keys):
         now = {"params": new.params, "batch_stats": batch_stats}
         new = new.replace(mean=jax.tree.map(lambda mean, value: keep * mean + (1 - keep) * value, state.mean, now))
     return new, {"loss": loss, "correct": correct}
-
-
-def batch_shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
-    """Where `jax.device_put` puts a state, whole on every device, and a batch, an equal share on each.
-
-    All devices take part, or as many as divide the batch.
-    """
-    devices = jax.devices()[: math.gcd(len(jax.devices()), batch_size)]
-    mesh = jax.make_mesh((len(devices),), (BATCH,), (AxisType.Auto,), devices=devices)
-    return NamedSharding(mesh, P()), NamedSharding(mesh, P(BATCH))
 
 
 def _cross_entropy(logits, labels, smoothing):
@@ -205,6 +197,8 @@ class Trainer:
     same split gives the temperature that makes the network's confidences true (see `fit_temperature`).
 
     Each device takes an equal share of every batch; gradients and BatchNorm's statistics are those of the whole batch.
+    Of several processes (see `distributed`) each reads its share alone and returns the same classifier; only the first
+    has a run directory.
 
     Args:
         model: A `CNN` with as many outputs as the source has classes.
@@ -233,7 +227,7 @@ class Trainer:
         self.history: list[dict] = []
         """One row an epoch, as in `history.csv`."""
         self._checkpoint_seconds = checkpoint_seconds
-        self._everywhere, self._shared_out = batch_shardings(config.batch_size)
+        self._everywhere, self._shared_out = distributed.batch_shardings(config.batch_size)
         self._steps = config.epochs * -(-source.size("train") // config.batch_size)
         self._schedule = config.schedule(self._steps)
 
@@ -248,11 +242,8 @@ class Trainer:
         state = create_train_state(self.model, self.source.image_shape, self.config, self._steps)
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
         with RunDirectory.opened(self.run_dir, self._settings(), resume) as run, StopSignals() as stop:
-            if resume:
-                progress = progress.restored(*run.restore(progress.tree()))
-            else:
-                run.begin(self.source)
-            progress.state = jax.device_put(progress.state, self._everywhere)
+            progress = progress.restored(*distributed.from_first(lambda: self._begin(progress, run, resume)))
+            progress.state = distributed.place(progress.state, self._everywhere)
             self.history = progress.history
             while len(self.history) < self.config.epochs:
                 self._train_epoch(progress, run, stop)
@@ -262,25 +253,35 @@ class Trainer:
         classifier = self._classifier(progress.chosen)
         return replace(classifier, temperature=chosen["temperature"], metrics={"validation": chosen})
 
+    def _begin(self, progress, run, resume):
+        """Record and tree of where the run begins: in a checkpoint, or in fresh weights."""
+        if resume:
+            return [*run.restore(progress.tree())]
+        run.begin(self.source)
+        return [progress.record(), progress.tree()]
+
     def _train_epoch(self, progress, run, stop):
         """Takes the steps of an epoch that are left."""
         epoch, per_epoch = len(progress.history), self._steps // self.config.epochs
         first = progress.step - epoch * per_epoch
-        batches = self.source.batches("train", self.config.batch_size, epoch, first=first, full=True)
+        part = distributed.process_index(), distributed.process_count()
+        batches = self.source.batches("train", self.config.batch_size, epoch, first=first, full=True, part=part)
+        hidden = None if distributed.is_first() else True  # None: where the output is no terminal
         unread = None
-        for images, labels in tqdm(
-            batches, self._name(epoch), per_epoch, initial=first, unit="step", leave=False, disable=None
+        for batch in tqdm(
+            batches, self._name(epoch), per_epoch, initial=first, unit="step", leave=False, disable=hidden
         ):
-            progress.state, metrics = train_step(progress.state, *jax.device_put((images, labels), self._shared_out))
+            due = time.monotonic() - run.saved_at >= self._checkpoint_seconds
+            asked = distributed.highest(int(stop.received or (_CHECKPOINT if due else 0)))
+            progress.state, metrics = train_step(progress.state, *distributed.place(batch, self._shared_out))
             if unread:  # reading waits for a step to end, so each is read while the next one runs
                 self._read(progress, run, *unread)
             unread = progress.step, metrics
             progress.step += 1
-            due = time.monotonic() - run.saved_at >= self._checkpoint_seconds
-            if (due or stop.received) and progress.step < (epoch + 1) * per_epoch:
+            if progress.step < (epoch + 1) * per_epoch and int(asked):
                 self._read(progress, run, *unread)
                 unread = None
-                self._save(progress, run, stop)
+                self._save(progress, run, int(asked))
         if unread:
             self._read(progress, run, *unread)
 
@@ -314,17 +315,19 @@ class Trainer:
         if self._chosen_row() is row:
             progress.chosen = variables
         run.log_epoch(progress.history, report, variables["params"])
-        tqdm.write(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
-        self._save(progress, run, stop)
+        if distributed.is_first():
+            tqdm.write(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
+        self._save(progress, run, int(distributed.highest(int(stop.received or _CHECKPOINT))))
 
-    def _save(self, progress, run, stop):
-        """Writes a checkpoint; ends the run there if a signal asked for it."""
+    def _save(self, progress, run, asked):
+        """Writes a checkpoint; ends the run there if a signal asked for it, in whichever process."""
         run.save(progress.record(), progress.tree())
-        if stop.received and progress.step < self._steps:
+        if asked > _CHECKPOINT and progress.step < self._steps:
+            received = signal.Signals(asked)
             raise TrainingStopped(
-                f"stopped by {stop.received.name} after step {progress.step:,} of {self._steps:,}, "
+                f"stopped by {received.name} after step {progress.step:,} of {self._steps:,}, "
                 f"with a checkpoint in {self.run_dir}",
-                stop.received,
+                received,
             )
 
     def _classifier(self, variables):

@@ -25,7 +25,7 @@ def prepare(name: str, batch_size: int, devices: int):
     from network_p import NetworkP
 
     from ai_library import CNN, TrainConfig, create_train_state, train_step
-    from ai_library.training import batch_shardings
+    from ai_library.distributed import batch_shardings
 
     model = NetworkP() if name == "P" else CNN(num_classes=CLASSES)
     everywhere, shared_out = batch_shardings(batch_size)

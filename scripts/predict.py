@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
 from ai_library import InputError, load_model
-from ai_library.command_line import command_line, exit_status
+from ai_library.command_line import add_process_arguments, command_line, exit_status, joined
 from ai_library.prediction import predict_samples, read_samples
 from ai_library.processor import keep_freed_memory
 
@@ -31,9 +31,15 @@ def main():
         f"({EVALUATION / 'shapes'})",
     )
     parser.add_argument("--output", type=Path, default=Path("results"), metavar="DIR", help="results (%(default)s)")
+    add_process_arguments(parser)
     arguments = parser.parse_args()
-
     keep_freed_memory()
+    with joined(arguments):
+        predict_all(arguments)
+
+
+def predict_all(arguments):
+    """Predicts the images that the arguments name, or those of the application."""
     predict(arguments.model or MODELS / "shapes.msgpack", arguments.data or EVALUATION / "shapes", arguments.output)
     if not arguments.model and not arguments.data:
         digits = EVALUATION / "mnist.npz"

@@ -72,6 +72,19 @@ def test_full_batches_have_one_size_and_leave_nothing_out(full_source):
     assert len({image.tobytes() for images, _ in batches for image in images}) == 300
 
 
+@settings(max_examples=30, deadline=None)
+@given(batch_size=st.integers(1, 200), parts=st.integers(1, 5), full=st.booleans(), epoch=st.none() | st.integers(0, 5))
+def test_the_parts_of_a_batch_are_together_the_batch(full_source, batch_size, parts, full, epoch):
+    each = [
+        full_source.batches("validation", batch_size, epoch, full=full, part=(index, parts)) for index in range(parts)
+    ]
+    whole = full_source.batches("validation", batch_size, epoch, full=full)
+    for (images, labels), *shares in zip(whole, *each, strict=True):
+        np.testing.assert_array_equal(np.concatenate([share[0] for share in shares]), images)
+        np.testing.assert_array_equal(np.concatenate([share[1] for share in shares]), labels)
+        assert max(len(share[1]) for share in shares) - min(len(share[1]) for share in shares) <= 1
+
+
 def test_epochs_have_their_own_order_and_keep_it(full_source):
     def order(epoch):
         return np.concatenate([labels for _, labels in full_source.batches("validation", 100, epoch)])

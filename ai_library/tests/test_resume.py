@@ -43,8 +43,8 @@ class Signalling(ShapeDataSource):
     def settings(self):
         return {**super().settings(), "source": "ShapeDataSource"}
 
-    def batches(self, split, batch_size, epoch=None, *, first=0, full=False):
-        for index, batch in enumerate(super().batches(split, batch_size, epoch, first=first, full=full), first):
+    def batches(self, split, batch_size, epoch=None, *, first=0, **options):
+        for index, batch in enumerate(super().batches(split, batch_size, epoch, first=first, **options), first):
             if split == "train" and epoch * PER_EPOCH + index == self.at:
                 signal.raise_signal(self.number)
             yield batch

@@ -1,0 +1,137 @@
+"""What `test_distributed.py` runs in each of several processes: a task, in a folder that they share."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from ai_library import (
+    CNN,
+    ArrayExamples,
+    Augmentation,
+    Classifier,
+    ShapeDataSource,
+    TrainConfig,
+    Trainer,
+    TrainingStopped,
+    distributed,
+    evaluate,
+    training,
+)
+from ai_library.command_line import add_process_arguments, exit_status, joined
+from ai_library.prediction import predict_samples, read_samples
+
+STEPS = 8
+CONFIG = TrainConfig(batch_size=16, augmentation=Augmentation(shift=1, rotation=5))
+MODEL = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
+CHILD = "ai_library.tests.several_processes"
+
+
+class Noise(ShapeDataSource):
+    """Images of noise, the lighter the higher their class.
+
+    While the batch of the step `at` is handed out, the last process gets a signal.
+    """
+
+    def __init__(self, at=None, number=None, sizes=(16 * STEPS - 4, 30, 10_007)):
+        super().__init__(image_size=16, class_names=("dark", "grey", "light"), sizes=sizes, ranges=None)
+        self._at, self._number = at, number
+
+    def batches(self, *arguments, first=0, **options):
+        for step, batch in enumerate(super().batches(*arguments, first=first, **options), first):
+            if step == self._at and distributed.process_index() == distributed.process_count() - 1:
+                os.kill(os.getpid(), self._number)
+            yield batch
+
+    def _load(self, split):
+        labels = np.arange(self._sizes[split]) % 3
+        images = np.random.default_rng(len(split)).integers(0, 128, (len(labels), 16, 16, 1))
+        return ArrayExamples((images + 40 * labels[:, None, None, None]).astype(np.uint8), labels)
+
+
+def fit(folder, name, source=None, config=CONFIG, resume=False):
+    """Trains in `folder / name` and leaves the weights beside it, those of each process."""
+    classifier = Trainer(MODEL, source or Noise(), config, folder / name, checkpoint_seconds=0).fit(resume)
+    np.savez(folder / f"{name}-{distributed.process_index()}.npz", *jax.tree.leaves(classifier.variables))
+
+
+def train(folder):
+    """A run from end to end; one that a signal to the last process stops, and its rest; and the rest of one that was
+    killed, where there is one."""
+    fit(folder, "whole")
+    try:
+        fit(folder, "stopped", Noise(4, signal.SIGTERM))
+    except TrainingStopped as stopped:
+        print(stopped, file=sys.stderr)
+    fit(folder, "stopped", resume=True)
+    if (folder / "killed").exists():
+        fit(folder, "killed", resume=True)
+
+
+def train_twice(folder):
+    """The same, and the run once more with float64 for weights and all that is computed with them."""
+    train(folder)
+    jax.config.update("jax_enable_x64", True)
+    create, normalise = training.create_train_state, training.normalise
+
+    def double(array):
+        return np.asarray(array, np.float64) if array.dtype == np.float32 else array
+
+    training.create_train_state = lambda *arguments: jax.tree.map(double, create(*arguments))
+    training.normalise = lambda images: normalise(images).astype(np.float64)
+    fit(folder, "double")
+
+
+def killed(folder):
+    """A run whose last process is killed."""
+    fit(folder, "killed", Noise(5, signal.SIGKILL))
+
+
+def endless(folder):
+    """A run that goes on until something ends it."""
+    fit(folder, "endless", config=TrainConfig(batch_size=16, epochs=10**6))
+
+
+def unlike(folder):
+    """A run of which every process has settings of its own."""
+    fit(folder, "unlike", config=TrainConfig(batch_size=16, seed=distributed.process_index()))
+
+
+def undivided(folder):
+    """A run whose batches cannot be divided."""
+    fit(folder, "undivided", config=TrainConfig(batch_size=17))
+
+
+def predict(folder):
+    """Metrics of the evaluation split, and what `predict_samples` writes for a folder and for an npz file."""
+    source = Noise()
+    variables = jax.tree.map(np.asarray, MODEL.initialise(0, source.image_shape))
+    classifier = Classifier(MODEL, variables, source.class_names, source.image_shape)
+    metrics = json.dumps(evaluate(classifier, source).metrics())
+    (folder / f"metrics-{distributed.process_index()}.json").write_text(metrics)
+    for data in ("images.npz", "images"):
+        predict_samples(classifier, read_samples(folder.parent / data, classifier), folder / f"of {data}")
+
+
+def main():
+    tasks = (train, train_twice, killed, endless, unlike, undivided, predict)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=[task.__name__ for task in tasks])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--heartbeat", type=int, default=distributed.HEARTBEAT_SECONDS)
+    add_process_arguments(parser)
+    arguments = parser.parse_args()
+    distributed.HEARTBEAT_SECONDS = arguments.heartbeat
+    jax.config.update("jax_num_cpu_devices", arguments.devices)
+    with joined(arguments):
+        next(task for task in tasks if task.__name__ == arguments.task)(arguments.folder)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

@@ -1,0 +1,114 @@
+"""How much faster two processes train than one, what they send each other, and whether the model of
+`docs/distributed.md` foretells it.
+
+The default network. Each device computes in one thread; the processes meet over this machine's loopback device, whose
+counters give the bytes. All contestants take turns, round by round. The model knows a process's step on its part of the
+batch and two all-reduces, of few and of many numbers, which are measured alone.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+
+import jax
+from measuring import ROOT, Worker, keep, ratio, take_turns
+from networks import CLASSES, IMAGE_SIDE
+from scaling_step import REDUCES
+
+sys.path.insert(0, str(ROOT))
+
+from ai_library import CNN
+from ai_library.tests.test_distributed import free_port
+
+ONE, HALF, DEVICES, TWO = (
+    "1 process, 1 device",
+    "on half of the batch",
+    "1 process, 2 devices",
+    "2 processes, 1 device each",
+)
+FEW, MANY = 128, 1 << 19
+
+
+class Pair(Worker):
+    """Two processes with a device each."""
+
+    def __init__(self, name: str, *command):
+        meeting = f"127.0.0.1:{free_port()}", "2"
+        second = ["scaling_step.py", *map(str, command), "1", *meeting, "1"]
+        self._second = subprocess.Popen([sys.executable, *second], cwd=ROOT / "benchmarks", stdout=subprocess.DEVNULL)
+        super().__init__(name, "scaling_step.py", *command, 1, *meeting, 0)
+
+    def close(self):
+        super().close()
+        self._second.wait()
+
+
+def reduced_buffers() -> list[int]:
+    """Float32 numbers of each array that the processes sum in a step."""
+    shapes = CNN(num_classes=CLASSES).variable_shapes((IMAGE_SIDE, IMAGE_SIDE, 1))["params"]
+    buffers = [1, 1, 1]  # the loss, how many images were right, and what the processes ask each other for
+    for layer, params in shapes.items():
+        for leaf in jax.tree.leaves(params):
+            if layer.startswith("BatchNorm"):
+                buffers += [leaf.size] * 2  # a moment of the batch, and a sum for its gradient
+            elif leaf.ndim == 4:
+                buffers.append(leaf.size // 9 * 36)  # the kernel's gradient before Winograd's transform back
+            else:
+                buffers.append(leaf.size)
+    return buffers
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", nargs="+", type=int, default=[64, 128], metavar="B", help="sizes (64 128)")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="that a turn takes, about (%(default)s)")
+    arguments = parser.parse_args()
+    lines = [line for batch_size in arguments.batches for line in case(batch_size, arguments)]
+    lines.append(f"medians of {arguments.rounds} rounds")
+    keep("scaling", lines, "jax", "flax", "optax")
+
+
+def case(batch_size, arguments):
+    """The lines of one batch size."""
+    workers = []
+    try:
+        for name, size, devices in ((ONE, batch_size, 1), (HALF, batch_size // 2, 1), (DEVICES, batch_size, 2)):
+            workers.append(Worker(name, "scaling_step.py", "step", size, devices, "", 1, 0))
+        workers.append(Pair(TWO, "step", batch_size))
+        workers.append(Pair("few", "reduce", FEW))
+        workers.append(Pair("many", "reduce", MANY))
+        rates = take_turns(workers, arguments.rounds, arguments.seconds)
+    finally:
+        for worker in workers:
+            worker.close()
+    sent = float(next(worker.note for worker in workers if worker.name == TWO))
+    seconds = {name: 1 / statistics.median(values) for name, values in rates.items()}
+
+    buffers = reduced_buffers()
+    numbers = sum(buffers)
+    few, many = seconds["few"] / REDUCES, seconds["many"] / REDUCES
+    per_number = (many - few) / (MANY - FEW)
+    step = seconds[HALF] + len(buffers) * few + numbers * per_number
+    whole, alone = seconds[TWO], rates[ONE]
+    efficiency = ratio(rates[TWO], alone) / 2
+    foretold, foretold_bytes = seconds[ONE] / step / 2, 2 * 4 * numbers
+    yield f"default network, batch {batch_size}: {len(buffers)} arrays of {numbers:,} numbers are summed in a step"
+    yield f"{'':<28}{'images/s':>9}{'least':>9}{'most':>9}{'times 1 process':>17}"
+    for name in (ONE, TWO, DEVICES):
+        images = [rate * batch_size for rate in rates[name]]
+        times = ratio(rates[name], alone)
+        yield f"{name:<28}{statistics.median(images):>9.0f}{min(images):>9.0f}{max(images):>9.0f}{times:>17.2f}"
+    yield f"  an all-reduce of {FEW} numbers {few * 1e6:.0f} us, of {MANY:,} {many * 1e3:.2f} ms"
+    yield f"  {'':<26}{'measured':>12}{'the model':>12}{'off by':>9}"
+    for name, measured, model, unit in (
+        ("efficiency", efficiency, foretold, 1), ("MB sent in a step", sent, foretold_bytes, 1e6),
+        ("ms a step", whole, step, 1e-3),
+    ):  # fmt: skip
+        yield f"  {name:<26}{measured / unit:>12.3f}{model / unit:>12.3f}{model / measured - 1:>9.1%}"
+    yield ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""What `scaling.py` measures: training steps, or all-reduces alone, in one of several processes.
+
+Arguments: what ("step" or "reduce"), its size (images of a batch of all processes, or float32 numbers), devices of this
+process, each of which computes in one thread, HOST:PORT of the first process, number of processes, and which of them
+this is.
+"""
+
+import os
+import sys
+
+from measuring import ROOT, serve
+
+sys.path.insert(0, str(ROOT))
+REDUCES = 20
+"""All-reduces of one call of the compiled function, so that the call itself does not count."""
+
+
+def steps(batch_size: int):
+    """A function that takes `count` training steps of the default network, as the `Trainer` does."""
+    from networks import CLASSES, IMAGE_SIDE, batches
+
+    from ai_library import CNN, TrainConfig, create_train_state, distributed, train_step
+
+    everywhere, shared_out = distributed.batch_shardings(batch_size)
+    state = create_train_state(CNN(num_classes=CLASSES), (IMAGE_SIDE, IMAGE_SIDE, 1), TrainConfig(), steps=1_000_000)
+    state, processes = distributed.place(state, everywhere), distributed.process_count()
+    part = slice(*(batch_size * (distributed.process_index() + i) // processes for i in (0, 1)))
+    data = [(images[part], labels[part]) for images, labels in batches(batch_size)]
+
+    def run(count):
+        nonlocal state
+        for index in range(count):
+            asked = distributed.highest(0)
+            state, metrics = train_step(state, *distributed.place(data[index % len(data)], shared_out))
+            int(asked)
+        metrics["loss"].block_until_ready()
+
+    return run
+
+
+def reduces(numbers: int):
+    """A function that sums so many float32 numbers of every process `count` times."""
+    from functools import partial
+
+    import jax
+    import numpy as np
+    from jax.sharding import PartitionSpec as P
+
+    from ai_library import distributed
+
+    _, shared_out = distributed.batch_shardings(distributed.process_count())
+
+    @jax.jit
+    @partial(jax.shard_map, mesh=shared_out.mesh, in_specs=P("batch"), out_specs=P("batch"))
+    def reduce(x):
+        def halved(_, x):
+            return jax.lax.pcast(jax.lax.psum(x, "batch") / 2, "batch", to="varying")
+
+        return jax.lax.fori_loop(0, REDUCES, halved, x)
+
+    array = distributed.place(np.ones((1, numbers), np.float32), shared_out)
+
+    def run(count):
+        for _ in range(count):
+            reduce(array).block_until_ready()
+
+    return run
+
+
+def sent_bytes() -> int:
+    """What this machine has sent to itself so far, headers included."""
+    with open("/proc/net/dev") as file:
+        return next(int(line.split()[9]) for line in file if line.strip().startswith("lo:"))
+
+
+def main():
+    what, size, devices, coordinator, processes, process = sys.argv[1:]
+    size, processes, process = int(size), int(processes), int(process)
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    import jax
+
+    from ai_library import distributed
+    from ai_library.processor import keep_freed_memory
+
+    jax.config.update("jax_num_cpu_devices", int(devices))
+    if processes > 1:
+        distributed.initialise(coordinator, processes, process)
+    keep_freed_memory()
+    work = {"step": steps, "reduce": reduces}[what](size)
+
+    def run(count):
+        """Does work in all processes, the number of which the first one tells; until it tells 0."""
+        if count := int(distributed.highest(count)):
+            work(count)
+        return count
+
+    if process:
+        while run(0):
+            pass
+        return
+    run(5)
+    before = sent_bytes()
+    run(50)
+    serve(run, str((sent_bytes() - before) / 50))
+    run(0)
+
+
+if __name__ == "__main__":
+    main()
