@@ -19,6 +19,8 @@ TILE = 4
 
 PART_BYTES = 4 * 2**20
 """Of transformed cells that are worked on at a time: about as much as a core's cache holds."""
+_UNROLLED = 4
+"""Parts that are written out one after another in the compiled program, before it goes round in a loop."""
 
 # From the tile's samples at 0, 1, -1, 2, -2 and infinity; in the paper's notation B^T, G and A^T.
 _INPUT = np.array(
@@ -32,7 +34,7 @@ _OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0]
 def winograd_conv(x, kernel):
     """The convolution (b, h, w, o) of x (b, h, w, i) with a kernel (3, 3, i, o), stride 1, zeros around x."""
     transformed = transform_kernel(kernel)
-    y = jax.lax.map(lambda part: _conv(part, transformed), _parts(x, kernel))
+    _, y = jax.lax.scan(lambda _, part: (None, _conv(part, transformed)), None, _parts(x, kernel), unroll=_UNROLLED)
     return y.reshape(-1, *y.shape[2:])
 
 
@@ -45,7 +47,7 @@ def winograd_conv_gradients(x, kernel, gradient):
         return total + of_transformed, of_x
 
     parts = _parts(x, kernel), _parts(gradient, kernel)
-    of_transformed, of_x = jax.lax.scan(add, jnp.zeros_like(transformed), parts)
+    of_transformed, of_x = jax.lax.scan(add, jnp.zeros_like(transformed), parts, unroll=_UNROLLED)
     return of_x.reshape(x.shape), *kernel_adjoint(of_transformed)
 
 

@@ -44,19 +44,13 @@ class Pair(Worker):
         self._second.wait()
 
 
-def reduced_buffers() -> list[int]:
+def reduced_arrays() -> list[int]:
     """Float32 numbers of each array that the processes sum in a step."""
-    shapes = CNN(num_classes=CLASSES).variable_shapes((IMAGE_SIDE, IMAGE_SIDE, 1))["params"]
-    buffers = [1, 1, 1]  # the loss, how many images were right, and what the processes ask each other for
-    for layer, params in shapes.items():
-        for leaf in jax.tree.leaves(params):
-            if layer.startswith("BatchNorm"):
-                buffers += [leaf.size] * 2  # a moment of the batch, and a sum for its gradient
-            elif leaf.ndim == 4:
-                buffers.append(leaf.size // 9 * 36)  # the kernel's gradient before Winograd's transform back
-            else:
-                buffers.append(leaf.size)
-    return buffers
+    shapes = CNN(num_classes=CLASSES).variable_shapes((IMAGE_SIDE, IMAGE_SIDE, 1))
+    channels = [norm["mean"].size for norm in shapes["batch_stats"].values()]
+    moments = [2 * each for each in channels]  # two of each channel; as many sums for their gradient
+    gradients = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) + 2  # loss, and how many were right
+    return [*moments, *moments, gradients, 1]  # 1: what the processes ask each other for
 
 
 def main():
@@ -86,15 +80,15 @@ def case(batch_size, arguments):
     sent = float(next(worker.note for worker in workers if worker.name == TWO))
     seconds = {name: 1 / statistics.median(values) for name, values in rates.items()}
 
-    buffers = reduced_buffers()
-    numbers = sum(buffers)
+    arrays = reduced_arrays()
+    numbers = sum(arrays)
     few, many = seconds["few"] / REDUCES, seconds["many"] / REDUCES
     per_number = (many - few) / (MANY - FEW)
-    step = seconds[HALF] + len(buffers) * few + numbers * per_number
+    step = seconds[HALF] + len(arrays) * few + numbers * per_number
     whole, alone = seconds[TWO], rates[ONE]
     efficiency = ratio(rates[TWO], alone) / 2
     foretold, foretold_bytes = seconds[ONE] / step / 2, 2 * 4 * numbers
-    yield f"default network, batch {batch_size}: {len(buffers)} arrays of {numbers:,} numbers are summed in a step"
+    yield f"default network, batch {batch_size}: {len(arrays)} arrays of {numbers:,} numbers are summed in a step"
     yield f"{'':<28}{'images/s':>9}{'least':>9}{'most':>9}{'times 1 process':>17}"
     for name in (ONE, TWO, DEVICES):
         images = [rate * batch_size for rate in rates[name]]
