@@ -35,14 +35,15 @@ class Augmentation:
             if not 0 <= value <= most:
                 raise InputError(f"{field.name}={value} does not fit: it needs to be from 0 to {most}")
 
-    def __call__(self, key, images, strength=1.0):
-        """Changes images (b, h, w, c) of any float type, each in its own way; none where every value is 0.
+    def __call__(self, keys, images, strength=1.0):
+        """Changes images (b, h, w, c) of any float type, each as its key out of `keys` (b,) has it; none where every
+        value is 0.
 
         `strength` multiplies every value: with 0.5 images are moved, turned and bent half as far.
         """
         if self == Augmentation():
             return images
-        return jax.vmap(partial(self._change, strength))(jax.random.split(key, len(images)), images)
+        return jax.vmap(partial(self._change, strength))(keys, images)
 
     def _change(self, strength, key, image):
         height, width, _ = image.shape

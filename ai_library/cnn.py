@@ -47,16 +47,19 @@ class CNN(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, images, train: bool):
-        """`train` normalises by the batch's own statistics and updates the running ones, "batch_stats"."""
+    def __call__(self, images, train: bool, axis_name: str | None = None):
+        """`train` normalises by the batch's own statistics and updates the running ones, "batch_stats"; with
+        `axis_name`, by those of the batch that the devices of this axis share.
+        """
+        norm = partial(BatchNorm, use_running_average=not train, axis_name=axis_name)
         x = _space_to_depth(images, self.patch)
         for layer, channels in enumerate(self.features):
             x = Conv(channels)(x)
             if layer in POOLED and min(x.shape[1:3]) > 1:
                 x = max_pool(x)
-            x = BatchNorm(use_running_average=not train)(x)
+            x = norm()(x)
         x = x.reshape(len(x), -1)
-        x = BatchNorm(use_running_average=not train)(nn.Dense(self.dense, use_bias=False)(x))
+        x = norm()(nn.Dense(self.dense, use_bias=False)(x))
         return nn.Dense(self.num_classes)(x)
 
     def initialise(self, seed, image_shape):
@@ -101,10 +104,25 @@ class CNN(nn.Module):
         }
 
 
+PART = 8
+"""Images that a CPU predicts at a time: what the largest layers make of them stays in a core's cache."""
+
+
 @partial(jax.jit, static_argnames="model")
 def predict_logits(model, variables, images):
-    """Logits (b, num_classes) float32 of images (b, h, w, c) uint8 by the running statistics."""
-    return model.apply(variables, normalise(images), train=False)
+    """Logits (b, num_classes) float32 of images (b, h, w, c) uint8, b a multiple of `PART`, by the running statistics.
+
+    One core does nearly all of a call, so that two calls at once keep two cores at work.
+    """
+
+    def logits(images):
+        return model.apply(variables, normalise(images), train=False)
+
+    def part_by_part(images):
+        parts = images.reshape(-1, PART, *images.shape[1:])
+        return jax.lax.map(logits, parts).reshape(len(images), -1)
+
+    return jax.lax.platform_dependent(images, cpu=part_by_part, default=logits)
 
 
 def _space_to_depth(images, patch):

@@ -21,6 +21,9 @@ import numpy as np
 
 from .errors import InputError
 
+BATCH = "batch"
+"""The axis of the devices that share a batch."""
+
 HEARTBEAT_SECONDS = 20
 """A process that has not been heard of for so long is taken for gone. One whose connections were closed, as the system
 does with those of a process that ends in any way, is found out at once."""
@@ -158,8 +161,8 @@ def batch_shardings(batch_size: int):
     of_processes = _devices()
     used = math.gcd(min(map(len, of_processes)), part)
     devices = [device for of_process in of_processes for device in of_process[:used]]
-    mesh = jax.make_mesh((len(devices),), ("batch",), (AxisType.Auto,), devices=devices)
-    return NamedSharding(mesh, P()), NamedSharding(mesh, P("batch"))
+    mesh = jax.make_mesh((len(devices),), (BATCH,), (AxisType.Auto,), devices=devices)
+    return NamedSharding(mesh, P()), NamedSharding(mesh, P(BATCH))
 
 
 def place(tree, sharding):

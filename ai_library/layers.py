@@ -57,6 +57,8 @@ class BatchNorm(nn.Module):
 
     use_running_average: bool
     pool: bool = False
+    axis_name: str | None = None
+    """Of the devices that share the batch, where there are several."""
     momentum: float = 0.9
     """Linen's default of 0.99 lags behind the weights on runs as short as ours."""
 
@@ -71,15 +73,15 @@ class BatchNorm(nn.Module):
             return _rectified(
                 _extremes(x, scale) if self.pool else x, running_mean.value, running_var.value, scale, bias
             )
-        x, mean, var = batch_norm_relu(x, scale, bias, self.pool)
+        x, mean, var = batch_norm_relu(x, scale, bias, self.pool, self.axis_name)
         if not self.is_initializing():
             for running, value in ((running_mean, mean), (running_var, var)):
                 running.value = self.momentum * running.value + (1 - self.momentum) * value
         return x
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def batch_norm_relu(x, scale, bias, pool=False):
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def batch_norm_relu(x, scale, bias, pool=False, axis_name=None):
     """x (..., c), normalised by its own mean and variance a channel, scaled, shifted, rectified, and, with `pool`,
     reduced to the largest of each 2x2 cells of (b, h, w, c) with even h and w. Returns that, the mean and the variance
     (c,), which have no gradients.
@@ -88,18 +90,18 @@ def batch_norm_relu(x, scale, bias, pool=False):
     negative scale, the smallest becomes it. The gradient is derived by hand, so that each pass over the large arrays
     does all that is to be done there.
     """
-    return _batch_norm_relu(x, scale, bias, pool)[0]
+    return _batch_norm_relu(x, scale, bias, pool, axis_name)[0]
 
 
-def _batch_norm_relu(x, scale, bias, pool):
+def _batch_norm_relu(x, scale, bias, pool, axis_name):
     axes = tuple(range(x.ndim - 1))
-    mean = x.mean(axes)
-    var = jnp.maximum((x * x).mean(axes) - mean * mean, 0)  # in one pass
+    mean, square = _mean_of_all((x.mean(axes), (x * x).mean(axes)), axis_name)  # in one pass
+    var = jnp.maximum(square - mean * mean, 0)
     kept = _extremes(x, scale) if pool else x
     return (_rectified(kept, mean, var, scale, bias), mean, var), (x, kept, mean, var, scale, bias)
 
 
-def _batch_norm_relu_gradients(pool, inputs, gradients):
+def _batch_norm_relu_gradients(pool, axis_name, inputs, gradients):
     """S. Ioffe and C. Szegedy (arXiv:1502.03167), section 3, with the terms of x's mean and variance collected."""
     x, kept, mean, var, scale, bias = inputs
     axes = tuple(range(x.ndim - 1))
@@ -108,13 +110,19 @@ def _batch_norm_relu_gradients(pool, inputs, gradients):
     of_bias = gradient.sum(axes)
     of_scale = (gradient * (kept - mean)).sum(axes) * deviation
     factor = scale * deviation
-    slope = factor * deviation * of_scale * x.shape[-1] / x.size
-    shift = factor * of_bias * x.shape[-1] / x.size - mean * slope
+    all_of_bias, all_of_scale = _mean_of_all((of_bias, of_scale), axis_name)
+    slope = factor * deviation * all_of_scale * x.shape[-1] / x.size
+    shift = factor * all_of_bias * x.shape[-1] / x.size - mean * slope
     direct = factor * gradient
     return (_to_first(x, kept, direct) if pool else direct) - (shift + slope * x), of_scale, of_bias
 
 
 batch_norm_relu.defvjp(_batch_norm_relu, _batch_norm_relu_gradients)
+
+
+def _mean_of_all(values, axis_name):
+    """Two arrays (c,) as their means over the devices of an axis, which meet once for both."""
+    return jax.lax.pmean(jnp.stack(values), axis_name) if axis_name else values
 
 
 def _rectified(x, mean, var, scale, bias):

@@ -8,6 +8,11 @@ import sys
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def share_out_cores(batch_size: int):
     """Lets JAX see the processor as several devices that each train on a part of the batch, 16 images or more.
 
@@ -16,10 +21,9 @@ def share_out_cores(batch_size: int):
     """
     import jax
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    devices = max(1, min(cores, batch_size // 16))
+    devices = max(1, min(cores(), batch_size // 16))
     jax.config.update("jax_num_cpu_devices", devices)
-    if devices == cores:  # each keeps to one core, instead of all of them dividing every operation among all
+    if devices == cores():  # each keeps to one core, instead of all of them dividing every operation among all
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
 
 

@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
+from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
 
 from . import distributed
@@ -22,6 +24,7 @@ from .augmentation import Augmentation
 from .calibration import fit_temperature
 from .classifier import Classifier
 from .cnn import normalise
+from .distributed import BATCH
 from .errors import InputError
 from .evaluation import evaluate
 from .run_directory import RunDirectory
@@ -116,20 +119,32 @@ def train_step(state: TrainState, images, labels):
     """One step of Adam on the mean cross-entropy of a batch: images (b, h, w, c) uint8, labels (b,) int32.
 
     Returns the new state and {"loss": their mean loss, "correct": how many were predicted right}, both as they were
-    before the step. The state that is passed in is used up.
+    before the step. The state that is passed in is used up. Each device works on an equal share of the batch;
+    gradients and BatchNorm's statistics are those of the whole batch.
     """
+    mesh = distributed.batch_shardings(len(images))[1].mesh
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(state.config.seed), state.step), len(images))
+    shares = (P(), P(BATCH), P(BATCH), P(BATCH))
+    step = jax.shard_map(_step_of_share, mesh=mesh, in_specs=shares, out_specs=P(), check_vma=False)
+    return step(state, images, labels, keys)
+
+
+def _step_of_share(state, images, labels, keys):
+    """`train_step` on one device, which has a share of the batch: what is summed over the axis `BATCH` is of all."""
     config = state.config
-    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     strength = jnp.interp(state.step / state.steps, jnp.array([0.5, 1.0]), jnp.array([1.0, config.final_augmentation]))
-    inputs = config.augmentation(key, normalise(images), strength)
+    inputs = config.augmentation(keys, normalise(images), strength)
 
     def loss_of(params):
         variables = {"params": params, "batch_stats": state.batch_stats}
-        logits, updates = state.apply_fn(variables, inputs, train=True, mutable=["batch_stats"])
-        return _cross_entropy(logits, labels, config.label_smoothing), (logits, updates["batch_stats"])
+        logits, updates = state.apply_fn(variables, inputs, train=True, axis_name=BATCH, mutable=["batch_stats"])
+        loss = _cross_entropy(logits, labels, config.label_smoothing) / jax.lax.axis_size(BATCH)
+        return loss, (logits, updates["batch_stats"])
 
     (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     correct = (logits.argmax(axis=-1) == labels).sum()
+    flat, unravel = ravel_pytree((gradients, loss, correct))
+    gradients, loss, correct = unravel(jax.lax.psum(flat, BATCH))  # at once: each sum over devices takes its time
     new = state.apply_gradients(grads=gradients, batch_stats=batch_stats)
     if state.mean is not None:
         keep = jnp.minimum(config.ema_decay, (1 + new.step) / (10 + new.step))  # forgets the first weights soon

@@ -17,6 +17,9 @@ import numpy as np
 TILE = 4
 """Output cells of a tile along each side."""
 
+PART_BYTES = 4 * 2**20
+"""Of transformed cells that are worked on at a time: about as much as a core's cache holds."""
+
 # From the tile's samples at 0, 1, -1, 2, -2 and infinity; in the paper's notation B^T, G and A^T.
 _INPUT = np.array(
     [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
@@ -28,20 +31,46 @@ _OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0]
 
 def winograd_conv(x, kernel):
     """The convolution (b, h, w, o) of x (b, h, w, i) with a kernel (3, 3, i, o), stride 1, zeros around x."""
-    b, h, w, _ = x.shape
-    spectrum = jnp.einsum("kti,kio->kto", _transform_input(_whole_tiles(x)), transform_kernel(kernel))
-    return _transform_output(spectrum, b, -(-h // TILE), -(-w // TILE))[:, :h, :w]
+    transformed = transform_kernel(kernel)
+    y = jax.lax.map(lambda part: _conv(part, transformed), _parts(x, kernel))
+    return y.reshape(-1, *y.shape[2:])
 
 
 def winograd_conv_gradients(x, kernel, gradient):
     """The gradients of x and of the kernel from that of the output, (b, h, w, o)."""
+    transformed, kernel_adjoint = jax.vjp(transform_kernel, kernel)
+
+    def add(total, part):
+        of_x, of_transformed = _gradients(*part, transformed)
+        return total + of_transformed, of_x
+
+    parts = _parts(x, kernel), _parts(gradient, kernel)
+    of_transformed, of_x = jax.lax.scan(add, jnp.zeros_like(transformed), parts)
+    return of_x.reshape(x.shape), *kernel_adjoint(of_transformed)
+
+
+def _parts(x, kernel):
+    """x (b, h, w, c) as (parts, images, h, w, c): the most images that divide b and stay within `PART_BYTES`."""
+    b, h, w, _ = x.shape
+    transformed = -(-h // TILE) * -(-w // TILE) * 36 * sum(kernel.shape[2:]) * x.dtype.itemsize
+    images = next(n for n in range(max(1, PART_BYTES // transformed), 0, -1) if b % n == 0)
+    return x.reshape(-1, images, *x.shape[1:])
+
+
+def _conv(x, transformed):
+    b, h, w, _ = x.shape
+    spectrum = jnp.einsum("kti,kio->kto", _transform_input(_whole_tiles(x)), transformed)
+    return _transform_output(spectrum, b, -(-h // TILE), -(-w // TILE))[:, :h, :w]
+
+
+def _gradients(x, gradient, transformed):
+    """Those of x and of the transformed kernel."""
     b, h, w, _ = x.shape
     rows, columns = -(-h // TILE), -(-w // TILE)
-    transformed, kernel_adjoint = jax.vjp(transform_kernel, kernel)
     spectrum = _transform_output_adjoint(_whole_tiles(gradient))
-    of_kernel = jnp.einsum("kti,kto->kio", _transform_input(_whole_tiles(x)), spectrum)
+    of_transformed = jnp.einsum("kti,kto->kio", _transform_input(_whole_tiles(x)), spectrum)
     of_x = _transform_input_adjoint(jnp.einsum("kto,kio->kti", spectrum, transformed), b, rows, columns)
-    return of_x[:, :h, :w], *kernel_adjoint(of_kernel)
+    return of_x[:, :h, :w], of_transformed
 
 
 def transform_kernel(kernel):

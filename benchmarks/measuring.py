@@ -74,6 +74,17 @@ def serve(run, note: str = ""):
         print(_ANSWER, _seconds(run, int(line)), flush=True)
 
 
+def fastest(ways, count=1):
+    """(name, run) of the one of several ways {name: run(count)} that does `count` units of work in the least time."""
+
+    def seconds(name):
+        ways[name](count)  # warms up
+        return _seconds(ways[name], count)
+
+    name = min(ways, key=seconds)
+    return name, ways[name]
+
+
 def _seconds(run, count):
     start = time.perf_counter()
     run(count)

@@ -17,10 +17,11 @@ class NetworkP(nn.Module):
     """Images (b, 64, 64, 1) float32 to logits (b, 9); called and initialised like `ai_library.CNN`."""
 
     @nn.compact
-    def __call__(self, images, train: bool):
+    def __call__(self, images, train: bool, axis_name: str | None = None):
         network, x = NETWORKS["P"], images
         for features in network.features:
-            x = BatchNorm(use_running_average=not train, pool=True)(Conv(features)(x))
+            norm = BatchNorm(use_running_average=not train, pool=True, axis_name=axis_name)
+            x = norm(Conv(features)(x))
         x = nn.relu(nn.Dense(network.dense)(x.reshape(len(x), -1)))
         return nn.Dense(9)(x)
 

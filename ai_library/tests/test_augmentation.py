@@ -8,7 +8,7 @@ import scipy.ndimage
 
 from ai_library import Augmentation, InputError
 
-KEY = jax.random.key(0)
+KEYS = jax.random.split(jax.random.key(0), 64)
 
 
 @pytest.fixture
@@ -26,15 +26,15 @@ def centers(images):
 
 
 def test_nothing_changes_where_all_is_off(images):
-    assert (Augmentation()(KEY, images) == images).all()
+    assert (Augmentation()(KEYS, images) == images).all()
 
 
 def test_the_identity_is_among_the_changes(images):
-    np.testing.assert_allclose(Augmentation(shift=1e-6)(KEY, images), images, atol=1e-5)
+    np.testing.assert_allclose(Augmentation(shift=1e-6)(KEYS, images), images, atol=1e-5)
 
 
 def test_shift_moves_by_up_to_its_pixels_each_way(images):
-    moved = centers(Augmentation(shift=3)(KEY, images)) - centers(images)
+    moved = centers(Augmentation(shift=3)(KEYS, images)) - centers(images)
     assert np.abs(moved).max() <= 3.01
     assert moved.min() < -2.5
     assert moved.max() > 2.5
@@ -42,7 +42,7 @@ def test_shift_moves_by_up_to_its_pixels_each_way(images):
 
 def test_a_whole_pixel_shift_equals_scipys(images):
     augmentation = Augmentation(shift=2)
-    moved = np.asarray(augmentation(KEY, images))
+    moved = np.asarray(augmentation(KEYS, images))
     offsets = centers(moved) - centers(images)
     for image, offset in zip(moved[:8, ..., 0], offsets, strict=False):
         wanted = scipy.ndimage.shift(np.asarray(images[0, ..., 0]), offset, order=1)
@@ -50,7 +50,7 @@ def test_a_whole_pixel_shift_equals_scipys(images):
 
 
 def test_rotation_keeps_the_distance_to_the_middle(images):
-    before, after = centers(images) - 13.5, centers(Augmentation(rotation=30)(KEY, images)) - 13.5
+    before, after = centers(images) - 13.5, centers(Augmentation(rotation=30)(KEYS, images)) - 13.5
     np.testing.assert_allclose(np.hypot(*after.T), np.hypot(*before.T), atol=0.1)
     angles = np.degrees(np.arctan2(*after.T) - np.arctan2(*before.T))
     assert np.abs(angles).max() <= 30.5
@@ -60,32 +60,34 @@ def test_rotation_keeps_the_distance_to_the_middle(images):
 
 def test_shear_slants_the_vertical_lines(images):
     """What lies above the middle moves along x by the tangent of the angle times its height, and nothing along y."""
-    offset = centers(Augmentation(shear=20)(KEY, images)) - centers(images)
+    offset = centers(Augmentation(shear=20)(KEYS, images)) - centers(images)
     np.testing.assert_allclose(offset[:, 0], 0, atol=0.05)
     reach = np.tan(np.radians(20)) * abs(centers(images)[0, 0] - 13.5)
     assert 0.8 * reach < np.abs(offset[:, 1]).max() < 1.05 * reach
 
 
 def test_scale_changes_the_distance_to_the_middle_by_its_share(images):
-    ratio = (centers(Augmentation(scale=0.2)(KEY, images)) - 13.5) / (centers(images) - 13.5)
+    ratio = (centers(Augmentation(scale=0.2)(KEYS, images)) - 13.5) / (centers(images) - 13.5)
     assert ratio.min() > 0.79
     assert ratio.max() < 1.21
     assert ratio.max() - ratio.min() > 0.3
 
 
 def test_elastic_moves_by_no_more_than_its_pixels(images):
-    moved = centers(Augmentation(elastic=1.5)(KEY, images)) - centers(images)
+    moved = centers(Augmentation(elastic=1.5)(KEYS, images)) - centers(images)
     assert 0.3 < np.abs(moved).max() < 1.7
 
 
 def test_strength_multiplies_every_value(images):
-    half = Augmentation(shift=4, rotation=60, scale=0.4, elastic=2)(KEY, images, 0.5)
-    np.testing.assert_allclose(half, Augmentation(shift=2, rotation=30, scale=0.2, elastic=1)(KEY, images), atol=1e-5)
+    half = Augmentation(shift=4, rotation=60, scale=0.4, elastic=2)(KEYS, images, 0.5)
+    np.testing.assert_allclose(half, Augmentation(shift=2, rotation=30, scale=0.2, elastic=1)(KEYS, images), atol=1e-5)
 
 
-def test_each_image_changes_in_its_own_way_that_the_key_decides(images):
+def test_each_image_changes_in_its_own_way_that_its_key_decides(images):
     augmentation = Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1)
-    first, again, other = augmentation(KEY, images), augmentation(KEY, images), augmentation(jax.random.key(1), images)
+    first, again, turned = (augmentation(keys, images) for keys in (KEYS, KEYS, KEYS[::-1]))
+    assert (first == turned[::-1]).all()
+    other = augmentation(jax.random.split(jax.random.key(1), 64), images)
     assert (first == again).all()
     assert (first != other).any(axis=(1, 2, 3)).all()
     assert len({image.tobytes() for image in np.asarray(first)}) == 64

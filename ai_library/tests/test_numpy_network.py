@@ -9,8 +9,9 @@ import pytest
 
 from ai_library import CNN, Classifier, load_model, save_model
 from ai_library.architecture import EPSILON, Architecture
-from ai_library.cnn import predict_logits
+from ai_library.cnn import PART, predict_logits
 from ai_library.numpy_network import logits_by_numpy
+from ai_library.processor import cores
 
 TOLERANCE = 5e-6
 """Of the largest logit's size. Float32 has steps of 6e-8; a logit is the sum of thousands of products."""
@@ -61,7 +62,7 @@ def in_float64(architecture, variables, images):
 def test_logits_are_those_of_float64_and_of_flax_but_for_rounding(image_shape, patch):
     model = CNN(num_classes=4, features=(8, 12, 16, 20, 24), dense=16, patch=patch)
     architecture, variables = Architecture(**model.architecture()), lively(model, image_shape)
-    images = np.random.default_rng(1).integers(0, 256, (3, *image_shape), np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (2 * PART, *image_shape), np.uint8)
     found, exact = logits_by_numpy(architecture, variables, images), in_float64(architecture, variables, images)
     assert found.dtype == np.float32
     largest = np.abs(exact).max()
@@ -71,11 +72,39 @@ def test_logits_are_those_of_float64_and_of_flax_but_for_rounding(image_shape, p
 
 def test_streams_of_few_images_give_the_numbers_of_longer_ones(classifier):
     images = np.random.default_rng(0).integers(0, 256, (Classifier.FEW, 32, 32, 1), np.uint8)
-    few = classifier.predict_proba(images[:-1])
-    np.testing.assert_allclose(few, classifier.predict_proba(images)[:-1], rtol=0, atol=1e-5)
+    few = np.concatenate(list(classifier.predict_logits([images[:-1]])))
+    many = np.concatenate(list(classifier.predict_logits([images])))[:-1]
+    np.testing.assert_allclose(few, many, rtol=0, atol=1e-5 * np.abs(many).max())
     for cuts in ([7], [64, 128], [1, 2, 200]):
         again = np.concatenate(list(classifier.predict_logits(np.split(images[:-1], cuts))))
-        np.testing.assert_array_equal(classifier.probabilities(again), few)
+        np.testing.assert_array_equal(again, few)
+
+
+def test_many_images_give_the_same_numbers_however_their_stream_is_cut_and_whatever_they_follow(classifier):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (Classifier.FEW + 3 * Classifier.BLOCK + 5, 32, 32, 1), np.uint8)
+    whole = np.concatenate(list(classifier.predict_logits([images])))
+    for cuts in ([1, 300], range(100, len(images), 100)):
+        again = np.concatenate(list(classifier.predict_logits(np.split(images, cuts))))
+        np.testing.assert_array_equal(again, whole)
+    order = rng.permutation(len(images))
+    mixed = np.concatenate(list(classifier.predict_logits([images[order]])))
+    np.testing.assert_allclose(mixed, whole[order], rtol=0, atol=1e-6 * np.abs(whole).max())
+
+
+def test_no_more_of_a_stream_is_read_than_a_few_blocks_ahead(classifier):
+    read = 0
+
+    def batches():
+        nonlocal read
+        for _ in range(40):
+            read += Classifier.BLOCK
+            yield np.zeros((Classifier.BLOCK, 32, 32, 1), np.uint8)
+
+    ahead = Classifier.FEW + (cores() + 1) * Classifier.BLOCK
+    for count, _ in enumerate(classifier.predict_logits(batches()), start=1):
+        assert read <= count * Classifier.BLOCK + ahead
+    assert count == 40
 
 
 def test_few_images_are_computed_one_by_one(classifier):
