@@ -3,13 +3,15 @@
 
 The default network. Each device computes in one thread; the processes meet over this machine's loopback device, whose
 counters give the bytes. All contestants take turns, round by round. The model knows a process's step on its part of the
-batch and two all-reduces, of few and of many numbers, which are measured alone.
+batch, which is measured beside another such process that it has nothing to do with, and two all-reduces, of few and of
+many numbers.
 """
 
 import argparse
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 from measuring import ROOT, Worker, keep, ratio, take_turns
@@ -44,6 +46,24 @@ class Pair(Worker):
         self._second.wait()
 
 
+class Twins:
+    """Two processes that know nothing of each other and do the same at once: what a process takes while the machine's
+    other core is as busy as it is beside a second process of a training."""
+
+    def __init__(self, name: str, *command):
+        self.name, self.note = name, ""
+        self._workers = [Worker(name, "scaling_step.py", *command, 1, "", 1, 0) for _ in range(2)]
+        self.seconds = max(worker.seconds for worker in self._workers)
+
+    def turn(self, count: int) -> float:
+        with ThreadPoolExecutor() as pool:
+            return statistics.mean(pool.map(lambda worker: worker.turn(count), self._workers))
+
+    def close(self):
+        for worker in self._workers:
+            worker.close()
+
+
 def reduced_arrays() -> list[int]:
     """Float32 numbers of each array that the processes sum in a step."""
     shapes = CNN(num_classes=CLASSES).variable_shapes((IMAGE_SIDE, IMAGE_SIDE, 1))
@@ -68,8 +88,9 @@ def case(batch_size, arguments):
     """The lines of one batch size."""
     workers = []
     try:
-        for name, size, devices in ((ONE, batch_size, 1), (HALF, batch_size // 2, 1), (DEVICES, batch_size, 2)):
-            workers.append(Worker(name, "scaling_step.py", "step", size, devices, "", 1, 0))
+        for name, devices in ((ONE, 1), (DEVICES, 2)):
+            workers.append(Worker(name, "scaling_step.py", "step", batch_size, devices, "", 1, 0))
+        workers.append(Twins(HALF, "step", batch_size // 2))
         workers.append(Pair(TWO, "step", batch_size))
         workers.append(Pair("few", "reduce", FEW))
         workers.append(Pair("many", "reduce", MANY))
@@ -94,6 +115,7 @@ def case(batch_size, arguments):
         images = [rate * batch_size for rate in rates[name]]
         times = ratio(rates[name], alone)
         yield f"{name:<28}{statistics.median(images):>9.0f}{min(images):>9.0f}{max(images):>9.0f}{times:>17.2f}"
+    yield f"  a step on half of the batch, both cores busy, {seconds[HALF] * 1e3:.1f} ms"
     yield f"  an all-reduce of {FEW} numbers {few * 1e6:.0f} us, of {MANY:,} {many * 1e3:.2f} ms"
     yield f"  {'':<26}{'measured':>12}{'the model':>12}{'off by':>9}"
     for name, measured, model, unit in (
