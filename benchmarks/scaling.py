@@ -64,19 +64,13 @@ class Twins:
             worker.close()
 
 
-def reduced_buffers() -> list[int]:
+def summed_arrays() -> list[int]:
     """Float32 numbers of each array that the processes sum in a step."""
-    shapes = CNN(num_classes=CLASSES).variable_shapes((IMAGE_SIDE, IMAGE_SIDE, 1))["params"]
-    buffers = [1, 1, 1]  # the loss, how many images were right, and what the processes ask each other for
-    for layer, params in shapes.items():
-        for leaf in jax.tree.leaves(params):
-            if layer.startswith("BatchNorm"):
-                buffers += [leaf.size] * 2  # a moment of the batch, and a sum for its gradient
-            elif leaf.ndim == 4:
-                buffers.append(leaf.size // 9 * 36)  # the kernel's gradient before Winograd's transform back
-            else:
-                buffers.append(leaf.size)
-    return buffers
+    params = CNN(num_classes=CLASSES).variable_shapes((IMAGE_SIDE, IMAGE_SIDE, 1))["params"]
+    channels = [layer["scale"].size for name, layer in params.items() if name.startswith("BatchNorm")]
+    moments = [2 * count for count in channels]  # of the batch; and as many for their gradients
+    gradients = sum(leaf.size for leaf in jax.tree.leaves(params)) + 2  # with the loss and how many were right
+    return [*moments, *moments, gradients, 1]  # the last is what the processes ask each other for
 
 
 def main():
@@ -107,15 +101,15 @@ def case(batch_size, arguments):
     sent = float(next(worker.note for worker in workers if worker.name == TWO))
     seconds = {name: 1 / statistics.median(values) for name, values in rates.items()}
 
-    buffers = reduced_buffers()
-    numbers = sum(buffers)
+    arrays = summed_arrays()
+    numbers = sum(arrays)
     few, many = seconds["few"] / REDUCES, seconds["many"] / REDUCES
     per_number = (many - few) / (MANY - FEW)
-    step = seconds[HALF] + len(buffers) * few + numbers * per_number
+    step = seconds[HALF] + len(arrays) * few + numbers * per_number
     whole, alone = seconds[TWO], rates[ONE]
     efficiency = ratio(rates[TWO], alone) / 2
     foretold, foretold_bytes = seconds[ONE] / step / 2, 2 * 4 * numbers
-    yield f"default network, batch {batch_size}: {len(buffers)} arrays of {numbers:,} numbers are summed in a step"
+    yield f"default network, batch {batch_size}: {len(arrays)} arrays of {numbers:,} numbers are summed in a step"
     yield f"{'':<28}{'images/s':>9}{'least':>9}{'most':>9}{'times 1 process':>17}"
     for name in (ONE, TWO, DEVICES):
         images = [rate * batch_size for rate in rates[name]]
