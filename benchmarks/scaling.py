@@ -64,13 +64,13 @@ class Twins:
             worker.close()
 
 
-def reduced_arrays() -> list[int]:
+def summed_arrays() -> list[int]:
     """Float32 numbers of each array that the processes sum in a step."""
-    shapes = CNN(num_classes=CLASSES).variable_shapes((IMAGE_SIDE, IMAGE_SIDE, 1))
-    channels = [norm["mean"].size for norm in shapes["batch_stats"].values()]
-    moments = [2 * each for each in channels]  # two of each channel; as many sums for their gradient
-    gradients = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) + 2  # loss, and how many were right
-    return [*moments, *moments, gradients, 1]  # 1: what the processes ask each other for
+    params = CNN(num_classes=CLASSES).variable_shapes((IMAGE_SIDE, IMAGE_SIDE, 1))["params"]
+    channels = [layer["scale"].size for name, layer in params.items() if name.startswith("BatchNorm")]
+    moments = [2 * count for count in channels]  # of the batch; and as many for their gradients
+    gradients = sum(leaf.size for leaf in jax.tree.leaves(params)) + 2  # with the loss and how many were right
+    return [*moments, *moments, gradients, 1]  # the last is what the processes ask each other for
 
 
 def main():
@@ -101,7 +101,7 @@ def case(batch_size, arguments):
     sent = float(next(worker.note for worker in workers if worker.name == TWO))
     seconds = {name: 1 / statistics.median(values) for name, values in rates.items()}
 
-    arrays = reduced_arrays()
+    arrays = summed_arrays()
     numbers = sum(arrays)
     few, many = seconds["few"] / REDUCES, seconds["many"] / REDUCES
     per_number = (many - few) / (MANY - FEW)
