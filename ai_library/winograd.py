@@ -82,9 +82,10 @@ def transform_kernel(kernel):
 
 def _transform_input(x):
     """(b, h, w, i), h and w whole tiles -> (36, tiles, i)"""
-    _, h, w, channels = x.shape
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    down = jnp.stack(_combine(_INPUT, [x[:, k : k + h - 3 : TILE] for k in range(6)]))
+    b, h, w, channels = x.shape
+    rows = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))).reshape(b, h + 2, -1)
+    down = jnp.stack(_combine(_INPUT, [rows[:, k : k + h - 3 : TILE] for k in range(6)]))
+    down = down.reshape(6, b, h // TILE, w + 2, channels)
     both = jnp.stack(_combine(_INPUT, [down[..., k : k + w - 3 : TILE, :] for k in range(6)]), axis=1)
     return both.reshape(36, -1, channels)
 
@@ -107,8 +108,11 @@ def _transform_output(spectrum, b, rows, columns):
 def _transform_output_adjoint(y):
     """(b, h, w, o), h and w whole tiles -> (36, tiles, o)"""
     b, h, w, channels = y.shape
-    tiles = y.reshape(b, h // TILE, TILE, w // TILE, TILE, channels).transpose(2, 4, 0, 1, 3, 5)
-    return (np.kron(_OUTPUT, _OUTPUT).T @ tiles.reshape(TILE * TILE, -1)).reshape(36, -1, channels)
+    rows = y.reshape(b, h // TILE, TILE, -1)
+    down = jnp.stack(_combine(_OUTPUT.T, [rows[:, :, k] for k in range(TILE)]))
+    down = down.reshape(6, b, h // TILE, w // TILE, TILE, channels)
+    both = jnp.stack(_combine(_OUTPUT.T, [down[..., k, :] for k in range(TILE)]), axis=1)
+    return both.reshape(36, -1, channels)
 
 
 def _combine(matrix, terms):
