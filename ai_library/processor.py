@@ -5,7 +5,8 @@ import ctypes
 import os
 import sys
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
+_HEAP_BYTES = 64 * 2**20  # the most of a heap of a thread of its own; larger pieces come from the system in any case
 
 
 def cores() -> int:
@@ -37,3 +38,4 @@ def keep_freed_memory():
             mallopt = ctypes.CDLL(None).mallopt
             mallopt(_M_MMAP_MAX, 0)
             mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+            mallopt(_M_TOP_PAD, _HEAP_BYTES)  # or a thread's heap goes back as a whole once it is empty
