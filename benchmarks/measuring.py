@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import socket
 import statistics
 import subprocess
 import sys
@@ -72,6 +73,13 @@ def serve(run, note: str = ""):
     for line in sys.stdin:
         run(1)
         print(_ANSWER, _seconds(run, int(line)), flush=True)
+
+
+def free_port() -> int:
+    """Of this machine's loopback device, for processes that meet there."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
 
 
 def fastest(ways, count=1):

@@ -3,8 +3,9 @@
 
 The default network. Each device computes in one thread; the processes meet over this machine's loopback device, whose
 counters give the bytes. All contestants take turns, round by round. The model knows a process's step on its part of the
-batch, which is measured beside another such process that it has nothing to do with, and two all-reduces, of few and of
-many numbers.
+batch, which is measured beside another such process that it has nothing to do with; two all-reduces, of few and of
+many numbers; and what a process waits for the other at a sum, from pieces of other work, as long as those of a step,
+with a sum after each and without.
 """
 
 import argparse
@@ -14,14 +15,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
-from measuring import ROOT, Worker, keep, ratio, take_turns
+from measuring import ROOT, Worker, free_port, keep, ratio, take_turns
 from networks import CLASSES, IMAGE_SIDE
-from scaling_step import REDUCES
+from scaling_step import FEW, REDUCES, SUMS
 
 sys.path.insert(0, str(ROOT))
 
 from ai_library import CNN
-from ai_library.tests.test_distributed import free_port
 
 ONE, HALF, DEVICES, TWO = (
     "1 process, 1 device",
@@ -29,7 +29,9 @@ ONE, HALF, DEVICES, TWO = (
     "1 process, 2 devices",
     "2 processes, 1 device each",
 )
-FEW, MANY = 128, 1 << 19
+MANY = 1 << 19
+WORK = 3 / 8
+"""Images of a piece of work for each of a process's part of the batch: it then takes about a 14th of its step."""
 
 
 class Pair(Worker):
@@ -94,6 +96,9 @@ def case(batch_size, arguments):
         workers.append(Pair(TWO, "step", batch_size))
         workers.append(Pair("few", "reduce", FEW))
         workers.append(Pair("many", "reduce", MANY))
+        pieces = int(batch_size / 2 * WORK)
+        workers.append(Twins("work", "amid", pieces))
+        workers.append(Pair("work and sums", "amid", pieces))
         rates = take_turns(workers, arguments.rounds, arguments.seconds)
     finally:
         for worker in workers:
@@ -105,7 +110,8 @@ def case(batch_size, arguments):
     numbers = sum(arrays)
     few, many = seconds["few"] / REDUCES, seconds["many"] / REDUCES
     per_number = (many - few) / (MANY - FEW)
-    step = seconds[HALF] + len(arrays) * few + numbers * per_number
+    wait = (seconds["work and sums"] - seconds["work"]) / SUMS - few
+    step = seconds[HALF] + len(arrays) * (few + wait) + numbers * per_number
     whole, alone = seconds[TWO], rates[ONE]
     efficiency = ratio(rates[TWO], alone) / 2
     foretold, foretold_bytes = seconds[ONE] / step / 2, 2 * 4 * numbers
@@ -117,6 +123,7 @@ def case(batch_size, arguments):
         yield f"{name:<28}{statistics.median(images):>9.0f}{min(images):>9.0f}{max(images):>9.0f}{times:>17.2f}"
     yield f"  a step on half of the batch, both cores busy, {seconds[HALF] * 1e3:.1f} ms"
     yield f"  an all-reduce of {FEW} numbers {few * 1e6:.0f} us, of {MANY:,} {many * 1e3:.2f} ms"
+    yield f"  a piece of work {seconds['work'] / SUMS * 1e3:.2f} ms, the wait at a sum after it {wait * 1e6:.0f} us"
     yield f"  {'':<26}{'measured':>12}{'the model':>12}{'off by':>9}"
     for name, measured, model, unit in (
         ("efficiency", efficiency, foretold, 1), ("MB sent in a step", sent, foretold_bytes, 1e6),

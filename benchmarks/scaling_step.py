@@ -1,8 +1,8 @@
-"""What `scaling.py` measures: training steps, or all-reduces alone, in one of several processes.
+"""What `scaling.py` measures: training steps, all-reduces alone, or all-reduces amid work, in one of several processes.
 
-Arguments: what ("step" or "reduce"), its size (images of a batch of all processes, or float32 numbers), devices of this
-process, each of which computes in one thread, HOST:PORT of the first process, number of processes, and which of them
-this is.
+Arguments: what ("step", "reduce" or "amid"), its size (images of a batch of all processes, float32 numbers, or images
+of the work), devices of this process, each of which computes in one thread, HOST:PORT of the first process, number of
+processes, and which of them this is.
 """
 
 import os
@@ -13,6 +13,10 @@ from measuring import ROOT, serve
 sys.path.insert(0, str(ROOT))
 REDUCES = 20
 """All-reduces of one call of the compiled function, so that the call itself does not count."""
+SUMS = 14
+"""Pieces of work in one call, each with its sum: as many as in a step."""
+FEW = 128
+"""Float32 numbers of a small all-reduce."""
 
 
 def steps(batch_size: int):
@@ -67,6 +71,41 @@ def reduces(numbers: int):
     return run
 
 
+def reduces_amid_work(images: int):
+    """A function that does a convolution and its gradients on so many images of its own and then sums few numbers of
+    every process, `count` times `SUMS` of both. In a single process the sum is nothing."""
+    from functools import partial
+
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from jax.sharding import PartitionSpec as P
+
+    from ai_library import distributed
+    from ai_library.layers import conv3x3
+
+    _, shared_out = distributed.batch_shardings(distributed.process_count())
+    kernel = jnp.full((3, 3, 32, 64), 0.01)
+
+    @jax.jit
+    @partial(jax.shard_map, mesh=shared_out.mesh, in_specs=P("batch"), out_specs=P("batch"), check_vma=False)
+    def work(x):
+        def once(_, x):
+            of_x, of_kernel = jax.grad(lambda x, kernel: (conv3x3(x, kernel) ** 2).sum(), (0, 1))(x, kernel)
+            few = jax.lax.psum(of_kernel.reshape(-1)[:FEW], "batch")
+            return x + 1e-6 * (of_x + few.mean())
+
+        return jax.lax.fori_loop(0, SUMS, once, x)
+
+    array = distributed.place(np.ones((images, 16, 16, 32), np.float32), shared_out)
+
+    def run(count):
+        for _ in range(count):
+            work(array).block_until_ready()
+
+    return run
+
+
 def sent_bytes() -> int:
     """What this machine has sent to itself so far, headers included."""
     with open("/proc/net/dev") as file:
@@ -86,7 +125,7 @@ def main():
     if processes > 1:
         distributed.initialise(coordinator, processes, process)
     keep_freed_memory()
-    work = {"step": steps, "reduce": reduces}[what](size)
+    work = {"step": steps, "reduce": reduces, "amid": reduces_amid_work}[what](size)
 
     def run(count):
         """Does work in all processes, the number of which the first one tells; until it tells 0."""
