@@ -131,6 +131,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="+", choices=COUNTS, default=list(COUNTS), help="(all)")
     parser.add_argument("--most", type=int, default=10**7, help="leaves out what has more images (%(default)s)")
+    parser.add_argument("--name", default="growth", help="of the files in benchmarks/results (%(default)s)")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -144,8 +145,8 @@ def main():
             if count <= arguments.most:
                 found[kind][count] = seconds, peak = measure(kind, count)
                 print(f"{kind} {count:,}: {seconds:.1f} s, {peak / 1e6:.0f} MB", file=sys.stderr, flush=True)
-    keep("growth", table(found), "jax", "numpy", "pillow")
-    plot(found, ROOT / "benchmarks/results/growth.png")
+    keep(arguments.name, table(found), "jax", "numpy", "pillow")
+    plot(found, ROOT / f"benchmarks/results/{arguments.name}.png")
 
 
 if __name__ == "__main__":
