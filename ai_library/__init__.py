@@ -25,7 +25,7 @@ _MODULES = {
     "Slice": "slices",
     "TrainConfig": "training",
     "TrainState": "training",
-    "Trainer": "training",
+    "Trainer": "trainer",
     "TrainingStopped": "stop_signals",
     "accuracy_by": "slices",
     "accuracy_grid": "slices",
@@ -83,8 +83,8 @@ if TYPE_CHECKING:  # the same for type checkers and editors, which read instead 
     from .slices import factor_table as factor_table
     from .slices import find_slices as find_slices
     from .stop_signals import TrainingStopped as TrainingStopped
+    from .trainer import Trainer as Trainer
     from .training import TrainConfig as TrainConfig
-    from .training import Trainer as Trainer
     from .training import TrainState as TrainState
     from .training import create_train_state as create_train_state
     from .training import train_step as train_step

@@ -122,7 +122,7 @@ def _train_and_save(arguments, model, source, config):
     from .processor import keep_freed_memory, share_out_cores
     from .report_page import write_findings
     from .run_directory import RunDirectory
-    from .training import Trainer
+    from .trainer import Trainer
 
     def run_dir():
         check_writable(arguments.model)

@@ -5,6 +5,7 @@ Each is checked out beside this checkout and trains the default network on shape
 """
 
 import argparse
+import contextlib
 import statistics
 import subprocess
 import sys
@@ -38,6 +39,18 @@ def work(root: str, batch_size: int, devices: int):
     serve(run)
 
 
+@contextlib.contextmanager
+def checked_out(commit):
+    """The folder of a checkout of that commit, for a while."""
+    with tempfile.TemporaryDirectory() as place:
+        worktree = ["git", "-C", ROOT, "worktree"]
+        subprocess.run([*worktree, "add", "-q", "--detach", f"{place}/then", commit], check=True)
+        try:
+            yield f"{place}/then"
+        finally:
+            subprocess.run([*worktree, "remove", "--force", f"{place}/then"], check=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("commits", nargs="+", help="the first is what the others are compared with")
@@ -51,18 +64,10 @@ def main():
         work(root, int(batch_size), int(devices))
         return
     lines = [f"{IMAGES:,} images drawn and trained on, batch {arguments.batch}, {arguments.rounds} rounds"]
-    with tempfile.TemporaryDirectory() as place:
-        roots = {HERE: str(ROOT)}
-        for commit in arguments.commits:
-            roots[commit] = f"{place}/{commit}"
-            git = ["git", "-C", str(ROOT)]
-            subprocess.run([*git, "worktree", "add", "-q", "--detach", roots[commit], commit], check=True)
-        try:
-            for devices in arguments.devices:
-                lines += case(roots, arguments, devices)
-        finally:
-            for commit in arguments.commits:
-                subprocess.run([*git, "worktree", "remove", "--force", roots[commit]], check=True)
+    with contextlib.ExitStack() as stack:
+        roots = {HERE: str(ROOT)} | {commit: stack.enter_context(checked_out(commit)) for commit in arguments.commits}
+        for devices in arguments.devices:
+            lines += case(roots, arguments, devices)
     keep("commits", lines, "jax", "flax", "optax")
 
 

@@ -21,6 +21,7 @@ from ai_library import (
     TrainingStopped,
     distributed,
     evaluate,
+    trainer,
     training,
 )
 from ai_library.command_line import add_process_arguments, exit_status, joined
@@ -77,12 +78,12 @@ def train_twice(folder):
     """The same, and the run once more with float64 for weights and all that is computed with them."""
     train(folder)
     jax.config.update("jax_enable_x64", True)
-    create, normalise = training.create_train_state, training.normalise
+    create, normalise = trainer.create_train_state, training.normalise
 
     def double(array):
         return np.asarray(array, np.float64) if array.dtype == np.float32 else array
 
-    training.create_train_state = lambda *arguments: jax.tree.map(double, create(*arguments))
+    trainer.create_train_state = lambda *arguments: jax.tree.map(double, create(*arguments))
     training.normalise = lambda images: normalise(images).astype(np.float64)
     fit(folder, "double")
 

@@ -76,7 +76,7 @@ def test_the_last_epoch_within_a_standard_error_of_the_best_is_chosen(
 ):
     """Of 96 validation images: at 92 right the standard error is 1.96 images, at 96 it is 0."""
     reports = iter([_report(source, right) for right in correct])
-    monkeypatch.setattr("ai_library.training.evaluate", lambda *_: next(reports))
+    monkeypatch.setattr("ai_library.trainer.evaluate", lambda *_: next(reports))
     classifier = Trainer(small_model, source, CONFIG, tmp_path / "run").fit()
     assert classifier.metrics["validation"]["epoch"] == chosen
 
