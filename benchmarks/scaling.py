@@ -1,11 +1,11 @@
 """How much faster two processes train than one, what they send each other, and whether the model of
 `docs/distributed.md` foretells it.
 
-The default network. Each device computes in one thread; the processes meet over this machine's loopback device, whose
-counters give the bytes. All contestants take turns, round by round. The model knows a process's step on its part of the
-batch, which is measured beside another such process that it has nothing to do with; two all-reduces, of few and of
-many numbers; and what a process waits for the other at a sum, from pieces of other work, as long as those of a step,
-with a sum after each and without.
+The default network. Each process keeps to one core, as if it had a machine for itself; the processes meet over this
+machine's loopback device, whose counters give the bytes. All contestants take turns, round by round. The model knows a
+process's step on its part of the batch, which is measured beside another such process that it has nothing to do with;
+two all-reduces, of few and of many numbers; and what a process waits for the other at a sum, from pieces of other work,
+about as long as those of a step, with a sum after each and without.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Twins:
 
     def __init__(self, name: str, *command):
         self.name, self.note = name, ""
-        self._workers = [Worker(name, "scaling_step.py", *command, 1, "", 1, 0) for _ in range(2)]
+        self._workers = [Worker(name, "scaling_step.py", *command, 1, "", 1, core) for core in range(2)]
         self.seconds = max(worker.seconds for worker in self._workers)
 
     def turn(self, count: int) -> float:

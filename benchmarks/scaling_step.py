@@ -1,8 +1,8 @@
 """What `scaling.py` measures: training steps, all-reduces alone, or all-reduces amid work, in one of several processes.
 
 Arguments: what ("step", "reduce" or "amid"), its size (images of a batch of all processes, float32 numbers, or images
-of the work), devices of this process, each of which computes in one thread, HOST:PORT of the first process, number of
-processes, and which of them this is.
+of the work), devices of this process, HOST:PORT of the first process, number of processes, and which of them this is.
+With one device a process keeps to one core, which its number chooses: XLA would else take half of the other.
 """
 
 import os
@@ -116,6 +116,9 @@ def main():
     what, size, devices, coordinator, processes, process = sys.argv[1:]
     size, processes, process = int(size), int(processes), int(process)
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    if devices == "1":
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[process % len(cores)]})  # before JAX counts them
     import jax
 
     from ai_library import distributed
@@ -133,7 +136,7 @@ def main():
             work(count)
         return count
 
-    if process:
+    if processes > 1 and process:
         while run(0):
             pass
         return
