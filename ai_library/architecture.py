@@ -47,8 +47,7 @@ class Architecture:
 
     def variable_shapes(self, image_shape) -> dict[str, Any]:
         """`ArrayShape`s of the variables for images (h, w, c), in their tree: what `CNN.variable_shapes` gives."""
-        height, width, channels = check_image_shape(image_shape)
-        rows, columns = -(-height // self.patch), -(-width // self.patch)
+        *_, channels = check_image_shape(image_shape)
         before, params, stats = channels * self.patch**2, {}, {}
 
         def batch_norm(layer, width):
@@ -59,14 +58,26 @@ class Architecture:
         for layer, after in enumerate(self.features):
             params[f"Conv_{layer}"] = {"kernel": ArrayShape((3, 3, before, after))}
             batch_norm(layer, after)
-            if layer in POOLED and min(rows, columns) > 1:
-                rows, columns = -(-rows // 2), -(-columns // 2)
             before = after
-        params["Dense_0"] = {"kernel": ArrayShape((rows * columns * before, self.dense))}
+        params["Dense_0"] = {"kernel": ArrayShape((self._cells(image_shape)[-1] * before, self.dense))}
         batch_norm(len(self.features), self.dense)
         last = ArrayShape((self.dense, self.num_classes)), ArrayShape((self.num_classes,))
         params["Dense_1"] = dict(zip(("kernel", "bias"), last, strict=True))
         return {"params": params, "batch_stats": stats}
+
+    def activations(self, image_shape) -> int:
+        """How many numbers the convolutions make of an image (h, w, c)."""
+        return sum(map(operator.mul, self._cells(image_shape), self.features))
+
+    def _cells(self, image_shape):
+        """Of each convolution's output, and of what is left of the last one's."""
+        height, width, _ = check_image_shape(image_shape)
+        rows, columns, cells = -(-height // self.patch), -(-width // self.patch), []
+        for layer in range(len(self.features)):
+            cells.append(rows * columns)
+            if layer in POOLED and min(rows, columns) > 1:
+                rows, columns = -(-rows // 2), -(-columns // 2)
+        return [*cells, rows * columns]
 
 
 def check_image_shape(image_shape) -> tuple[int, int, int]:

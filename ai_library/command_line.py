@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import distributed
+from .architecture import Architecture
 from .atomic import check_writable
 from .errors import InputError
 from .stop_signals import TrainingStopped
@@ -128,7 +129,8 @@ def _train_and_save(arguments, model, source, config):
         check_writable(arguments.model)
         return str(arguments.run_dir or (RunDirectory.latest_path() if arguments.resume else RunDirectory.new_path()))
 
-    share_out_cores(config.batch_size // distributed.process_count())
+    activations = Architecture(**model.architecture()).activations(source.image_shape)
+    share_out_cores(config.batch_size // distributed.process_count(), activations)
     keep_freed_memory()
     trainer = Trainer(model, source, config, distributed.from_first(run_dir), arguments.checkpoint_seconds)
     print(model.summary(source.image_shape), end="\n\n")

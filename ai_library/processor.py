@@ -5,8 +5,11 @@ import ctypes
 import os
 import sys
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4  # of glibc's malloc.h
 _HEAP_BYTES = 64 * 2**20  # the most of a heap of a thread of its own; larger pieces come from the system in any case
+_LARGE_BYTES = 2**20
+_FEWEST_IMAGES = 16  # that are worth a device of their own
+_ACTIVATION_BYTES = 8  # each is kept for the gradient, and about as much is made of it
 
 
 def cores() -> int:
@@ -14,18 +17,30 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def share_out_cores(batch_size: int):
+def share_out_cores(batch_size: int, activations: int = 0):
     """Lets JAX see the processor as several devices that each train on a part of the batch, 16 images or more.
 
-    That keeps all cores at work where one operation is too small to be divided among them: what it brings is in
-    `benchmarks/notes.md`. It does nothing where there is a GPU.
+    That keeps all cores at work where one operation is too small to be divided among them. `activations` are how many
+    numbers the network makes of an image: where a core's part of the batch takes more memory than glibc keeps for a
+    thread, each core gets several devices with so much smaller parts. What both bring is in `benchmarks/notes.md`. It
+    does nothing where there is a GPU.
     """
+    devices = max(1, min(cores(), batch_size // _FEWEST_IMAGES))
+    if devices == cores():
+        several = range(devices, batch_size // _FEWEST_IMAGES + 1, devices)
+        kept = (count for count in several if batch_size // count * activations * _ACTIVATION_BYTES <= _HEAP_BYTES)
+        devices = next(kept, devices)
+    use_devices(devices)
+
+
+def use_devices(count: int):
+    """Lets JAX see the processor as so many devices."""
     import jax
 
-    devices = max(1, min(cores(), batch_size // 16))
-    jax.config.update("jax_num_cpu_devices", devices)
-    if devices == cores():  # each keeps to one core, instead of all of them dividing every operation among all
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
+    jax.config.update("jax_num_cpu_devices", count)
+    if count >= cores():  # each keeps to one core, instead of all of them dividing every operation among all
+        one_core = "--xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {one_core}"
 
 
 def keep_freed_memory():
@@ -33,9 +48,27 @@ def keep_freed_memory():
 
     It does nothing with another C library.
     """
+    _set_malloc(
+        {
+            _M_MMAP_MAX: 0,
+            _M_TRIM_THRESHOLD: 2**31 - 1,
+            _M_TOP_PAD: _HEAP_BYTES,  # or a thread's heap goes back as a whole once it is empty
+        }
+    )
+
+
+def give_freed_memory_back():
+    """Lets glibc give large arrays back when they are freed, so that a long prediction needs no more than a short one.
+
+    By itself it keeps them after a while, among small objects, which leave ever fewer places that the next large one
+    fits into. It does nothing with another C library.
+    """
+    _set_malloc({_M_MMAP_THRESHOLD: _LARGE_BYTES})
+
+
+def _set_malloc(options):
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):
             mallopt = ctypes.CDLL(None).mallopt
-            mallopt(_M_MMAP_MAX, 0)
-            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-            mallopt(_M_TOP_PAD, _HEAP_BYTES)  # or a thread's heap goes back as a whole once it is empty
+            for option, value in options.items():
+                mallopt(option, value)

@@ -1,10 +1,9 @@
 """A training step of this library, `ai_library.train_step`, with the cores as one device or several.
 
-Arguments: network, batch size, number of devices. Several devices keep to one core each, and
-freed memory is kept, as in our training scripts.
+Arguments: network, batch size, number of devices. As in our training scripts, devices keep
+to one core each where there are as many, and freed memory is kept.
 """
 
-import os
 import sys
 
 import jax
@@ -16,12 +15,10 @@ sys.path.insert(0, str(ROOT))
 
 def prepare(name: str, batch_size: int, devices: int):
     """(the jitted step, its first state, batches that it takes) of a network."""
-    from ai_library.processor import keep_freed_memory
+    from ai_library.processor import keep_freed_memory, use_devices
 
     keep_freed_memory()
-    if devices > 1:
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
-    jax.config.update("jax_num_cpu_devices", devices)
+    use_devices(devices)
     from network_p import NetworkP
 
     from ai_library import CNN, TrainConfig, create_train_state, train_step

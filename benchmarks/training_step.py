@@ -142,7 +142,7 @@ def main():
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="(all)")
     parser.add_argument("--batches", nargs="+", type=int, default=[32, 128], metavar="B", help="sizes (32 128)")
     parser.add_argument(
-        "--devices", nargs="+", type=int, default=[1, 2], metavar="D", help="that ours sees the processor as (1 2)"
+        "--devices", nargs="+", type=int, default=[1, 2, 4], metavar="D", help="that ours sees the processor as (1 2 4)"
     )
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="that a turn takes, about (%(default)s)")

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clon
 from ai_library import InputError, load_model
 from ai_library.command_line import add_process_arguments, command_line, exit_status, joined
 from ai_library.prediction import predict_samples, read_samples
-from ai_library.processor import keep_freed_memory
+from ai_library.processor import give_freed_memory_back
 
 MODELS = Path("ai_application/models")
 EVALUATION = Path("ai_application/evaluation")
@@ -33,7 +33,7 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("results"), metavar="DIR", help="results (%(default)s)")
     add_process_arguments(parser)
     arguments = parser.parse_args()
-    keep_freed_memory()
+    give_freed_memory_back()
     with joined(arguments):
         predict_all(arguments)
 

@@ -5,6 +5,7 @@ import pytest
 
 from ai_library import CNN, InputError
 from ai_library.architecture import Architecture
+from ai_library.layers import Conv
 
 
 @pytest.mark.parametrize("image_shape", [(16, 16, 1), (17, 30, 3), (28, 28, 1), (65, 16, 3), (4096, 33, 1)])
@@ -15,6 +16,18 @@ def test_variables_have_the_shapes_and_types_that_flax_gives_them(image_shape, p
     wanted = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), model.variable_shapes(image_shape))
     found = architecture.variable_shapes(image_shape)
     assert jax.tree.map(tuple, found, is_leaf=lambda leaf: isinstance(leaf, tuple)) == wanted
+
+    outputs = jax.eval_shape(lambda images: convolutions(model, images), jax.ShapeDtypeStruct((1, *image_shape), float))
+    assert architecture.activations(image_shape) == sum(output.size for output in outputs)
+
+
+def convolutions(model, images):
+    """The outputs of its convolutions for images (1, h, w, c), with fresh variables."""
+    variables = model.init(jax.random.key(0), images, train=False)
+    _, captured = model.apply(
+        variables, images, train=False, capture_intermediates=lambda module, _: isinstance(module, Conv)
+    )
+    return jax.tree.leaves(captured["intermediates"])
 
 
 def test_arguments_are_those_of_the_network_with_the_same_defaults():

@@ -1,11 +1,14 @@
-"""What a process does with its memory, seen from the system's counts of the pages it gets."""
+"""What a process does with its cores, and with its memory, seen from the system's counts of its pages."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from ai_library.processor import cores
 
 FAULTS = """
 import json, resource, threading
@@ -28,10 +31,67 @@ thread.join()
 print(json.dumps(faults))
 """
 
+PAGES = """
+import os
+import numpy as np
+from ai_library.processor import give_freed_memory_back
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+give_freed_memory_back()
+np.ones(5 * 2**20, np.uint8)  # once such a piece is freed, glibc would keep the next ones
+before, pieces, small = resident(), [], []
+for _ in range(40):
+    pieces.append(np.ones(5 * 2**20, np.uint8))
+    small.append(np.ones(10_000, np.uint8))  # between them
+held = resident() - before
+pieces.clear()
+print([held, resident() - before])
+"""
+
+DEVICES = """
+import json, os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+import jax
+from ai_library.processor import share_out_cores
+
+share_out_cores(*json.loads(sys.argv[1]))
+print(len(jax.devices()))
+"""
+
+
+def said_by(program, *arguments):
+    done = subprocess.run([sys.executable, "-c", program, *arguments], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep what is freed")
 def test_a_thread_gets_its_memory_only_once():
-    done = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True)
-    first, *later = json.loads(done.stdout)
+    first, *later = said_by(FAULTS)
     assert first > 100  # two pieces that don't fit in one of glibc's heaps
     assert max(later) < first / 20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to give back what is freed")
+def test_large_arrays_are_given_back_whatever_lies_between_them():
+    held, left = said_by(PAGES)
+    assert held > 200 * 2**20
+    assert left < held / 20
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no process to two cores")
+@pytest.mark.skipif(cores() < 2, reason="one core is not shared out")
+@pytest.mark.parametrize(
+    ("batch_size", "activations", "devices"),
+    [
+        (31, 40_000, 1),  # too few images for two
+        (128, 40_000, 2),
+        (512, 40_000, 4),  # 256 images are too much for a thread's memory
+        (128, 240_000, 4),
+        (128, 2_000_000, 2),  # so are 16
+    ],
+)
+def test_a_core_gets_several_devices_where_one_would_take_too_much_memory(batch_size, activations, devices):
+    assert said_by(DEVICES, json.dumps([batch_size, activations])) == devices
