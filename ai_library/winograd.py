@@ -82,10 +82,9 @@ def transform_kernel(kernel):
 
 def _transform_input(x):
     """(b, h, w, i), h and w whole tiles -> (36, tiles, i)"""
-    b, h, w, channels = x.shape
-    rows = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))).reshape(b, h + 2, -1)
-    down = jnp.stack(_combine(_INPUT, [rows[:, k : k + h - 3 : TILE] for k in range(6)]))
-    down = down.reshape(6, b, h // TILE, w + 2, channels)
+    _, h, w, channels = x.shape
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    down = jnp.stack(_combine(_INPUT, [x[:, k : k + h - 3 : TILE] for k in range(6)]))
     both = jnp.stack(_combine(_INPUT, [down[..., k : k + w - 3 : TILE, :] for k in range(6)]), axis=1)
     return both.reshape(36, -1, channels)
 
@@ -118,8 +117,8 @@ def _transform_output_adjoint(y):
 def _combine(matrix, terms):
     """The matrix times a vector whose entries are arrays: sums without the products that are zero.
 
-    They go fast where the arrays' last axis is long, so that it holds a row of the image wherever it can: LLVM leaves
-    loops over 16 or 32 channels unvectorised.
+    LLVM leaves loops over 16 or 32 channels unvectorised; they go fast where the last axis holds a row of the image,
+    unless what comes before, such as a BatchNorm, becomes part of the same loop and needs to know the channel.
     """
     return [
         sum(term if weight == 1 else float(weight) * term for weight, term in zip(row, terms, strict=True) if weight)

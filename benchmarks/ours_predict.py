@@ -1,4 +1,4 @@
-"""Bulk prediction by this library: `Classifier.predict_logits`, as `scripts/predict.py` has it."""
+"""Bulk prediction by this library: `Classifier.predict_logits`. Freed memory is kept, as in all contestants."""
 
 import sys
 
@@ -13,9 +13,9 @@ def bulk(weights):
     from network_p import NetworkP
 
     from ai_library import CNN, Classifier
-    from ai_library.processor import give_freed_memory_back
+    from ai_library.processor import keep_freed_memory
 
-    give_freed_memory_back()
+    keep_freed_memory()
     weights, images = SameWeights(weights), unit_of_images()
     model = NetworkP() if weights.name == "P" else CNN(num_classes=9)
     classifier = Classifier(model, weights.variables, tuple("abcdefghi"), images.shape[1:])
