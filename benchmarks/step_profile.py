@@ -20,7 +20,8 @@ from measuring import ROOT, keep
 from networks import NETWORKS
 
 PARTS = (
-    "convolutions, forward", "convolutions, backward",
+    "convolutions, forward", "Winograd's transforms, forward",
+    "convolutions, backward", "Winograd's transforms, backward",
     "BatchNorm, ReLU, pooling, forward", "BatchNorm, ReLU, pooling, backward",
     "pooling as XLA has it", "dense layers, loss", "optimizer", "input", "exchange between devices", "other", "gaps",
 )  # fmt: skip
@@ -79,7 +80,8 @@ def _part_of(op_name, shape):
         return "input" if ",64,64," in shape else "optimizer"
     direction = "backward" if "transpose(jvp" in op_name else "forward"
     if "/Conv" in op_name:
-        return f"convolutions, {direction}"
+        transform = "/cond/" in op_name and "->" not in op_name  # in the layer's choice by platform, but no einsum
+        return ("Winograd's transforms, " if transform else "convolutions, ") + direction
     if re.search("reduce_window|select_and_scatter", op_name):
         return "pooling as XLA has it"
     in_network = re.search(r"jvp\(\w*(Network|CNN)\w*\)", op_name)

@@ -71,9 +71,7 @@ class Contest:
 
 
 def table(data, runs, give_up):
-    """The lines of a data set's runs {seed: {name: (accuracy, seconds)}} so far."""
-    if not runs:
-        return []
+    """The lines of a data set's runs {seed: {name: (accuracy, seconds)}}."""
     lines = [data, f"{'seed':>4}" + "".join(f"{name:>26}" for name in NAMES)]
     for seed, row in runs.items():
         cells = (f"{seconds:.1f} s to {accuracy:.2%}{_missed(accuracy)}" for accuracy, seconds in row.values())
@@ -117,10 +115,8 @@ def main():
             for contest in contests:
                 contest.prepare(seed)
                 runs[contest.data][seed] = {name: contest.run(name, seed) for name in NAMES}
-                lines = []
-                for each in contests:
-                    lines += table(each.data, runs[each.data], each.give_up)
-                keep("time_to_accuracy", lines, "jax", "flax", "torch", "keras")  # each row as soon as it is there
+                lines = table(contest.data, runs[contest.data], contest.give_up)
+                keep(f"time_to_accuracy_{contest.data}", lines, "jax", "flax", "torch", "keras")  # row by row
 
 
 if __name__ == "__main__":
