@@ -45,9 +45,9 @@ BULK = {
 }
 BULK_BARS = {("P", FLAX): 1.5, ("P", KERAS): 1.5, ("P", ONNX): 1.0}  # the least ratio that is wanted
 FILES = {  # the peers' programs, and how their model files end
-    PYTORCH: ("peer_predict_pytorch.py", ".pt"),
-    KERAS: ("peer_predict_keras.py", ".keras"),
-    ONNX: ("peer_predict_onnx.py", ".onnx"),
+    PYTORCH: (ROOT / "benchmarks/peer_predict_pytorch.py", ".pt"),
+    KERAS: (ROOT / "benchmarks/peer_predict_keras.py", ".keras"),
+    ONNX: (ROOT / "benchmarks/peer_predict_onnx.py", ".onnx"),
 }
 FILES_PART = "files"
 PARTS = [*NETWORKS, FILES_PART]

@@ -22,6 +22,7 @@ from measuring import ROOT, keep
 sys.path.insert(0, str(ROOT))
 
 from ai_library import CNN, ShapeDataSource, TrainConfig, create_train_state, train_step
+from ai_library.processor import keep_freed_memory
 
 SIDE, FINER = 64, 4
 
@@ -124,6 +125,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=21, help="(%(default)s)")
     rounds = parser.parse_args().rounds
 
+    keep_freed_memory()  # as the training scripts do
     batch = 64
     source = ShapeDataSource(sizes=(10**6, 1, 1))
     rng = np.random.default_rng(0)

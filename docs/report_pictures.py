@@ -31,7 +31,7 @@ def main():
             classifier = load_model(ROOT / f"ai_application/models/{name}.msgpack")
             command = f"python scripts/train_{name}.py"
             write_findings(examine(classifier, source, evaluate(classifier, source), command), Path(folder) / name)
-            page = browser.new_page(viewport={"width": 1000, "height": 1400})
+            page = browser.new_page(viewport={"width": 1000, "height": 1500})
             page.goto((Path(folder) / name / "report.html").as_uri())
             picture = Image.open(io.BytesIO(page.screenshot())).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
             picture.save(ROOT / f"docs/report_{name}.png", optimize=True)
