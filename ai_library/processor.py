@@ -18,16 +18,18 @@ def cores() -> int:
 
 
 def share_out_cores(batch_size: int, activations: int = 0):
-    """Lets JAX see the processor as several devices that each train on a part of the batch, 16 images or more.
+    """Lets JAX see the processor as several devices that train on equal parts of the batch, 16 images or more each.
 
     That keeps all cores at work where one operation is too small to be divided among them. `activations` are how many
     numbers the network makes of an image: where a core's part of the batch takes more memory than glibc keeps for a
     thread, each core gets several devices with so much smaller parts. What both bring is in `benchmarks/notes.md`. It
     does nothing where there is a GPU.
     """
-    devices = max(1, min(cores(), batch_size // _FEWEST_IMAGES))
+    most = batch_size // _FEWEST_IMAGES
+    divisors = [count for count in range(1, most + 1) if batch_size % count == 0] or [1]
+    devices = max(count for count in divisors if count <= cores())
     if devices == cores():
-        several = range(devices, batch_size // _FEWEST_IMAGES + 1, devices)
+        several = (count for count in divisors if count % devices == 0)
         kept = (count for count in several if batch_size // count * activations * _ACTIVATION_BYTES <= _HEAP_BYTES)
         devices = next(kept, devices)
     use_devices(devices)

@@ -56,7 +56,8 @@ def find_slices(correct, factors) -> list[Slice]:
 
     A slice is a part of one factor, or what parts of two factors have in common. The one that chance explains least
     comes first: neither a piece of a weak slice nor a larger one around it holds as much evidence. Its examples are
-    then put aside, and the search goes on among the others, so that no slice is named for another's errors.
+    then put aside, and the search goes on among the others, so that no slice is named for another's errors: the figures
+    of a later slice are those of its examples that were left.
 
     Each is tested against all other examples by Fisher's exact test, one-sided, its p value multiplied by the number
     of slices tested (Bonferroni; for the first slice the same as Holm's, Scandinavian Journal of Statistics 6, 1979).
@@ -81,7 +82,7 @@ def find_slices(correct, factors) -> list[Slice]:
         if log_p[best] >= np.log(SIGNIFICANCE):
             break
         partition, part = candidates[best]
-        inside = partition.parts == part
+        inside = left & (partition.parts == part)
         n, errors = int(inside.sum()), int(wrong[inside].sum())
         interval = wilson_interval(n - errors, n)
         found.append(Slice(partition.names[part], n, errors, 1 - errors / n, interval, float(np.exp(log_p[best]))))

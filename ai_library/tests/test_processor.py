@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-from ai_library.processor import cores
-
 FAULTS = """
 import json, resource, threading
 import numpy as np
@@ -53,12 +51,14 @@ print([held, resident() - before])
 
 DEVICES = """
 import json, os, sys
-os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+cores, batch_size, activations = json.loads(sys.argv[1])
+os.sched_getaffinity = lambda process: range(cores)
 import jax
+from ai_library.distributed import batch_shardings
 from ai_library.processor import share_out_cores
 
-share_out_cores(*json.loads(sys.argv[1]))
-print(len(jax.devices()))
+share_out_cores(batch_size, activations)
+print(json.dumps([len(jax.devices()), batch_shardings(batch_size)[1].mesh.size]))
 """
 
 
@@ -81,17 +81,22 @@ def test_large_arrays_are_given_back_whatever_lies_between_them():
     assert left < held / 20
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no process to two cores")
-@pytest.mark.skipif(cores() < 2, reason="one core is not shared out")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell which cores a process has")
 @pytest.mark.parametrize(
-    ("batch_size", "activations", "devices"),
+    ("cores", "batch_size", "activations", "devices"),
     [
-        (31, 40_000, 1),  # too few images for two
-        (128, 40_000, 2),
-        (512, 40_000, 4),  # 256 images are too much for a thread's memory
-        (128, 240_000, 4),
-        (128, 2_000_000, 2),  # so are 16
+        (2, 31, 40_000, 1),  # too few images for two
+        (2, 128, 40_000, 2),
+        (3, 64, 40_000, 2),  # three do not divide it
+        (6, 128, 40_000, 4),
+        (7, 112, 40_000, 7),
+        (2, 67, 40_000, 1),
+        (2, 512, 40_000, 4),  # 256 images are too much for a thread's memory
+        (2, 128, 240_000, 4),
+        (3, 96, 1_000_000, 3),  # as are 32, and 16 for each of six
+        (2, 128, 2_000_000, 2),
     ],
 )
-def test_a_core_gets_several_devices_where_one_would_take_too_much_memory(batch_size, activations, devices):
-    assert said_by(DEVICES, json.dumps([batch_size, activations])) == devices
+def test_cores_become_devices_that_all_get_a_part_of_the_batch(cores, batch_size, activations, devices):
+    """And several devices each where one would take too much memory."""
+    assert said_by(DEVICES, json.dumps([cores, batch_size, activations])) == [devices, devices]

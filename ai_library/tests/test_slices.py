@@ -81,6 +81,18 @@ def test_two_weak_slices_are_both_named():
     assert len(found) == 2
 
 
+def test_a_later_slice_has_the_figures_of_what_the_earlier_ones_left():
+    rng = np.random.default_rng(0)
+    factors = ten_factors(10_000, rng)
+    first, second = factors["class"] == "c", fifth(factors["factor3"], 0)
+    correct = rng.random(10_000) >= np.where(first, 0.9, np.where(second, 0.1, 0.005))
+    (one, other) = find_slices(correct, factors)
+    assert (one.n, one.errors) == (first.sum(), (first & ~correct).sum())
+    left = second & ~first
+    assert (other.n, other.errors) == (left.sum(), (left & ~correct).sum())
+    assert other.accuracy == 1 - other.errors / other.n
+
+
 def test_p_value_is_that_of_fishers_exact_test_times_the_slices_tested():
     correct, values = np.repeat([True, False, True, False], [70, 30, 195, 5]), np.repeat(["weak", "strong"], [100, 200])
     (found,) = find_slices(correct, {"kind": values})
