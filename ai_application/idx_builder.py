@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+import filelock
 import numpy as np
 import requests
 import tensorflow_datasets as tfds
@@ -29,9 +30,7 @@ def read_split(name: str, split: str, data_dir, files=None) -> tuple[np.ndarray,
     Raises `InputError` where the files are missing, damaged or out of reach, and where `data_dir` cannot be written.
     """
     try:
-        builder = _builder(name, data_dir)
-        if not builder.data_path.exists():
-            _prepare(builder, name, files)
+        builder = _prepared(name, data_dir, files)
         # Decoding each record by itself, as tfds would, takes twice as long as all the rest.
         records = builder.as_data_source(split=split, deserialize_method=DeserializeMethod.RAW_BYTES)
         encoded = records.__getitems__(range(len(records)))
@@ -41,8 +40,31 @@ def read_split(name: str, split: str, data_dir, files=None) -> tuple[np.ndarray,
         return np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28, 1), np.array(labels, np.int32)
     except InputError:
         raise
+    except MemoryError:
+        raise
+    except PermissionError as error:
+        raise InputError(f"{data_dir} with {name} cannot be read ({error}): make it readable") from error
     except Exception as error:  # the readers have no class of error of their own for damaged files
         raise InputError(f"{data_dir} holds damaged data of {name} ({error}): delete it and start again") from error
+
+
+def _prepared(name, data_dir, files):
+    """A builder whose data lies in `data_dir`. Of several processes that lack it, the first prepares it."""
+    builder = _builder(name, data_dir)
+    if builder.data_path.exists():
+        return builder
+    try:
+        Path(data_dir).mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(Path(data_dir) / f"{name}.lock"):
+            builder = _builder(name, data_dir)
+            if not builder.data_path.exists():
+                _prepare(builder, name, files)
+        return builder
+    except (OSError, RuntimeError) as error:  # array_record's writer has only the latter, for a full disk too
+        raise InputError(
+            f"{name} cannot be prepared in {data_dir} ({error}): free some space there, or choose another folder by "
+            "--data-dir"
+        ) from error
 
 
 def _builder(name, data_dir):
@@ -95,9 +117,4 @@ def _prepare(builder, name, files):
     except (requests.RequestException, DownloadError) as error:
         raise InputError(
             f"{name} cannot be downloaded ({error}): get its files elsewhere and name their folder by --mnist-files"
-        ) from error
-    except (OSError, RuntimeError) as error:  # array_record's writer has only the latter, for a full disk too
-        raise InputError(
-            f"{name} cannot be prepared in {builder.data_path.parent} ({error}): free some space there, "
-            "or choose another folder by --data-dir"
         ) from error

@@ -2,10 +2,14 @@
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 from .errors import InputError
+
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)  # there is no other way to ask for it
 
 
 @contextlib.contextmanager
@@ -21,29 +25,42 @@ def naming(path):
 
 @contextlib.contextmanager
 def replacing(path, mode="w"):
-    """Opens a temporary file beside `path` that takes its place when the block ends well; makes the folder.
+    """Opens a temporary file beside `path` that takes its place, with its permissions, when the block ends well; makes
+    the folder. A link stays one, and what it leads to is replaced.
 
     Text is UTF-8; what cannot be encoded, as in some file names, is written as an escape. Raises `InputError` where the
-    file can't be written.
+    file can't be written, or where something else than a file has its name.
     """
-    path = Path(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     temporary = None
     with naming(path):
+        path = Path(os.path.realpath(path))
         try:
+            permissions = _permissions(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             with open(descriptor, mode, **text) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, permissions)
             os.replace(temporary, path)
         except BaseException:
             if temporary:
                 Path(temporary).unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+
+
+def _permissions(path):
+    """The permissions that a file has, or would have if it were made now."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return 0o666 & ~_UMASK
+    if not stat.S_ISREG(mode):  # a device, a pipe: a file in its place would do harm
+        raise OSError(f"it is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}")
+    return stat.S_IMODE(mode)
 
 
 def _sync_folder(folder):
@@ -64,9 +81,6 @@ def write_bytes(path, data: bytes):
 
 def check_writable(path):
     """Raises `InputError` where `write_bytes(path, ...)` could not begin: better known before long work than after."""
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder; name a file")
     with contextlib.suppress(_Untouched), replacing(path):
         raise _Untouched
 

@@ -143,9 +143,8 @@ def _train_and_save(arguments, model, source, config):
     report = evaluate(classifier, source)
     if not distributed.is_first():
         return
-    save_model(
-        arguments.model, dataclasses.replace(classifier, metrics={**classifier.metrics, "evaluation": report.metrics()})
-    )
+    metrics = {**classifier.metrics, "evaluation": report.scores()}
+    save_model(arguments.model, dataclasses.replace(classifier, metrics=metrics))
     print(f"\n{report}\n")
     print(f"model  {arguments.model}")
     print(f"run    {trainer.run_dir}  (look at it with: tensorboard --logdir {trainer.run_dir})", flush=True)

@@ -11,6 +11,7 @@ from .cnn import check_image_shape
 from .errors import InputError
 from .shapes import SHAPES, Factors, ShapeRanges, check_drawable, draw
 from .shuffling import shuffled
+from .text import is_printable
 
 SPLITS = ("train", "validation", "evaluation")
 
@@ -25,10 +26,18 @@ class Examples(Protocol):
 
 
 class ArrayExamples:
-    """`Examples` held in memory: images (n, h, w, c) uint8 and labels (n,)."""
+    """`Examples` held in memory: images (n, h, w, c) uint8 and labels (n,), whole numbers.
+
+    Raises `InputError` where they are something else.
+    """
 
     def __init__(self, images, labels):
-        self._images, self._labels = images, np.asarray(labels, np.int32)
+        images, labels = np.asanyarray(images), np.asarray(labels)
+        if images.ndim != 4 or images.dtype != np.uint8:
+            raise InputError(f"images are {images.dtype}{images.shape}: they need to be uint8 (n, h, w, c)")
+        if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+            raise InputError(f"labels are {labels.dtype}{labels.shape}: they need to be a whole number for each image")
+        self._images, self._labels = images, labels.astype(np.int32)
 
     def __len__(self):
         return len(self._labels)
@@ -77,6 +86,9 @@ class ShapeDataSource:
         image_shape = check_image_shape((image_size, image_size, channels))
         if len(class_names) < 2 or len(set(class_names)) != len(class_names):
             raise InputError(f"class names {tuple(class_names)} do not fit: name 2 or more, each once")
+        for name in class_names:
+            if not is_printable(name):
+                raise InputError(f"the class name {name!a} does not fit: it needs to be printable text, rename it")
         if ranges is not None:
             check_drawable(class_names, image_size, ranges)
         if len(sizes) != len(SPLITS) or not all(0 < size < 2**32 for size in sizes):
@@ -97,8 +109,20 @@ class ShapeDataSource:
         return len(self._examples(split))
 
     def examples(self, split: str, indices) -> tuple[np.ndarray, np.ndarray]:
-        """Images (b, h, w, c) uint8 and labels (b,) int32 of the `indices` (b,) of a split."""
-        return self._examples(split)[self._checked(split, indices)]
+        """Images (b, h, w, c) uint8 and labels (b,) int32 of the `indices` (b,) of a split.
+
+        Raises `InputError` where there are no such indices, or where a subclass gives images of another shape than it
+        has said, or other labels than those of its classes.
+        """
+        images, labels = self._examples(split)[self._checked(split, indices)]
+        if images.shape[1:] != self.image_shape:
+            raise InputError(f"the {split} split has images {images.shape[1:]}, but the source says {self.image_shape}")
+        if labels.size and not 0 <= labels.min() <= labels.max() < self.num_classes:
+            raise InputError(
+                f"the {split} split has labels from {labels.min()} to {labels.max()}: the {self.num_classes} classes "
+                f"have 0 to {self.num_classes - 1}"
+            )
+        return images, labels
 
     def example(self, split: str, index: int) -> tuple[np.ndarray, int]:
         """One image (h, w, c) uint8 and its label: the same bits as in any batch that holds it."""

@@ -17,6 +17,9 @@ from .errors import InputError
 from .intervals import wilson_interval
 from .ranking import Coverage, coverage_curve, coverage_table, roc_auc_and_average_precision
 
+MAX_MATRIX = 40
+"""Classes up to which there is room for the names and counts of a confusion matrix."""
+
 
 def evaluate(classifier, source, split="evaluation", batch_size=128):
     """The `Report` of a classifier on every example of a split, each counted once.
@@ -231,8 +234,8 @@ class Report:
             raise InputError(f"temperature={temperature} does not fit: it needs to be above 0")
         return replace(self, probabilities=softmax(self.logits / temperature), temperature=temperature)
 
-    def metrics(self) -> dict:
-        """All figures, as `metrics.json` has them; "uncalibrated" those that the temperature changes, at 1."""
+    def scores(self) -> dict:
+        """The figures of all predictions together; "uncalibrated" those that the temperature changes, at 1."""
         plain = self.at_temperature(1.0)
         return {
             "n": self.n,
@@ -247,6 +250,12 @@ class Report:
             "ece_bins": CALIBRATION_BINS,
             "temperature": self.temperature,
             "uncalibrated": {"log_loss": plain.log_loss, "brier": plain.brier, "ece": plain.ece},
+        }
+
+    def metrics(self) -> dict:
+        """All figures, as `metrics.json` has them: the `scores`, and those of bins, coverages and classes."""
+        return {
+            **self.scores(),
             "reliability": _rows(self.reliability),
             "coverage": _rows(self.coverage),
             "most_confused": [pair._asdict() for pair in self.most_confused()],
@@ -286,22 +295,26 @@ class Report:
         return report_html(self)
 
     def confusion_figure(self):
-        """A matplotlib figure of the confusion matrix: counts, shaded by the share of their row."""
+        """A matplotlib figure of the confusion matrix: counts, shaded by the share of their row.
+
+        Of more than `MAX_MATRIX` classes it shows the shades alone, by the classes' numbers.
+        """
         from matplotlib.figure import Figure
 
         count = self.confusion_matrix
         share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
-        side = 2.5 + 0.5 * len(count)
+        side = 2.5 + 0.5 * min(len(count), MAX_MATRIX)
         figure = Figure(figsize=(side, side), layout="constrained")
         axis = figure.add_subplot()
         axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        for (row, column), value in np.ndenumerate(count):
-            if value:
-                colour = "white" if share[row, column] > 0.5 else "black"
-                axis.text(column, row, f"{value:,}", ha="center", va="center", fontsize=8, color=colour)
-        ticks = range(len(count))
-        axis.set_xticks(ticks, self.class_names, rotation=45, ha="right")
-        axis.set_yticks(ticks, self.class_names)
+        if len(count) <= MAX_MATRIX:
+            for (row, column), value in np.ndenumerate(count):
+                if value:
+                    colour = "white" if share[row, column] > 0.5 else "black"
+                    axis.text(column, row, f"{value:,}", ha="center", va="center", fontsize=8, color=colour)
+            ticks = range(len(count))
+            axis.set_xticks(ticks, self.class_names, rotation=45, ha="right", parse_math=False)
+            axis.set_yticks(ticks, self.class_names, parse_math=False)
         axis.set(xlabel="predicted", ylabel="true", title=f"accuracy {self.accuracy:.2%}, n = {self.n:,}")
         return figure
 

@@ -17,7 +17,7 @@ class ImageFolderDataSource(ShapeDataSource):
     """Images in the sub-folders of a folder; each sub-folder is a class, named like it.
 
     70 % of the images are `train`, 15 % `validation` and 15 % `evaluation`. An image's split follows from a hash of its
-    file name alone, so that adding or removing files moves no other one.
+    name alone, with the folders below its class's that it lies in, so that adding or removing files moves no other one.
 
     Args:
         folder: Holds the sub-folders, each with 20 images or more. From 40 on all splits get some of a class, all but
@@ -46,7 +46,8 @@ class ImageFolderDataSource(ShapeDataSource):
             if len(paths) < _MIN_IMAGES:
                 raise InputError(f"{self._folder / name} has {len(paths)} images: a class needs {_MIN_IMAGES} or more")
             for path in paths:
-                self._files[_split_of(path.name)].append((path, label))
+                name_in_class = path.relative_to(self._folder / name).as_posix()
+                self._files[_split_of(name_in_class)].append((path, label))
         for split, members in self._files.items():
             for label in sorted(set(range(len(files))) - {label for _, label in members}):
                 raise InputError(
@@ -79,9 +80,9 @@ def _is_class(path):
     return path.is_dir() and not path.name.startswith(".")
 
 
-def _split_of(file_name):
+def _split_of(name):
     """The split that a file belongs to, by the first bytes of a hash of its name, as a number from 0 to 1."""
-    place = int.from_bytes(hashlib.sha256(file_name.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64
+    place = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64
     for split, share in _SHARES.items():
         place -= share
         if place < 0:

@@ -10,6 +10,7 @@ from .architecture import PREPROCESSING, Architecture, check_image_shape
 from .classifier import Classifier
 from .errors import InputError
 from .sealed_file import SealedFileError, SealedFormat, check_arrays
+from .text import is_printable
 
 FORMAT = SealedFormat(magic=b"AILMODEL", version=2, name="a model")  # version 1 had no temperature
 _TRAIN = "train one: 'python scripts/train_shapes.py', 'python scripts/train_mnist.py'"
@@ -23,18 +24,18 @@ def save_model(path, classifier: Classifier):
     """Writes a classifier to one file; an older file of the name stays whole until the new one is.
 
     The same classifier gives the same bytes: nothing of the time or the place is written. Raises `InputError` where it
-    can't be written.
+    can't be written, or is none that `load_model` would take.
     """
     header = {
         "class_names": classifier.class_names,
         "image_shape": classifier.image_shape,
         "preprocessing": {**PREPROCESSING, "content_size": classifier.content_size},
         "architecture": vars(classifier.architecture),
-        "temperature": classifier.temperature,
+        "temperature": float(classifier.temperature),
         "metrics": classifier.metrics,
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
     }
-    FORMAT.write(path, header, classifier.variables)
+    FORMAT.write(path, header, classifier.variables, check=_classifier)
 
 
 def load_model(path) -> Classifier:
@@ -66,7 +67,7 @@ def _classifier(header, variables):
         raise SealedFileError("was trained with other preprocessing than this code has")
     if len(class_names) != architecture.num_classes:
         raise SealedFileError(f"names {len(class_names)} classes for {architecture.num_classes} outputs")
-    if not all(isinstance(name, str) and name.isprintable() for name in class_names):
+    if not all(isinstance(name, str) and is_printable(name) for name in class_names):
         raise SealedFileError("has class names that are no printable text")
     if len(set(class_names)) != len(class_names):
         raise SealedFileError("has class names that are not distinct")

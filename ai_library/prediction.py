@@ -24,6 +24,7 @@ from .evaluation import Report
 from .findings import HARDEST, Example, Findings
 from .images import IMAGE_ENDINGS, MAX_PIXELS, fit_image, image_files, read_image
 from .report_page import write_findings
+from .text import escaped
 
 _BLOCK_BYTES = 16_000_000  # of the arrays in an npz file, read at a time
 _WHOLE_BYTES = 1_000_000_000  # the most of an array in Fortran's order, which can only be read whole
@@ -168,10 +169,10 @@ def _row(sample, probabilities, class_names):
 def _cell(text):
     """Text for a cell of a table that every reader takes for one cell, and no spreadsheet for a formula.
 
-    What isn't printable, such as line breaks and bytes that are no UTF-8, becomes an escape; an apostrophe goes before
-    what would be calculated, which may run programs (owasp.org, "CSV Injection").
+    What isn't printable becomes an escape; an apostrophe goes before what would be calculated, which may run programs
+    (owasp.org, "CSV Injection").
     """
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = escaped(text)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 

@@ -15,12 +15,12 @@ from .atomic import write_bytes
 from .calibration import CALIBRATION_BINS
 from .corruptions import CORRUPTIONS, SEVERITIES
 from .diagrams import corruption_diagram, coverage_diagram, interval_mark, reliability_diagram
+from .evaluation import MAX_MATRIX
 from .findings import Findings
 from .slices import accuracy_grid
+from .text import escaped
 
 _PICTURE_SIDE = 128
-_MAX_MATRIX = 40
-"""Classes up to which a page has room for the confusion matrix."""
 
 
 def write_findings(findings: Findings, folder):
@@ -64,9 +64,7 @@ def report_page(findings: Findings) -> str:
 
 def _printable(value):
     """A name without what could break the page or turn its text around: such characters become escapes."""
-    if type(value) is not str or value.isprintable():
-        return value
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return escaped(value) if type(value) is str else value
 
 
 def _picture(image):
@@ -85,7 +83,7 @@ def _report_parts(findings):
     if report is None:
         return {}
     plain = report.at_temperature(1.0)
-    parts = {"plain": plain, "bins": CALIBRATION_BINS, "max_matrix": _MAX_MATRIX, "grid": None}
+    parts = {"plain": plain, "bins": CALIBRATION_BINS, "max_matrix": MAX_MATRIX, "grid": None}
     parts["reliability"] = [("after the temperature", report)]
     if report.temperature != 1:
         parts["reliability"].insert(0, ("before, as the network gave it", plain))
@@ -108,8 +106,10 @@ def _report_parts(findings):
         for name in sorted(rows, key=lambda name: name not in findings.most_telling)
     }
     if len(findings.most_telling) == 2:
-        parts["grid"] = accuracy_grid(report.hits, *(findings.factors[name] for name in findings.most_telling))
-        parts["most_errors"] = float(np.nanmax(1 - parts["grid"].accuracy))
+        grid = accuracy_grid(report.hits, *(findings.factors[name] for name in findings.most_telling))
+        wrong = 1 - grid.accuracy[grid.n > 0]
+        if wrong.any():  # no image may have both factors
+            parts["grid"], parts["most_errors"] = grid, float(wrong.max())
     return parts
 
 

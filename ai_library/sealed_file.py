@@ -16,6 +16,7 @@ import json
 import math
 import stat
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import numpy as np
 
 from .atomic import replacing
 from .errors import InputError
+from .text import escaped
 
 MAX_FILE = 1 << 30
 MAX_HEADER = 1 << 21
@@ -41,7 +43,7 @@ class SealedFileError(InputError):
 
     def __init__(self, wrong: str, mend: str | None = None):
         # The file may have a say in the text: nothing of it may reach a terminal as a command, or fill it.
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in wrong[:300]))
+        super().__init__(escaped(wrong[:300]))
         self.mend = mend
 
 
@@ -54,9 +56,10 @@ class SealedFormat:
     name: str
     """What such a file is, for messages: "a model"."""
 
-    def write(self, path, header: dict, tree):
+    def write(self, path, header: dict, tree, check: Callable[[dict, dict], object] | None = None):
         """Writes a file; an older one of the name stays whole until the new one is. The same content gives the same
-        bytes. Raises `InputError` where it can't be written or would be too large to be read.
+        bytes. `check` gets header and tree as they will be read. Raises `InputError` where the file can't be written,
+        would be too large to be read, or where `check` raises `SealedFileError`.
         """
         import flax.serialization  # which reading does without: it takes a second to be imported
         import jax
@@ -65,7 +68,15 @@ class SealedFormat:
             encoded = json.dumps(header, allow_nan=False).encode()
         except ValueError as error:
             raise InputError(f"{path} cannot hold figures that are not finite") from error
-        arrays = flax.serialization.to_bytes(jax.tree.map(np.asarray, tree))
+        except TypeError as error:
+            raise InputError(f"{path} cannot hold what JSON has no form for: {error}") from error
+        tree = jax.tree.map(np.asarray, tree)
+        if check:
+            try:
+                check(json.loads(encoded), tree)
+            except SealedFileError as error:
+                raise InputError(f"{path} is not written, since it could not be read again: it {error}") from error
+        arrays = flax.serialization.to_bytes(tree)
         if len(encoded) > MAX_HEADER or len(arrays) > MAX_FILE - 2 * MAX_HEADER:
             raise InputError(
                 f"{path} cannot hold a header of {len(encoded):,} bytes and arrays of {len(arrays):,}: at most "
@@ -120,8 +131,10 @@ def _content(path):
             raise SealedFileError(f"is larger than {MAX_FILE:,} bytes")
         with open(path, "rb") as file:
             return file.read(MAX_FILE)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise SealedFileError(f"cannot be read: {error.strerror}") from error
+    except OSError as error:  # which says nothing of what the file holds
+        raise SealedFileError(f"cannot be read: {error.strerror}", "make it readable, or try again") from error
 
 
 def _header(data) -> dict:

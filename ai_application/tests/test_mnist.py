@@ -171,6 +171,19 @@ def test_a_killed_preparation_leaves_nothing_that_is_trusted(mnist_files, tmp_pa
     assert MnistDataSource(data_dir=tmp_path, files=mnist_files).size("evaluation") == 10_000
 
 
+def test_processes_that_begin_at_once_prepare_it_once(mnist_files, tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from ai_application.mnist import MnistDataSource; "
+        f"print(MnistDataSource(data_dir={str(tmp_path)!r}, files={str(mnist_files)!r}).size('evaluation'))"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", code], **pipes) for _ in range(2)]
+    said = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert sum("preparing MNIST" in output for output, _ in said) == 1
+    assert all(output.endswith("10000\n") for output, _ in said)
+
+
 def test_damaged_prepared_data_is_named(mnist_data_dir, tmp_path):
     shutil.copytree(mnist_data_dir, tmp_path / "data")
     [record] = (tmp_path / "data").glob("*/*/*test*array_record*")

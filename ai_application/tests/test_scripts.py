@@ -43,7 +43,7 @@ def test_train_shapes_leaves_a_model_a_report_and_a_run_directory(tmp_path):
     assert f"{classifier.metrics['evaluation']['accuracy']:.2%}" in output
     assert json.loads((tmp_path / "run/config.json").read_text())["train"]["epochs"] == 1
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert metrics == json.loads(json.dumps(classifier.metrics["evaluation"]))
+    assert metrics.items() >= classifier.metrics["evaluation"].items()
     page = (tmp_path / "run/report.html").read_text()
     assert f"{metrics['accuracy']:.2%}" in page
     assert "Accuracy by each factor" in page

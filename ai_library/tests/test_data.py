@@ -136,6 +136,34 @@ def test_a_subclass_overrides_the_hook_and_inherits_the_rest():
     assert len(source.show(4).axes) == 4
 
 
+IMAGES = np.zeros((6, 16, 16, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES / 255, np.arange(6) % 2, r"images are float64\(6, 16, 16, 1\): they need to be uint8 \(n, h, w, c\)"),
+        (IMAGES[..., 0], np.arange(6) % 2, r"images are uint8\(6, 16, 16\)"),
+        (IMAGES, np.arange(5) % 2, r"labels are int64\(5,\): they need to be a whole number for each image"),
+        (IMAGES, np.ones(6), r"labels are float64\(6,\)"),
+        (IMAGES, np.arange(6) % 2 + 1, "the train split has labels from 1 to 2: the 2 classes have 0 to 1"),
+        (IMAGES, np.arange(6) % 2 - 1, "labels from -1 to 0"),
+        (
+            IMAGES[:, 1:],
+            np.arange(6) % 2,
+            r"the train split has images \(15, 16, 1\), but the source says \(16, 16, 1\)",
+        ),
+    ],
+)
+def test_what_a_subclass_loads_has_to_fit(images, labels, message):
+    class Own(ShapeDataSource):
+        def _load(self, split):
+            return ArrayExamples(images, labels)
+
+    with pytest.raises(InputError, match=message):
+        list(Own(image_size=16, class_names=("a", "b"), ranges=None).batches("train", 6))
+
+
 def test_show_draws_each_image_under_its_class_name(full_source):
     figure = full_source.show(9)
     assert [axis.get_title() for axis in figure.axes] == list(SHAPES)

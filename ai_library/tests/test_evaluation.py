@@ -1,5 +1,6 @@
 """The metrics agree with independent sources, and cover every example exactly once."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -180,6 +181,19 @@ def test_metrics_are_strict_json_where_some_are_undefined():
     metrics = Report(np.array([[1.0, 0.0, 0.0]]), np.array([0]), NAMES).metrics()
     assert metrics["roc_auc"] is metrics["average_precision"] is None
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+def test_a_thousand_classes_make_neither_scores_nor_picture_large():
+    names = tuple(map(str, range(1000)))
+    report = Report(np.full((50, 1000), 1e-3), np.arange(50), names)
+    assert len(json.dumps(report.scores())) < 1000
+    assert max(report.confusion_figure().get_size_inches()) < 25
+    report.confusion_figure().savefig(io.BytesIO(), format="png", dpi=30)
+
+
+def test_class_names_are_no_formulas_in_the_picture():
+    report = Report(np.full((2, 2), 0.5), np.arange(2), ("$\\frac$", "b"))
+    report.confusion_figure().savefig(io.BytesIO(), format="png", dpi=30)
 
 
 def test_printed_report_shows_figures_and_classes(classifier, source):

@@ -55,6 +55,22 @@ def test_adding_files_moves_none(folder):
     assert all(before[split] <= contents(split) for split in before)
 
 
+def test_images_of_one_name_in_folders_of_a_class_fall_into_all_splits(folder):
+    for path in sorted(folder.glob("*/*.png")):
+        path.with_suffix("").mkdir()
+        path.rename(path.with_suffix("") / "image.png")
+    source = ImageFolderDataSource(folder, image_size=16)
+    sizes = [source.size(split) for split in ("train", "validation", "evaluation")]
+    assert sum(sizes) == 200
+    np.testing.assert_allclose(np.array(sizes) / 200, [0.7, 0.15, 0.15], atol=0.06)
+
+
+def test_a_class_name_that_no_terminal_can_show_is_named(folder):
+    (folder / "cross").rename(folder / "cr\noss")
+    with pytest.raises(InputError, match=r"class name 'cr\\noss' does not fit.*rename it"):
+        ImageFolderDataSource(folder)
+
+
 def test_colour_and_grey_are_read_as_asked(folder):
     Image.new("RGB", (40, 40), (255, 0, 0)).save(folder / "circle/red.png")
     for channels in (1, 3):

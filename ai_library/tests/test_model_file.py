@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from ai_library import CNN, ModelFileError, load_model, save_model
+from ai_library import CNN, InputError, ModelFileError, load_model, save_model, sealed_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,10 +156,48 @@ def test_a_header_that_does_not_fit_the_weights_is_refused(model_path, tmp_path,
         load_model(rewritten(model_path, tmp_path / "changed.msgpack", changed))
 
 
-def test_weights_that_are_no_numbers_are_refused(classifier, tmp_path):
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"class_names": ("circle", "rec\ntangle", "star")}, "m.msgpack is not written.*no printable text"),
+        ({"class_names": ("circle", "star", "star")}, "is not written.*not distinct"),
+        ({"temperature": 0.0}, "is not written.*temperature of 0"),
+        ({"content_size": 64}, "is not written.*other preprocessing"),
+        ({"metrics": {"accuracy": np.float32(0.5)}}, "m.msgpack cannot hold.*float32"),
+        ({"metrics": {"accuracy": float("nan")}}, "m.msgpack cannot hold figures that are not finite"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(classifier, tmp_path, changed, message):
+    with pytest.raises(InputError, match=message):
+        save_model(tmp_path / "m.msgpack", dataclasses.replace(classifier, **changed))
+    assert not list(tmp_path.iterdir())
+
+
+def test_class_names_of_all_scripts_and_a_whole_number_as_temperature_come_back(classifier, tmp_path):
+    joined, apart, kept_together = "\u0915\u094d\u200d\u0937", "\u0646\u0645\u06cc\u200c\u062f", "a\u00a0b"
+    names = (joined, apart, kept_together)
+    save_model(tmp_path / "m.msgpack", dataclasses.replace(classifier, class_names=names, temperature=2))
+    loaded = load_model(tmp_path / "m.msgpack")
+    assert (loaded.class_names, loaded.temperature) == (names, 2.0)
+
+
+def test_a_file_that_cannot_be_read_now_is_not_called_damaged(model_path, monkeypatch):
+    def fails(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(sealed_file, "open", fails, raising=False)
+    with pytest.raises(ModelFileError, match=r"cannot be read: Input/output error: make it readable, or try again"):
+        load_model(model_path)
+
+
+def test_weights_that_are_no_numbers_are_refused(classifier, model_path, tmp_path):
     variables = jax.tree.map(np.array, classifier.variables)
     variables["params"]["Dense_1"]["bias"][1] = np.nan
-    save_model(tmp_path / "nan.msgpack", dataclasses.replace(classifier, variables=variables))
+    with pytest.raises(InputError, match="not written.*params/Dense_1/bias that are not finite"):
+        save_model(tmp_path / "nan.msgpack", dataclasses.replace(classifier, variables=variables))
+    data = model_path.read_bytes()
+    end = 16 + struct.unpack_from("<8sII", data)[2]
+    (tmp_path / "nan.msgpack").write_bytes(sealed(data[:end] + flax.serialization.to_bytes(variables)))
     with pytest.raises(ModelFileError, match="params/Dense_1/bias that are not finite"):
         load_model(tmp_path / "nan.msgpack")
 

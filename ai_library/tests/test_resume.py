@@ -1,6 +1,7 @@
 """A run that ends too soon, in whatever way, goes on as if nothing had happened."""
 
 import contextlib
+import errno
 import os
 import random
 import shutil
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ai_library import CNN, InputError, ShapeDataSource, TrainConfig, Trainer, TrainingStopped, save_model
+from ai_library import CNN, InputError, ShapeDataSource, TrainConfig, Trainer, TrainingStopped, save_model, sealed_file
 
 pytestmark = pytest.mark.slow
 
@@ -139,6 +140,20 @@ def test_with_all_checkpoints_damaged_it_ends_with_the_mend(uninterrupted, tmp_p
         pytest.raises(InputError, match="holds no checkpoint that can be read: start a new run"),
     ):
         Trainer(MODEL, Signalling(), CONFIG, tmp_path / "run").fit(resume=True)
+
+
+def test_a_checkpoint_that_cannot_be_read_now_keeps_its_name(uninterrupted, tmp_path, monkeypatch):
+    """A disk's or a network's bad moment is no damage: the run would begin anew."""
+
+    def fails(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    shutil.copytree(uninterrupted[0], tmp_path / "run")
+    before = sorted((tmp_path / "run/checkpoints").iterdir())
+    monkeypatch.setattr(sealed_file, "open", fails, raising=False)
+    with pytest.raises(InputError, match="cannot be read: Input/output error: make it readable, or try again"):
+        Trainer(MODEL, Signalling(), CONFIG, tmp_path / "run").fit(resume=True)
+    assert sorted((tmp_path / "run/checkpoints").iterdir()) == before
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path):
