@@ -53,6 +53,10 @@ def _prepared(name, data_dir, files):
     builder = _builder(name, data_dir)
     if builder.data_path.exists():
         return builder
+    if files is not None:
+        missing = [file for pair in _FILES.values() for file in pair if not (Path(files) / file).is_file()]
+        if missing:
+            raise InputError(f"{files} lacks {missing[0]}: it needs the four files of {name} under their own names")
     try:
         Path(data_dir).mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(Path(data_dir) / f"{name}.lock"):
@@ -99,10 +103,6 @@ def _builder(name, data_dir):
 
 
 def _prepare(builder, name, files):
-    if files is not None:
-        missing = [file for pair in _FILES.values() for file in pair if not (Path(files) / file).is_file()]
-        if missing:
-            raise InputError(f"{files} lacks {missing[0]}: it needs the four files of {name} under their own names")
     tfds.disable_progress_bar()
     source = files or "the internet (without a network tfds gives up after some minutes)"
     print(f"preparing {name} in {builder.data_path}, once, from {source}", flush=True)

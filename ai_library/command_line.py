@@ -85,7 +85,7 @@ def joined(arguments: argparse.Namespace) -> Iterator[None]:
     distributed.from_first(lambda: None)
 
 
-def training_parser(description: str, epochs: int | None, model: str) -> argparse.ArgumentParser:
+def training_parser(description: str, epochs: int | None, model: str | Path) -> argparse.ArgumentParser:
     """A parser with the arguments of every training script, and these defaults; epochs None: the script decides."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(

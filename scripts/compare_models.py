@@ -8,6 +8,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
+from ai_application import EVALUATION
 from ai_library import InputError, Report, compare, load_model
 from ai_library.command_line import exit_status
 from ai_library.prediction import read_samples
@@ -20,7 +21,7 @@ def main():
     parser.add_argument(
         "--data",
         type=Path,
-        default=Path("ai_application/evaluation/shapes"),
+        default=EVALUATION / "shapes",
         metavar="PATH",
         help="a folder with sub-folders named like classes, or an .npz with labels (%(default)s)",
     )

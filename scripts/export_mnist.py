@@ -9,6 +9,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
+from ai_application import EVALUATION
 from ai_application.mnist import MnistDataSource
 from ai_library.atomic import write_bytes
 from ai_library.command_line import exit_status
@@ -21,7 +22,7 @@ def main():
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path("ai_application/evaluation/mnist.npz"),
+        default=EVALUATION / "mnist.npz",
         metavar="FILE",
         help="the .npz to write (%(default)s)",
     )

@@ -6,13 +6,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
+from ai_application import MODELS
 from ai_application.mnist import MnistDataSource
 from ai_application.presets import PRESETS
 from ai_library.command_line import exit_status, train_and_save, training_parser
 
 
 def main():
-    parser = training_parser(__doc__, epochs=None, model="ai_application/models/mnist.msgpack")
+    parser = training_parser(__doc__, epochs=None, model=MODELS / "mnist.msgpack")
     parser.add_argument("--preset", choices=PRESETS, default="accurate", help="(%(default)s)")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="tfds's data (%(default)s)")
     parser.add_argument("--mnist-files", type=Path, metavar="DIR", help="the four official files (default: download)")

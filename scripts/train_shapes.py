@@ -5,12 +5,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
+from ai_application import MODELS
 from ai_library import CNN, ShapeDataSource, TrainConfig
 from ai_library.command_line import exit_status, train_and_save, training_parser
 
 
 def main():
-    parser = training_parser(__doc__, epochs=4, model="ai_application/models/shapes.msgpack")
+    parser = training_parser(__doc__, epochs=4, model=MODELS / "shapes.msgpack")
     arguments = parser.parse_args()
     source = ShapeDataSource(seed=arguments.seed)
     model = CNN(num_classes=source.num_classes)

@@ -181,6 +181,13 @@ def test_input_at_fault_ends_with_one_line_and_status_1(script, arguments, messa
     assert errors.count("\n") == 1
 
 
+def test_from_another_folder_the_committed_model_and_images_are_found(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "scripts/predict.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "n = 450" in done.stdout
+    assert (tmp_path / "results/report.html").exists()
+
+
 def test_a_picture_that_is_none_ends_with_status_1_and_its_row(tmp_path):
     (tmp_path / "text.png").write_text("not an image")
     status, _, errors = run("predict.py", "--data", tmp_path / "text.png", "--output", tmp_path / "out")
