@@ -10,4 +10,5 @@ def wilson_interval(correct: float, n: int) -> tuple[float, float]:
     z = NormalDist().inv_cdf(0.975)
     middle = (correct + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * (correct * (n - correct) / n + z**2 / 4) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
+    share = correct / n  # lies within, which rounding may miss by a bit where it is 0 or 1
+    return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))

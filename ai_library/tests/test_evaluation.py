@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_library import InputError, Report, ShapeDataSource, evaluate
+from ai_library.intervals import wilson_interval
 
 NAMES = ("a", "b", "c")
 
@@ -143,6 +144,13 @@ def test_a_temperature_that_is_none_is_refused(temperature):
 def test_a_probability_of_0_for_the_true_class_costs_a_finite_loss():
     report = Report(np.array([[1.0, 0.0]]), np.array([1]), ("yes", "no"))
     assert report.log_loss == pytest.approx(sklearn.metrics.log_loss([1], [[1.0, 0.0]], labels=[0, 1]))
+
+
+def test_the_interval_holds_the_share_whatever_is_rounded():
+    for n in range(1, 200):
+        for correct in range(n + 1):
+            low, high = wilson_interval(correct, n)
+            assert 0 <= low <= correct / n <= high <= 1
 
 
 def test_accuracy_interval_is_wilsons():
