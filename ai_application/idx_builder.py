@@ -38,9 +38,7 @@ def read_split(name: str, split: str, data_dir, files=None) -> tuple[np.ndarray,
         pixels = b"".join(row["image"].bytes_list.value[0] for row in rows)
         labels = [row["label"].int64_list.value[0] for row in rows]
         return np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28, 1), np.array(labels, np.int32)
-    except InputError:
-        raise
-    except MemoryError:
+    except (InputError, MemoryError):
         raise
     except PermissionError as error:
         raise InputError(f"{data_dir} with {name} cannot be read ({error}): make it readable") from error

@@ -87,7 +87,7 @@ class ShapeDataSource:
         if len(class_names) < 2 or len(set(class_names)) != len(class_names):
             raise InputError(f"class names {tuple(class_names)} do not fit: name 2 or more, each once")
         for name in class_names:
-            if not is_printable(name):
+            if not isinstance(name, str) or not is_printable(name):
                 raise InputError(f"the class name {name!a} does not fit: it needs to be printable text, rename it")
         if ranges is not None:
             check_drawable(class_names, image_size, ranges)

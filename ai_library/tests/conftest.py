@@ -2,7 +2,7 @@
 
 import pytest
 
-from ai_library import CNN, ShapeDataSource, ShapeRanges, TrainConfig, Trainer
+from ai_library import CNN, ShapeDataSource, ShapeRanges, TrainConfig, Trainer, save_model
 
 CLASSES = ("circle", "rectangle", "star")
 
@@ -29,3 +29,11 @@ def trained(source, small_model, tmp_path_factory):
 @pytest.fixture(scope="session")
 def classifier(trained):
     return trained[1]
+
+
+@pytest.fixture(scope="session")
+def model_path(classifier, tmp_path_factory):
+    """A file with that classifier, which no test changes."""
+    path = tmp_path_factory.mktemp("models") / "shapes.msgpack"
+    save_model(path, classifier)
+    return path

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of `load_model`: whatever the bytes, it gives what they say or raises `ModelFileError`.
 
-    pip install -r requirements.txt atheris pytest
+    pip install -r requirements.txt atheris
     PYTHONPATH=. python ai_library/tests/fuzz_model_file.py -max_total_time=600
 
 It starts from a small model, changes header and arrays each by itself, and recomputes length and digest, so that a
@@ -17,7 +17,7 @@ import atheris
 
 with atheris.instrument_imports(include=["ai_library.model_file", "ai_library.sealed_file", "ai_library.architecture"]):
     from ai_library import CNN, Classifier, save_model
-from ai_library.tests.test_model_file import loads_as_it_says_or_is_refused, sealed
+from ai_library.tests.model_files import loads_as_it_says_or_is_refused, sealed
 
 LEAD = struct.Struct("<8sII")
 

@@ -174,6 +174,7 @@ def test_show_draws_each_image_under_its_class_name(full_source):
     [
         ({"class_names": ("circle", "blob")}, "unknown class 'blob': choose from circle, ellipse"),
         ({"class_names": ("circle", "circle")}, "each once"),
+        ({"class_names": (0, 1)}, "class name 0 does not fit: it needs to be printable text"),
         ({"image_size": 0}, "sides from 16 to"),
         ({"channels": 2}, "1 or 3 channels"),
         ({"sizes": (0, 10, 10)}, "1 example or more"),
