@@ -12,7 +12,6 @@ from pathlib import Path
 
 import filelock
 import jax
-import optax
 
 from . import distributed
 from .atomic import naming, write_bytes
@@ -126,14 +125,14 @@ class RunDirectory:
         images, _ = source.examples("train", range(min(n, source.size("train"))))
         self._curves["train"].images("samples", images, 0)
 
-    def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, schedule: optax.Schedule):
+    def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, learning_rate: float):
         """The curves of training, a point every few steps; images a second are those since the last point."""
         if step % _LOG_STEPS:
             return
         now, curves = time.perf_counter(), self._curves["train"]
         curves.scalar("loss", loss, step)
         curves.scalar("accuracy", accuracy, step)
-        curves.scalar("learning_rate", float(schedule(step)), step)
+        curves.scalar("learning_rate", learning_rate, step)
         if self._since and step > self._since[0]:
             curves.scalar("images_a_second", (step - self._since[0]) * batch_size / (now - self._since[1]), step)
         self._since = step, now
@@ -188,7 +187,7 @@ class Bystander:
 
     saved_at = math.inf
 
-    def log_step(self, step, batch_size, loss, accuracy, schedule):
+    def log_step(self, step, batch_size, loss, accuracy, learning_rate):
         pass
 
     def log_epoch(self, history, report, params):

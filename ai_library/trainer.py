@@ -93,7 +93,6 @@ class Trainer:
         self._checkpoint_seconds = checkpoint_seconds
         self._everywhere, self._shared_out = distributed.batch_shardings(config.batch_size)
         self._steps = config.epochs * -(-source.size("train") // config.batch_size)
-        self._schedule = config.schedule(self._steps)
 
     def fit(self, resume: bool = False) -> Classifier:
         """Trains to the last epoch and returns the classifier of the chosen one.
@@ -158,7 +157,8 @@ class Trainer:
                 f"lower learning_rate={self.config.learning_rate}"
             )
         progress.loss, progress.correct = progress.loss + loss, progress.correct + correct
-        run.log_step(step, self.config.batch_size, loss, correct / self.config.batch_size, self._schedule)
+        accuracy = correct / self.config.batch_size
+        run.log_step(step, self.config.batch_size, loss, accuracy, float(metrics["learning_rate"]))
 
     def _end_epoch(self, progress, run, stop):
         """Validates the epoch, chooses, and adds a row to the history."""

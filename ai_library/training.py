@@ -82,7 +82,11 @@ class TrainState(flax.training.train_state.TrainState):
 
 def create_train_state(model, image_shape, config: TrainConfig, steps: int) -> TrainState:
     """The state before the first of `steps` steps on images (h, w, c)."""
-    variables = model.initialise(config.seed, image_shape)
+    return _state_of(model.initialise(config.seed, image_shape), model, config, steps)
+
+
+@partial(jax.jit, static_argnames=("model", "config", "steps"))  # else each shape of its arrays would be compiled alone
+def _state_of(variables, model, config, steps):
     state = TrainState.create(
         apply_fn=model.apply,
         tx=_optimizer(config, steps),
@@ -104,9 +108,9 @@ def _optimizer(config, steps):
 def train_step(state: TrainState, images, labels):
     """One step of Adam on the mean cross-entropy of a batch: images (b, h, w, c) uint8, labels (b,) int32.
 
-    Returns the new state and {"loss": their mean loss, "correct": how many were predicted right}, both as they were
-    before the step. The state that is passed in is used up. Each device works on an equal share of the batch;
-    gradients and BatchNorm's statistics are those of the whole batch.
+    Returns the new state and {"loss": their mean loss, "correct": how many were predicted right, "learning_rate": that
+    of the step}, the first two as they were before it. The state that is passed in is used up. Each device works on an
+    equal share of the batch; gradients and BatchNorm's statistics are those of the whole batch.
     """
     mesh = distributed.batch_shardings(len(images))[1].mesh
     keys = jax.random.split(jax.random.fold_in(jax.random.key(state.config.seed), state.step), len(images))
@@ -136,7 +140,7 @@ def _step_of_share(state, images, labels, keys):
         keep = jnp.minimum(config.ema_decay, (1 + new.step) / (10 + new.step))  # forgets the first weights soon
         now = {"params": new.params, "batch_stats": batch_stats}
         new = new.replace(mean=jax.tree.map(lambda mean, value: keep * mean + (1 - keep) * value, state.mean, now))
-    return new, {"loss": loss, "correct": correct}
+    return new, {"loss": loss, "correct": correct, "learning_rate": config.schedule(state.steps)(state.step)}
 
 
 def _cross_entropy(logits, labels, smoothing):
