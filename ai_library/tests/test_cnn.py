@@ -1,5 +1,7 @@
 """The network's shape, size and arithmetic."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +14,10 @@ from ai_library.cnn import normalise
 @pytest.mark.parametrize("image_shape", [(16, 16, 1), (17, 30, 1), (28, 28, 3), (64, 64, 1), (96, 40, 3)])
 @pytest.mark.parametrize("patch", [1, 2, 4])
 def test_takes_any_size_from_16_up(image_shape, patch):
+    """By the shapes alone: the figures are compared in `test_numpy_network.py`."""
     model = CNN(num_classes=10, features=(4, 4, 8, 8, 8), dense=8, patch=patch)
-    variables = model.initialise(0, image_shape)
-    logits = model.apply(variables, jnp.zeros((3, *image_shape)), train=False)
+    images = jax.ShapeDtypeStruct((3, *image_shape), jnp.float32)
+    logits = jax.eval_shape(partial(model.apply, train=False), model.variable_shapes(image_shape), images)
     assert logits.shape == (3, 10)
     assert logits.dtype == jnp.float32
 
@@ -31,7 +34,7 @@ def test_training_updates_the_running_statistics_with_momentum_0_9():
     model = CNN(num_classes=3, features=(4,) * 5, dense=8, patch=1)
     variables = model.initialise(0, (16, 16, 1))
     images = jax.random.normal(jax.random.key(1), (8, 16, 16, 1))
-    _, updates = model.apply(variables, images, train=True, mutable=["batch_stats"])
+    _, updates = jax.jit(partial(model.apply, train=True, mutable=["batch_stats"]))(variables, images)
     first = jax.lax.conv_general_dilated(
         images, variables["params"]["Conv_0"]["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
@@ -58,7 +61,8 @@ def test_equals_the_textbook_network_with_the_same_weights():
     x = x.reshape(2, -1) @ params["Dense_0"]["kernel"]
     x = jnp.maximum(x / jnp.sqrt(1 + 1e-5), 0)
     wanted = x @ params["Dense_1"]["kernel"] + params["Dense_1"]["bias"]
-    np.testing.assert_allclose(model.apply(variables, images, train=False), wanted, rtol=1e-4, atol=1e-5)
+    found = jax.jit(partial(model.apply, train=False))(variables, images)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def _convolve(x, kernel, stride=1):

@@ -1,5 +1,7 @@
 """The layers' values and gradients beside the textbook's, computed in float64."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 
 from ai_library.layers import BatchNorm, Conv, batch_norm_relu, conv3x3, max_pool
 from ai_library.winograd import _parts
+
+pytestmark = pytest.mark.slow
 
 ROUNDING = 2e-5
 """Of Winograd's algorithm in float32, as a share of the largest value; the plain sum has a tenth of it."""
@@ -29,10 +33,15 @@ def _convolve(x, kernel):
 def _in_float64(function, *arguments, gradient=None):
     """Its result on arguments of twice the precision, or the gradients of these from that of the result."""
     with jax.enable_x64(True):
-        arguments = [jnp.asarray(argument, jnp.float64) for argument in arguments]
+        arguments = [np.asarray(argument, np.float64) for argument in arguments]
         if gradient is None:
-            return np.asarray(function(*arguments))
-        return [np.asarray(part) for part in jax.vjp(function, *arguments)[1](jnp.asarray(gradient, jnp.float64))]
+            return np.asarray(jax.jit(function)(*arguments))
+        return jax.tree.map(np.asarray, _gradients(function, np.asarray(gradient, np.float64), *arguments))
+
+
+def _gradients(function, gradient, *arguments):
+    """Of the arguments, from that of the result; compiled at once, which takes less time than each operation alone."""
+    return jax.jit(lambda gradient, *arguments: jax.vjp(function, *arguments)[1](gradient))(gradient, *arguments)
 
 
 def _assert_close(found, wanted, tolerance=ROUNDING):
@@ -46,9 +55,9 @@ def _assert_close(found, wanted, tolerance=ROUNDING):
 def test_convolution_and_its_gradients_are_the_textbooks(shape):
     x, kernel, gradient = _normal(0, *shape), _normal(1, 3, 3, shape[-1], 24), _normal(2, *shape[:3], 24)
     assert len(_parts(x, kernel)) == (2 if len(x) == 4 else 1)  # the largest is done in two parts
-    y, pull_back = jax.vjp(jax.jit(conv3x3), x, kernel)
-    _assert_close(y, _in_float64(_convolve, x, kernel))
-    for found, wanted in zip(pull_back(gradient), _in_float64(_convolve, x, kernel, gradient=gradient), strict=True):
+    _assert_close(jax.jit(conv3x3)(x, kernel), _in_float64(_convolve, x, kernel))
+    gradients = _gradients(conv3x3, gradient, x, kernel)
+    for found, wanted in zip(gradients, _in_float64(_convolve, x, kernel, gradient=gradient), strict=True):
         _assert_close(found, wanted)
 
 
@@ -56,7 +65,7 @@ def test_convolution_and_its_gradients_are_the_textbooks(shape):
 @given(h=st.integers(1, 18), w=st.integers(1, 18), channels=st.integers(8, 12), features=st.integers(1, 9))
 def test_convolution_takes_any_shape(h, w, channels, features):
     x, kernel = _normal(h, 2, h, w, channels), _normal(w, 3, 3, channels, features)
-    _assert_close(conv3x3(x, kernel), _in_float64(_convolve, x, kernel))
+    _assert_close(jax.jit(conv3x3)(x, kernel), _in_float64(_convolve, x, kernel))
 
 
 def test_a_gpu_convolves_by_its_own_library():
@@ -99,17 +108,20 @@ def _plain_batch_norm_relu(x, scale, bias, pool):
 def test_batch_norm_and_its_gradients_are_the_textbooks(shape, pool):
     x = 3 + 2 * _normal(0, *shape)
     scale, bias = np.array([1, -1, 0.5, -2, 1, 3, 0.1], np.float32), _normal(1, 7)
-    (y, mean, var), pull_back = jax.vjp(lambda *inputs: batch_norm_relu(*inputs, pool), x, scale, bias)
+
+    def ours(*inputs):
+        return batch_norm_relu(*inputs, pool)
 
     def plain(*inputs):
         return _plain_batch_norm_relu(*inputs, pool)
 
+    y, mean, var = jax.jit(ours)(x, scale, bias)
     _assert_close(y, _in_float64(plain, x, scale, bias), 1e-5)
     axes = tuple(range(x.ndim - 1))
     np.testing.assert_allclose(mean, x.mean(axes), rtol=1e-5)
     np.testing.assert_allclose(var, x.var(axes), rtol=1e-4)
     gradient = _normal(2, *y.shape)
-    found = pull_back((gradient, jnp.zeros_like(mean), jnp.zeros_like(var)))
+    found = _gradients(ours, (gradient, np.zeros_like(mean), np.zeros_like(var)), x, scale, bias)
     for part, wanted in zip(found, _in_float64(plain, x, scale, bias, gradient=gradient), strict=True):
         _assert_close(part, wanted, 1e-5)
 
@@ -139,10 +151,9 @@ def test_the_modules_are_linens_with_the_same_variables(pool, use_running_averag
             return nn.max_pool(x, (2, 2), (2, 2)) if pool else x
 
     x = _normal(0, 4, 8, 8, 16)
-    variables = Linens().init(jax.random.key(0), x)
-    fresh = Ours().init(jax.random.key(0), x)
+    fresh, variables = (jax.jit(module.init)(jax.random.key(0), x) for module in (Ours(), Linens()))
     jax.tree.map(np.testing.assert_array_equal, fresh, variables)
     variables["params"]["BatchNorm_0"]["scale"] = jnp.linspace(-1, 1, 12)
     variables["batch_stats"]["BatchNorm_0"]["mean"] = jnp.linspace(-1, 1, 12)
-    found, wanted = (module.apply(variables, x, mutable=["batch_stats"]) for module in (Ours(), Linens()))
+    found, wanted = (jax.jit(partial(m.apply, mutable=["batch_stats"]))(variables, x) for m in (Ours(), Linens()))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)

@@ -1,6 +1,7 @@
 """The network in numpy computes what the Flax network computes."""
 
 import dataclasses
+import math
 import tracemalloc
 
 import jax
@@ -13,6 +14,8 @@ from ai_library.cnn import PART, predict_logits
 from ai_library.numpy_network import logits_by_numpy
 from ai_library.processor import cores
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 5e-6
 """Of the largest logit's size. Float32 has steps of 6e-8; a logit is the sum of thousands of products."""
 
@@ -20,7 +23,12 @@ TOLERANCE = 5e-6
 def lively(model, image_shape, seed=0):
     """Variables like those of a trained network, where no statistic is 0 or 1 and slopes have both signs."""
     rng = np.random.default_rng(seed)
-    variables = jax.tree.map(np.array, model.initialise(seed, image_shape))
+
+    def drawn(leaf):
+        """Of the size that keeps the size of what a kernel is multiplied with."""
+        return rng.normal(0, math.prod(leaf.shape[:-1]) ** -0.5, leaf.shape).astype(np.float32)
+
+    variables = jax.tree.map(drawn, model.variable_shapes(image_shape))
     for layer in (f"BatchNorm_{i}" for i in range(6)):
         params, statistics = variables["params"][layer], variables["batch_stats"][layer]
         width = len(params["scale"])

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -26,9 +27,14 @@ from ai_library import (
     train_step,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 CONFIG = TrainConfig(epochs=3, batch_size=32, learning_rate=1e-2)
+
+TINY = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
+"""For what any network shows: it is compiled in a third of the time."""
 
 
 def equal(first, second):
@@ -71,13 +77,11 @@ def test_an_epoch_that_unlearns_is_not_chosen(source, small_model, tmp_path, mon
     ("correct", "chosen"),
     [((80, 90, 92), 3), ((80, 92, 91), 3), ((80, 92, 88), 2), ((92, 80, 88), 1), ((96, 90, 90), 1)],
 )
-def test_the_last_epoch_within_a_standard_error_of_the_best_is_chosen(
-    source, small_model, tmp_path, monkeypatch, correct, chosen
-):
+def test_the_last_epoch_within_a_standard_error_of_the_best_is_chosen(source, tmp_path, monkeypatch, correct, chosen):
     """Of 96 validation images: at 92 right the standard error is 1.96 images, at 96 it is 0."""
     reports = iter([_report(source, right) for right in correct])
     monkeypatch.setattr("ai_library.trainer.evaluate", lambda *_: next(reports))
-    classifier = Trainer(small_model, source, CONFIG, tmp_path / "run").fit()
+    classifier = Trainer(TINY, source, CONFIG, tmp_path / "run").fit()
     assert classifier.metrics["validation"]["epoch"] == chosen
 
 
@@ -96,32 +100,33 @@ def test_the_chosen_epochs_temperature_goes_with_the_classifier(source, small_mo
     assert classifier.temperature != 1.0
 
 
-def test_step_compiles_once_whatever_the_number_of_epochs(small_model, tmp_path):
+def test_step_compiles_once_whatever_the_number_of_epochs(tmp_path):
     source = ShapeDataSource(image_size=20, class_names=("star", "cross", "hexagon"), sizes=(70, 9, 9))
     before = train_step._cache_size()
-    trainer = Trainer(small_model, source, CONFIG, tmp_path / "run")
+    trainer = Trainer(TINY, source, CONFIG, tmp_path / "run")
     trainer.fit()
     assert trainer.history[-1]["step"] == 9
     assert train_step._cache_size() == before + 1
 
 
-def test_label_smoothing_spreads_its_share_over_all_classes(small_model, source):
+def test_label_smoothing_spreads_its_share_over_all_classes(source):
     images, labels = source.examples("train", range(32))
     losses = []
     for smoothing in (0.0, 0.3):
-        state = create_train_state(small_model, source.image_shape, TrainConfig(label_smoothing=smoothing), 10)
+        state = create_train_state(TINY, source.image_shape, TrainConfig(label_smoothing=smoothing), 10)
         losses.append(float(train_step(state, images, labels)[1]["loss"]))
-    variables = small_model.initialise(0, source.image_shape)
-    logits, _ = small_model.apply(variables, images / 127.5 - 1, train=True, mutable=["batch_stats"])
+    variables = TINY.initialise(0, source.image_shape)
+    apply = jax.jit(partial(TINY.apply, train=True, mutable=["batch_stats"]))
+    logits, _ = apply(variables, images / 127.5 - 1)
     logs = jax.nn.log_softmax(logits)
     hard, even = -logs[np.arange(32), labels].mean(), -logs.mean()
     np.testing.assert_allclose(losses, [hard, 0.7 * hard + 0.3 * even], rtol=1e-5)
 
 
-def test_the_running_mean_of_the_weights_predicts(small_model, source):
+def test_the_running_mean_of_the_weights_predicts(source):
     """Keeps at most (1 + step) / (10 + step) of the mean: 2/11 at the first step, 3/12 at the second."""
     images, labels = source.examples("train", range(32))
-    state = create_train_state(small_model, source.image_shape, TrainConfig(ema_decay=0.9), 10)
+    state = create_train_state(TINY, source.image_shape, TrainConfig(ema_decay=0.9), 10)
     seen = [jax.tree.map(np.array, state.params)]
     for _ in range(2):
         state, _ = train_step(state, images, labels)
@@ -133,17 +138,17 @@ def test_the_running_mean_of_the_weights_predicts(small_model, source):
 
 
 @pytest.mark.parametrize(("step", "share"), [(0, 1.0), (5, 1.0), (8, 0.4), (10, 0.0)])
-def test_augmentation_fades_from_the_middle_of_the_run_on(small_model, source, step, share):
+def test_augmentation_fades_from_the_middle_of_the_run_on(source, step, share):
     """Seen in the loss of a step: it is that of a run whose augmentation never had more than this share."""
     images, labels = source.examples("train", range(32))
 
     def loss(shift, final):
         config = TrainConfig(augmentation=Augmentation(shift=shift), final_augmentation=final)
-        state = create_train_state(small_model, source.image_shape, config, 10).replace(step=np.int32(step))
+        state = create_train_state(TINY, source.image_shape, config, 10).replace(step=np.int32(step))
         return train_step(state, images, labels)[1]["loss"]
 
     assert loss(6, 0.0) == pytest.approx(float(loss(6 * share, 1.0)), rel=1e-4)
-    assert share == 1 or loss(6, 0.0) != pytest.approx(float(loss(6, 1.0)), rel=1e-2)
+    assert share == 1 or loss(6, 0.0) != pytest.approx(float(loss(6, 1.0)), rel=1e-3)
 
 
 TWO_DEVICES = """
@@ -156,7 +161,7 @@ source = ShapeDataSource(image_size=20, class_names=("star", "circle"), sizes=(9
 augmentation = Augmentation(shift=1, rotation=10, elastic=1)
 config = TrainConfig(epochs=2, batch_size=32, ema_decay=0.9, label_smoothing=0.1, augmentation=augmentation,
     final_augmentation=0.2)
-model = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8, patch=2)
+model = CNN(num_classes=2, features=(4, 8, 4, 4, 4), dense=8, patch=2)
 for run in ("first", "again"):
     classifier = Trainer(model, source, config, f"{sys.argv[1]}/{run}").fit()
     save_model(f"{sys.argv[1]}/{run}.msgpack", classifier)
@@ -187,17 +192,18 @@ def test_step_is_adam_on_the_mean_cross_entropy(small_model, source):
         )
         return -jax.nn.log_softmax(logits)[np.arange(32), labels].mean()
 
-    wanted, gradients = jax.value_and_grad(loss_of)(before["params"])
+    wanted, gradients = jax.jit(jax.value_and_grad(loss_of))(before["params"])
     after, metrics = train_step(state, images, labels)
     np.testing.assert_allclose(metrics["loss"], wanted, rtol=1e-5)
-    rate = float(CONFIG.schedule(100)(0))
+    rate = metrics["learning_rate"]
+    assert rate == pytest.approx(1e-3)  # a tenth of the highest
     for old, new, gradient in zip(*map(jax.tree.leaves, (before["params"], after.params, gradients)), strict=True):
         clear = np.abs(gradient) > 1e-4
         np.testing.assert_allclose((new - old)[clear], -rate * np.sign(gradient)[clear], rtol=1e-2, atol=1e-7)
 
 
-def test_stops_at_the_step_whose_loss_is_not_finite(small_model, source, tmp_path):
-    trainer = Trainer(small_model, source, TrainConfig(epochs=1, batch_size=32, learning_rate=1e30), tmp_path / "run")
+def test_stops_at_the_step_whose_loss_is_not_finite(source, tmp_path):
+    trainer = Trainer(TINY, source, TrainConfig(epochs=1, batch_size=32, learning_rate=1e30), tmp_path / "run")
     with pytest.raises(InputError, match=r"loss is (nan|inf) at step \d+ \(epoch 1\): lower learning_rate=1e\+30"):
         trainer.fit()
 
@@ -234,12 +240,12 @@ def test_a_run_is_neither_overwritten_nor_resumed_under_other_settings(trained, 
         Trainer(small_model, source, CONFIG, tmp_path / "nothing").fit(resume=True)
 
 
-def test_a_run_that_stopped_before_its_first_checkpoint_can_be_started_again(source, small_model, tmp_path):
+def test_a_run_that_stopped_before_its_first_checkpoint_can_be_started_again(source, tmp_path):
     with pytest.raises(InputError, match="not finite|loss is"):
-        Trainer(small_model, source, TrainConfig(epochs=1, learning_rate=1e30), tmp_path / "run").fit()
+        Trainer(TINY, source, TrainConfig(epochs=1, learning_rate=1e30), tmp_path / "run").fit()
     with pytest.raises(InputError, match="start one without --resume"):
-        Trainer(small_model, source, CONFIG, tmp_path / "run").fit(resume=True)
-    assert len(Trainer(small_model, source, TrainConfig(epochs=1), tmp_path / "run").fit().class_names) == 3
+        Trainer(TINY, source, CONFIG, tmp_path / "run").fit(resume=True)
+    assert len(Trainer(TINY, source, TrainConfig(epochs=1), tmp_path / "run").fit().class_names) == 3
 
 
 def test_model_and_source_must_agree_on_the_classes(source):
