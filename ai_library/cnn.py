@@ -65,11 +65,7 @@ class CNN(nn.Module):
     def initialise(self, seed, image_shape):
         """The fresh variables {"params", "batch_stats"} for images (h, w, c), a pure function of the seed."""
         check_image_shape(image_shape)
-        images = jnp.zeros((1, *image_shape))
-        # It runs once, so that compiling it well would take longer than it ever saves.
-        quickly = {"xla_backend_optimization_level": 1}
-        init = jax.jit(self.init, static_argnames="train", compiler_options=quickly)
-        return init(jax.random.key(seed), images, train=False)
+        return _fresh_variables(jax.random.key(seed), self, tuple(image_shape))
 
     def variable_shapes(self, image_shape):
         """Shapes and types of the variables for images (h, w, c), in their tree; nothing is computed."""
@@ -102,6 +98,15 @@ class CNN(nn.Module):
             for field in dataclasses.fields(self)
             if field.name not in ("parent", "name")
         }
+
+
+_QUICKLY = {"xla_backend_optimization_level": 1}
+"""For what runs once, so that compiling it well would take longer than it ever saves."""
+
+
+@partial(jax.jit, static_argnames=("model", "image_shape"), compiler_options=_QUICKLY)
+def _fresh_variables(key, model, image_shape):
+    return model.init(key, jnp.zeros((1, *image_shape)), train=False)
 
 
 PART = 8
