@@ -89,9 +89,9 @@ def training_parser(description: str, epochs: int | None, model: str | Path) -> 
     """A parser with the arguments of every training script, and these defaults; epochs None: the script decides."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        "--epochs", type=int, default=epochs, help=f"passes over the data ({epochs or 'default: as many as it needs'})"
+        "--epochs", type=int, default=epochs, help=f"passes over the data ({epochs or 'default: the script decides'})"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the data's order and the weights (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, data's order and drawn images (%(default)s)")
     parser.add_argument("--model", type=Path, default=Path(model), metavar="FILE", help="model to write (%(default)s)")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="curves and checkpoints (runs/ and the time)")
     parser.add_argument(

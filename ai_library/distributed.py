@@ -1,7 +1,7 @@
 """Several processes, on one machine or on many, that train or predict together on JAX's own distributed runtime.
 
 All processes run the same program and come to the same calls of this module in the same order. Only the first writes
-files and prints. Where a process is alone, nothing here does anything, and JAX is not imported.
+files and prints. A process that is alone exchanges nothing, and imports JAX only to place arrays on its devices.
 """
 
 import contextlib

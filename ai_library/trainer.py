@@ -21,7 +21,7 @@ from .stop_signals import StopSignals, TrainingStopped
 from .training import TrainConfig, TrainState, create_train_state, train_step
 
 _CHECKPOINT = 1
-"""What processes ask each other for; or, to end after it, a signal, all of which that are heard have higher numbers."""
+"""What processes ask each other for; a higher number is a signal, which asks for a checkpoint and then the end."""
 
 
 @dataclass

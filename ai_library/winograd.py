@@ -3,8 +3,8 @@
 F(4x4, 3x3) of A. Lavin and S. Gray (arXiv:1509.09308): tiles of 6x6 input cells, which overlap by two, are transformed
 into 36 numbers; so is the kernel; the products of each of the 36 are summed over the channels, which is a matrix
 product; and their transform back gives a tile of 4x4 output cells. All of it is linear, so that the gradient goes the
-same way backwards. XLA's own convolutions reach a third of a CPU's peak, and their gradients less; its matrix products
-nearly all of it (`benchmarks/notes.md`).
+same way backwards. XLA's own convolutions reach a third of a CPU's peak or more, the gradients of their kernels a tenth
+to a half, its matrix products nearly all of it (`benchmarks/notes.md`).
 
 The price is a rounding error of about 1e-5 of the largest output, ten times that of the plain sum in float32, which
 training does not notice: the tests hold it against a float64 reference.
