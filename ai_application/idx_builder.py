@@ -43,7 +43,8 @@ def read_split(name: str, split: str, data_dir, files=None) -> tuple[np.ndarray,
     except PermissionError as error:
         raise InputError(f"{data_dir} with {name} cannot be read ({error}): make it readable") from error
     except Exception as error:  # the readers have no class of error of their own for damaged files
-        raise InputError(f"{data_dir} holds damaged data of {name} ({error}): delete it and start again") from error
+        place = _builder(name, data_dir).data_path
+        raise InputError(f"{place} holds damaged data of {name} ({error}): delete it and start again") from error
 
 
 def _prepared(name, data_dir, files):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, whole_number
 
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 4096
 MAX_WIDTH = 1 << 14
@@ -38,10 +38,10 @@ class Architecture:
         if not isinstance(self.features, (tuple, list)) or len(self.features) != 5:
             raise InputError(f"features={self.features!r} do not fit: the network has five convolutions")
         checked = {
-            "num_classes": _whole("num_classes", self.num_classes, least=2),
-            "features": tuple(_whole("features", channels) for channels in self.features),
-            "dense": _whole("dense", self.dense),
-            "patch": _whole("patch", self.patch),
+            "num_classes": whole_number("num_classes", self.num_classes, 2, MAX_WIDTH),
+            "features": tuple(whole_number("features", channels, 1, MAX_WIDTH) for channels in self.features),
+            "dense": whole_number("dense", self.dense, 1, MAX_WIDTH),
+            "patch": whole_number("patch", self.patch, 1, MAX_WIDTH),
         }
         vars(self).update(checked)  # past the frozen attributes
 
@@ -92,14 +92,3 @@ def check_image_shape(image_shape) -> tuple[int, int, int]:
             f"{MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE:,} pixels and 1 or 3 channels"
         )
     return height, width, channels
-
-
-def _whole(name, value, least=1):
-    """The value as a plain integer, which numpy's are not: a model file's header could not hold them."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = -1
-    if not least <= count <= MAX_WIDTH:
-        raise InputError(f"{name}={value!r} does not fit: it needs to be a whole number from {least} to {MAX_WIDTH:,}")
-    return count

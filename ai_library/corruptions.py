@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, whole_number
 from .evaluation import check_same_classes
 from .intervals import wilson_interval
 
@@ -131,6 +131,7 @@ def evaluate_corrupted(
     Raises `InputError` where the classifier was made for other classes or images than the source has.
     """
     check_same_classes(classifier, source)
+    n = whole_number("n", n, 1, 2**32)
     indices = np.sort(np.random.default_rng(seed).permutation(source.size(split))[:n])
     images, labels = source.examples(split, indices)
 

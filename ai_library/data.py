@@ -7,8 +7,8 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from .cnn import check_image_shape
-from .errors import InputError
+from .architecture import check_image_shape
+from .errors import InputError, whole_number
 from .shapes import SHAPES, Factors, ShapeRanges, check_drawable, draw
 from .shuffling import shuffled
 from .text import is_printable
@@ -38,6 +38,8 @@ class ArrayExamples:
         if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
             raise InputError(f"labels are {labels.dtype}{labels.shape}: they need to be a whole number for each image")
         self._images, self._labels = images, labels.astype(np.int32)
+        if (self._labels != labels).any():
+            raise InputError(f"labels run from {labels.min()} to {labels.max()}: they need to be the classes' numbers")
 
     def __len__(self):
         return len(self._labels)
@@ -81,22 +83,26 @@ class ShapeDataSource:
         sizes: tuple[int, int, int] = (20_000, 2_000, 10_000),
         ranges: ShapeRanges | None = ShapeRanges(),
     ):
-        if not 0 <= seed < 2**32:
-            raise InputError(f"seed={seed} does not fit: it needs to be from 0 to 2**32 - 1")
+        seed = whole_number("seed", seed, 0, 2**32 - 1)
         image_shape = check_image_shape((image_size, image_size, channels))
-        if len(class_names) < 2 or len(set(class_names)) != len(class_names):
-            raise InputError(f"class names {tuple(class_names)} do not fit: name 2 or more, each once")
+        if not isinstance(class_names, (tuple, list)):
+            raise InputError(f"class_names={class_names!a} do not fit: give a tuple of names")
         for name in class_names:
             if not isinstance(name, str) or not is_printable(name):
                 raise InputError(f"the class name {name!a} does not fit: it needs to be printable text, rename it")
+        if len(class_names) < 2 or len(set(class_names)) != len(class_names):
+            raise InputError(f"class names {tuple(class_names)} do not fit: name 2 or more, each once")
         if ranges is not None:
             check_drawable(class_names, image_size, ranges)
-        if len(sizes) != len(SPLITS) or not all(0 < size < 2**32 for size in sizes):
-            raise InputError(f"sizes={sizes} do not fit: each of {', '.join(SPLITS)} needs 1 example or more")
+        if not isinstance(sizes, (tuple, list)) or len(sizes) != len(SPLITS):
+            raise InputError(f"sizes={sizes!r} do not fit: give the number of examples in {', '.join(SPLITS)}")
         self.seed = seed
         self.class_names = tuple(class_names)
         self.image_shape = image_shape
-        self._sizes = dict(zip(SPLITS, sizes, strict=True))
+        self._sizes = {
+            split: whole_number(f"size of {split}", size, 1, 2**32 - 1)
+            for split, size in zip(SPLITS, sizes, strict=True)
+        }
         self._ranges = ranges
         self._loaded: dict[str, Examples] = {}
 
@@ -218,8 +224,13 @@ class ShapeDataSource:
         return self._loaded[split]
 
     def _checked(self, split, indices):
-        indices = np.asarray(indices, np.int64)
-        size = self.size(split)
+        indices, size = np.asarray(indices), self.size(split)
+        if indices.ndim != 1 or not (np.issubdtype(indices.dtype, np.integer) or indices.size == 0):
+            raise InputError(
+                f"indices are {indices.dtype}{indices.shape}: they need to be whole numbers (b,); np.flatnonzero gives "
+                "those of a mask"
+            )
+        indices = indices.astype(np.int64)
         if indices.size and (indices.min() < 0 or indices.max() >= size):
             raise InputError(f"split {split!r} has examples 0 to {size - 1}, not {indices.min()} to {indices.max()}")
         return indices

@@ -13,7 +13,7 @@ import numpy as np
 from .calibration import CALIBRATION_BINS, ReliabilityBin, reliability_bins
 from .classifier import softmax
 from .distributed import gathered, share
-from .errors import InputError
+from .errors import InputError, whole_number
 from .intervals import wilson_interval
 from .ranking import Coverage, coverage_curve, coverage_table, roc_auc_and_average_precision
 
@@ -29,6 +29,7 @@ def evaluate(classifier, source, split="evaluation", batch_size=128):
     `distributed`) each predicts its share, and all return the same report.
     """
     check_same_classes(classifier, source)
+    batch_size = whole_number("batch_size", batch_size, 1, 2**31)
     own = share(source.size(split), classifier.BLOCK)
     labels = [np.zeros(0, np.int32)]
 
@@ -83,6 +84,8 @@ class Report:
             )
         if not np.isfinite(self.probabilities).all():
             raise InputError("the network's outputs are not finite: train it with a lower learning rate")
+        if self.probabilities.min() < 0 or self.probabilities.max() > 1 + 1e-6:  # a float32 may be a little more
+            raise InputError("these are no probabilities, from 0 to 1: of logits, take their softmax")
         if not 0 <= self.labels.min() <= self.labels.max() < classes:
             raise InputError(
                 f"labels run from {self.labels.min()} to {self.labels.max()}, the classes to {classes - 1}"

@@ -7,7 +7,7 @@ import numpy as np
 
 from .data import SPLITS, ArrayExamples, ShapeDataSource
 from .errors import InputError
-from .images import image_files, read_image
+from .images import image_files, listing, read_image
 
 _SHARES = {"train": 0.7, "validation": 0.15, "evaluation": 0.15}
 _MIN_IMAGES = 20
@@ -34,7 +34,9 @@ class ImageFolderDataSource(ShapeDataSource):
         self._folder = Path(folder)
         if not self._folder.is_dir():
             raise InputError(f"{folder} is no folder: name one with a sub-folder of images for each class")
-        files = {path.name: list(image_files(path)) for path in sorted(self._folder.iterdir()) if _is_class(path)}
+        with listing(self._folder):
+            places = [path for path in sorted(self._folder.iterdir()) if _is_class(path)]
+        files = {path.name: list(image_files(path)) for path in places}
         files = {name: paths for name, paths in files.items() if paths}
         if len(files) < 2:
             raise InputError(

@@ -43,7 +43,7 @@ def image_files(folder) -> Iterator[Path]:
     waiting, listed = [os.fspath(folder)], set()
     while waiting:
         place, folders = waiting.pop(), []
-        with _listing(place):
+        with listing(place):
             status = os.stat(place)
         if (status.st_dev, status.st_ino) in listed:
             raise InputError(f"{place} leads to a folder that is there already: remove the link")
@@ -59,7 +59,7 @@ def image_files(folder) -> Iterator[Path]:
 def _names(place):
     """The names in a folder in order, held as the bytes that they are: a sixth of what a list of them takes."""
     parts = []
-    with _listing(place), os.scandir(place) as entries:
+    with listing(place), os.scandir(place) as entries:
         names = (os.fsencode(entry.name) for entry in entries if not entry.name.startswith("."))
         while part := sorted(itertools.islice(names, _NAMES)):
             parts.append(b"\0".join(part))
@@ -68,7 +68,7 @@ def _names(place):
 
 
 @contextlib.contextmanager
-def _listing(place):
+def listing(place):
     try:
         yield
     except OSError as error:

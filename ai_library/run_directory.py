@@ -99,7 +99,7 @@ class RunDirectory:
     @staticmethod
     def new_path() -> Path:
         """A folder for a new run, named by the time."""
-        return Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        return Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
 
     @staticmethod
     def latest_path() -> Path:

@@ -27,6 +27,10 @@ _SYMMETRY = tuple(np.pi * turn for turn in (0, 1, 1 / 2, 1, 2 / 3, 2 / 5, 1 / 3,
 MIN_SIZE_PIXELS = 5.0
 MIN_CONTRAST = 0.1
 MIN_ASPECT = 1.2
+MAX_STAR_DEPTH = 0.7
+"""From 0.81 on, the cosine of 36 degrees, a star is a pentagon."""
+MAX_CROSS_WIDTH = 0.7
+"""With 1 a cross is a square."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,8 @@ class ShapeRanges:
         bounds = {
             "size": (0, 0.5),
             "aspect": (MIN_ASPECT, 10),
+            "star_depth": (0.1, MAX_STAR_DEPTH),
+            "cross_width": (0.1, MAX_CROSS_WIDTH),
             "contrast": (MIN_CONTRAST, 1),
             "stroke": (0, 0.25),
             "noise": (0, 0.25),
@@ -76,7 +82,12 @@ class ShapeRanges:
         for field in fields(self):
             if field.name == "outlined":
                 continue
-            low, high = getattr(self, field.name)
+            try:
+                low, high = getattr(self, field.name)
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"range {field.name}={getattr(self, field.name)!r} does not fit: give (low, high)"
+                ) from error
             object.__setattr__(self, field.name, (low, high))  # a list could not be a key of jit's cache
             least, most = bounds.get(field.name, (0, 1))
             if not least <= low <= high <= most:

@@ -86,6 +86,8 @@ class Trainer:
                 f"the model has {model.num_classes} outputs, the data {source.num_classes} classes: "
                 f"make it with CNN(num_classes={source.num_classes})"
             )
+        if not checkpoint_seconds >= 0:
+            raise InputError(f"checkpoint_seconds={checkpoint_seconds} does not fit: it needs to be 0 or more")
         self.model, self.source, self.config = model, source, config
         self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
         self.history: list[dict] = []

@@ -17,7 +17,10 @@ from . import distributed
 from .augmentation import Augmentation
 from .cnn import normalise
 from .distributed import BATCH
-from .errors import InputError
+from .errors import InputError, whole_number
+
+MAX_STEPS = 2**31 - 1
+"""A step's number is an int32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +47,9 @@ class TrainConfig:
     """Of the initial weights and of the augmentation."""
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} does not fit: it needs to be 1 or more")
+        whole = {"epochs": (1, MAX_STEPS), "batch_size": (1, MAX_STEPS), "seed": (0, 2**32 - 1)}
+        for name, bounds in whole.items():
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), *bounds))
         if not 0 < self.learning_rate < math.inf:
             raise InputError(f"learning_rate={self.learning_rate} does not fit: it needs to be above 0 and finite")
         if not 0 < self.warmup < 1:
@@ -56,8 +59,6 @@ class TrainConfig:
                 raise InputError(f"{name}={getattr(self, name)} does not fit: it needs to be from 0 to below 1")
         if not 0 <= self.final_augmentation <= 1:
             raise InputError(f"final_augmentation={self.final_augmentation} does not fit: it needs to be from 0 to 1")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed={self.seed} does not fit: it needs to be from 0 to 2**32 - 1")
 
     def schedule(self, steps: int) -> optax.Schedule:
         """The learning rate at each of the run's steps: up and down once (Smith, arXiv:1803.09820)."""

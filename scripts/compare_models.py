@@ -26,13 +26,13 @@ def main():
         help="a folder with sub-folders named like classes, or an .npz with labels (%(default)s)",
     )
     arguments = parser.parse_args()
-    comparison = compare(report(arguments.first, arguments.data), report(arguments.second, arguments.data))
+    first, second = load_model(arguments.first), load_model(arguments.second)
+    comparison = compare(report(first, arguments.data), report(second, arguments.data))
     print(f"first       {arguments.first}\nsecond      {arguments.second}\n\n{comparison}")
 
 
-def report(model, data):
-    """The report of a model on the readable images with a label."""
-    classifier = load_model(model)
+def report(classifier, data):
+    """Its report on the readable images with a label."""
     samples = [s for s in read_samples(data, classifier) if s.label is not None and s.image is not None]
     if not samples:
         raise InputError(f"{data} has no readable image with a label: put images into sub-folders named like classes")

@@ -25,6 +25,10 @@ def main():
         raise InputError(f"--number {arguments.number} does not fit: it needs to be 1 or more")
 
     source = ShapeDataSource(seed=arguments.seed)
+    if arguments.number > source.size(arguments.split):
+        raise InputError(f"--number {arguments.number} does not fit: the split has {source.size(arguments.split):,}")
+    if any(arguments.output.glob("*/*.png")):
+        raise InputError(f"{arguments.output} holds images already: choose another folder, or remove it")
     images, labels = source.examples(arguments.split, range(arguments.number))
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         with replacing(arguments.output / source.class_names[label] / f"{index:05}.png", "wb") as file:

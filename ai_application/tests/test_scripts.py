@@ -75,6 +75,8 @@ def test_drawn_images_are_those_of_the_source(tmp_path):
     committed = ROOT / "ai_application/evaluation/shapes"
     drawn = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.png")]
     assert len(drawn) == 18
+    status, _, errors = run("draw_shapes.py", "--number", 9, "--output", tmp_path)
+    assert (status, errors) == (1, f"error: {tmp_path} holds images already: choose another folder, or remove it\n")
     for path in drawn:  # another processor may round a level the other way
         pixels = [read_image(folder / path, (64, 64, 1)).astype(int) for folder in (committed, tmp_path)]
         assert np.abs(pixels[0] - pixels[1]).max() <= 1
@@ -180,6 +182,7 @@ def test_confidences_of_the_committed_shapes_model_are_true():
         ("train_shapes.py", ["--seed", "-1"], "error: seed=-1"),
         ("train_shapes.py", ["--resume", "--run-dir", "nowhere"], "error: nowhere holds no run to resume"),
         ("draw_shapes.py", ["--number", "-1"], "error: --number"),
+        ("draw_shapes.py", ["--number", str(10**20)], f"error: --number {10**20} does not fit: the split has 10,000"),
     ],
 )
 def test_input_at_fault_ends_with_one_line_and_status_1(script, arguments, message):

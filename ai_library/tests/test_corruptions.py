@@ -136,6 +136,12 @@ def test_what_cannot_be_corrupted_is_refused(images):
         corrupt(images / 255, "blur", 1)
 
 
+@pytest.mark.parametrize("n", [0, -1, 2.5])
+def test_a_number_of_images_that_is_none_is_refused(classifier, source, n):
+    with pytest.raises(InputError, match=f"n={n} does not fit: it needs to be a whole number from 1"):
+        evaluate_corrupted(classifier, source, n=n)
+
+
 def test_a_thousand_images_take_seconds_for_all_kinds_and_severities():
     images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28, 1), np.uint8)
     start = time.process_time()

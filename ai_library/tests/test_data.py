@@ -1,5 +1,6 @@
 """What every data source promises: pure examples, exact batches, splits that never meet, one hook."""
 
+import json
 import tracemalloc
 
 import numpy as np
@@ -146,6 +147,7 @@ IMAGES = np.zeros((6, 16, 16, 1), np.uint8)
         (IMAGES[..., 0], np.arange(6) % 2, r"images are uint8\(6, 16, 16\)"),
         (IMAGES, np.arange(5) % 2, r"labels are int64\(5,\): they need to be a whole number for each image"),
         (IMAGES, np.ones(6), r"labels are float64\(6,\)"),
+        (IMAGES, 2**32 + np.arange(6) % 2, "labels run from 4294967296 to 4294967297"),
         (IMAGES, np.arange(6) % 2 + 1, "the train split has labels from 1 to 2: the 2 classes have 0 to 1"),
         (IMAGES, np.arange(6) % 2 - 1, "labels from -1 to 0"),
         (
@@ -177,8 +179,13 @@ def test_show_draws_each_image_under_its_class_name(full_source):
         ({"class_names": (0, 1)}, "class name 0 does not fit: it needs to be printable text"),
         ({"image_size": 0}, "sides from 16 to"),
         ({"channels": 2}, "1 or 3 channels"),
-        ({"sizes": (0, 10, 10)}, "1 example or more"),
+        ({"class_names": "ab", "ranges": None}, "class_names='ab' do not fit: give a tuple"),
+        ({"class_names": (["a"], ["b"])}, "class name .* needs to be printable text"),
+        ({"sizes": (0, 10, 10)}, "size of train=0 does not fit: it needs to be a whole number from 1"),
+        ({"sizes": (10, 10.0, 10)}, "size of validation=10.0"),
+        ({"sizes": 5}, "sizes=5 do not fit"),
         ({"seed": -1}, "seed=-1"),
+        ({"seed": 1.5}, "seed=1.5 does not fit: it needs to be a whole number from 0"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(arguments, message):
@@ -193,3 +200,15 @@ def test_unknown_split_batch_size_and_index_are_named(full_source):
         next(full_source.batches("train", 0))
     with pytest.raises(InputError, match="0 to 299, not 300"):
         full_source.example("validation", 300)
+
+
+@pytest.mark.parametrize("indices", [np.ones(300, bool), [3.9], 3, [[0, 1]]])
+def test_indices_that_are_none_are_refused(full_source, indices):
+    """A mask would else be taken for many times the examples 0 and 1."""
+    with pytest.raises(InputError, match=r"they need to be whole numbers \(b,\); np.flatnonzero gives those of a mask"):
+        full_source.examples("validation", indices)
+
+
+def test_numpys_whole_numbers_are_whole_numbers():
+    source = ShapeDataSource(seed=np.uint8(3), sizes=tuple(np.arange(10, 13)))
+    assert json.loads(json.dumps(source.settings()))["sizes"] == {"train": 10, "validation": 11, "evaluation": 12}

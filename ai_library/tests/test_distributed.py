@@ -282,6 +282,22 @@ def test_a_process_that_knows_of_no_others_is_told_what_is_missing():
     assert "start them by SLURM, Kubernetes or Open MPI, or name --coordinator" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("meeting", "message"),
+    [
+        (("here", 2, 0), "coordinator='here' does not fit: it needs to be HOST:PORT"),
+        (("here:port", 2, 0), "coordinator='here:port'"),
+        (("here:99999", 2, 0), "coordinator='here:99999'"),
+        ((":5000", 2, 0), "coordinator=':5000'"),
+        (("here:5000", 2, 2), "process=2 does not fit: of 2 processes it is from 0 to 1"),
+        (("here:5000", 2, -1), "process=-1"),
+    ],
+)
+def test_a_meeting_that_cannot_be_is_named(meeting, message):
+    with pytest.raises(InputError, match=message):
+        distributed.initialise(*meeting)
+
+
 @pytest.mark.parametrize("arguments", [["--coordinator", "here:1"], ["--distributed", "--process", "0"]])
 def test_arguments_that_name_the_others_belong_together(arguments):
     arguments = training_parser("", epochs=1, model="m").parse_args(arguments)

@@ -229,3 +229,14 @@ def test_labels_outside_the_classes_are_refused():
         Report(np.full((2, 3), 1 / 3), np.array([0, 3]), NAMES)
     with pytest.raises(InputError, match="1 prediction or more"):
         Report(np.zeros((0, 3)), np.zeros(0, int), NAMES)
+
+
+@pytest.mark.parametrize("logits", [[[7.0, 2.0, 1.0]], [[0.5, -0.5, 0.0]]])
+def test_logits_are_not_taken_for_probabilities(logits):
+    with pytest.raises(InputError, match="these are no probabilities, from 0 to 1: of logits, take their softmax"):
+        Report(np.array(logits), np.array([0]), NAMES)
+
+
+def test_a_batch_size_that_is_none_is_refused(classifier, source):
+    with pytest.raises(InputError, match="batch_size=0 does not fit"):
+        evaluate(classifier, source, batch_size=0)

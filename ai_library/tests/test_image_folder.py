@@ -1,5 +1,9 @@
 """A folder of images becomes a data source that trains, and says what it lacks."""
 
+import errno
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -95,6 +99,15 @@ def test_what_a_folder_lacks_is_named(folder, tmp_path):
     for path in sorted((folder / "cross").iterdir())[5:]:
         path.unlink()
     with pytest.raises(InputError, match="cross has 5 images: a class needs 20 or more"):
+        ImageFolderDataSource(folder)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(folder, monkeypatch):
+    def refused(_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(InputError, match=f"{folder} cannot be listed: Permission denied; make it readable"):
         ImageFolderDataSource(folder)
 
 

@@ -140,6 +140,10 @@ def test_any_size_is_drawn(size):
         {"outlined": 1.5},
         {"noise": (0, 1)},
         {"stroke": (0, 1)},
+        {"star_depth": (0.0, 0.5)},
+        {"star_depth": (0.5, 0.81)},
+        {"cross_width": (0.3, 1.0)},
+        {"size": 0.3},
     ],
 )
 def test_ranges_that_hide_the_label_are_refused(change):

@@ -170,6 +170,12 @@ def test_no_factors_and_no_errors_give_no_slices():
     assert find_slices([False] * 50, {"kind": ["a", "b"] * 25}) == []
 
 
+def test_a_part_between_a_quantile_and_the_value_just_above_it_that_many_have_is_no_part():
+    rows = accuracy_by(np.ones(17), [0, 1, 2, 3, 4, 4, 4, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16])
+    assert [row.n for row in rows] == [4, 6, 3, 4]
+    assert rows[0].name.split(" to ")[1] == rows[1].name.split(" to ")[0] == "4"
+
+
 def test_a_factor_of_another_length_is_refused():
     with pytest.raises(InputError, match=r"factor 'size' has the shape \(3,\): it needs a value for each of 2"):
         find_slices([True, False], {"size": [1.0, 2.0, 3.0]})

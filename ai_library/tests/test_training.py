@@ -248,6 +248,21 @@ def test_a_run_that_stopped_before_its_first_checkpoint_can_be_started_again(sou
     assert len(Trainer(TINY, source, TrainConfig(epochs=1), tmp_path / "run").fit().class_names) == 3
 
 
+@pytest.mark.parametrize("seconds", [-1, float("nan")])
+def test_a_time_between_checkpoints_that_is_none_is_refused(source, seconds):
+    with pytest.raises(InputError, match=f"checkpoint_seconds={seconds} does not fit"):
+        Trainer(TINY, source, checkpoint_seconds=seconds)
+
+
+def test_runs_without_a_folder_of_their_own_get_different_ones(source):
+    assert Trainer(TINY, source).run_dir != Trainer(TINY, source).run_dir
+
+
+def test_numpys_whole_numbers_are_kept_as_pythons():
+    config = TrainConfig(seed=np.int64(3), epochs=np.int32(2))
+    assert json.loads(json.dumps(vars(config), default=vars))["seed"] == 3
+
+
 def test_model_and_source_must_agree_on_the_classes(source):
     with pytest.raises(InputError, match=r"CNN\(num_classes=3\)"):
         Trainer(CNN(num_classes=4), source)
@@ -263,6 +278,9 @@ def test_model_and_source_must_agree_on_the_classes(source):
         {"label_smoothing": 1.0},
         {"final_augmentation": 1.1},
         {"seed": -1},
+        {"seed": "0"},
+        {"epochs": 2.0},
+        {"batch_size": 32.5},
     ],
 )
 def test_configurations_that_do_not_fit_are_refused(change):
