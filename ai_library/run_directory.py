@@ -119,8 +119,10 @@ class RunDirectory:
         self._open_curves(record["step"], record["history"])
         return record, tree
 
-    def begin(self, source, n=64):
-        """Logs a grid of the first training images."""
+    def begin(self, source, tree, n=64):
+        """Logs a grid of the first training images. Raises `InputError` where the tree, which is to be saved, would not
+        fit into a checkpoint."""
+        self._checkpoints.check_room(tree)
         self._open_curves(0, [])
         images, _ = source.examples("train", range(min(n, source.size("train"))))
         self._curves["train"].images("samples", images, 0)

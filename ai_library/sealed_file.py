@@ -29,6 +29,7 @@ from .text import escaped
 
 MAX_FILE = 1 << 30
 MAX_HEADER = 1 << 21
+MAX_ARRAYS = MAX_FILE - 2 * MAX_HEADER
 _LEAD = struct.Struct("<8sII")
 _DIGEST = hashlib.sha256().digest_size
 _TYPES = {"float32": np.float32, "int32": np.int32}
@@ -77,10 +78,10 @@ class SealedFormat:
             except SealedFileError as error:
                 raise InputError(f"{path} is not written, since it could not be read again: it {error}") from error
         arrays = flax.serialization.to_bytes(tree)
-        if len(encoded) > MAX_HEADER or len(arrays) > MAX_FILE - 2 * MAX_HEADER:
+        if len(encoded) > MAX_HEADER or len(arrays) > MAX_ARRAYS:
             raise InputError(
                 f"{path} cannot hold a header of {len(encoded):,} bytes and arrays of {len(arrays):,}: at most "
-                f"{MAX_HEADER:,} and {MAX_FILE - 2 * MAX_HEADER:,} are read again"
+                f"{MAX_HEADER:,} and {MAX_ARRAYS:,} are read again"
             )
         digest = hashlib.sha256()
         with replacing(path, "wb") as file:

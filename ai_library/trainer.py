@@ -122,7 +122,7 @@ class Trainer:
         """Record and tree of where the run begins: in a checkpoint, or in fresh weights."""
         if resume:
             return [*run.restore(progress.tree())]
-        run.begin(self.source)
+        run.begin(self.source, progress.tree())
         return [progress.record(), progress.tree()]
 
     def _train_epoch(self, progress, run, stop):

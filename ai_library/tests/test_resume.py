@@ -156,6 +156,12 @@ def test_a_checkpoint_that_cannot_be_read_now_keeps_its_name(uninterrupted, tmp_
     assert sorted((tmp_path / "run/checkpoints").iterdir()) == before
 
 
+def test_a_training_whose_checkpoints_would_be_too_large_does_not_begin(tmp_path, monkeypatch):
+    monkeypatch.setattr("ai_library.checkpoints.MAX_ARRAYS", 2**20 + 1000)
+    with pytest.raises(InputError, match=r"would hold [\d,]+ bytes, and at most 1,000 fit: take smaller images"):
+        Trainer(MODEL, Signalling(), CONFIG, tmp_path / "run").fit()
+
+
 def test_only_the_newest_checkpoints_are_kept(tmp_path):
     Trainer(MODEL, Signalling(), CONFIG, tmp_path / "run", checkpoint_seconds=0).fit()
     kept = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
