@@ -64,8 +64,7 @@ class CNN(nn.Module):
 
     def initialise(self, seed, image_shape):
         """The fresh variables {"params", "batch_stats"} for images (h, w, c), a pure function of the seed."""
-        check_image_shape(image_shape)
-        return _fresh_variables(jax.random.key(seed), self, tuple(image_shape))
+        return _fresh_variables(jax.random.key(seed), self, check_image_shape(image_shape))
 
     def variable_shapes(self, image_shape):
         """Shapes and types of the variables for images (h, w, c), in their tree; nothing is computed."""

@@ -44,15 +44,7 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
     import jax
 
     if coordinator is not None:
-        host, _, port = coordinator.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:  # JAX would crash
-            raise InputError(
-                f"coordinator={coordinator!r} does not fit: it needs to be HOST:PORT, such as 10.0.0.1:5000"
-            )
-        if not 0 <= process < processes:
-            raise InputError(
-                f"process={process} does not fit: of {processes} processes it is from 0 to {processes - 1}"
-            )
+        _check_meeting(coordinator, processes, process)
     jax.config.update("jax_enable_preemption_service", False)  # `StopSignals` hears SIGTERM
     if hasattr(os, "SCHED_BATCH"):
         # Else the thread that receives messages takes the core from the one that computes, in the middle of one, and
@@ -79,6 +71,15 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
             "port that is free on the first one's machine"
         ) from error
     _check_own_address(coordinator)
+
+
+def _check_meeting(coordinator, processes, process):
+    """Raises `InputError` for what JAX would crash at."""
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(f"coordinator={coordinator!r} does not fit: it needs to be HOST:PORT, such as 10.0.0.1:5000")
+    if None not in (process, processes) and not 0 <= process < processes:
+        raise InputError(f"process={process} does not fit: of {processes} processes it is from 0 to {processes - 1}")
 
 
 def process_count() -> int:

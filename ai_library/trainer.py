@@ -120,10 +120,11 @@ class Trainer:
 
     def _begin(self, progress, run, resume):
         """Record and tree of where the run begins: in a checkpoint, or in fresh weights."""
+        tree = progress.tree()
         if resume:
-            return [*run.restore(progress.tree())]
-        run.begin(self.source, progress.tree())
-        return [progress.record(), progress.tree()]
+            return [*run.restore(tree)]
+        run.begin(self.source, tree)
+        return [progress.record(), tree]
 
     def _train_epoch(self, progress, run, stop):
         """Takes the steps of an epoch that are left."""

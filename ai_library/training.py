@@ -19,8 +19,7 @@ from .cnn import normalise
 from .distributed import BATCH
 from .errors import InputError, whole_number
 
-MAX_STEPS = 2**31 - 1
-"""A step's number is an int32."""
+_MOST = 2**31 - 1  # that JAX counts in an int32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class TrainConfig:
     """Of the initial weights and of the augmentation."""
 
     def __post_init__(self):
-        whole = {"epochs": (1, MAX_STEPS), "batch_size": (1, MAX_STEPS), "seed": (0, 2**32 - 1)}
+        whole = {"epochs": (1, _MOST), "batch_size": (1, _MOST), "seed": (0, 2**32 - 1)}
         for name, bounds in whole.items():
             object.__setattr__(self, name, whole_number(name, getattr(self, name), *bounds))
         if not 0 < self.learning_rate < math.inf:
