@@ -4,14 +4,11 @@ import contextlib
 import warnings
 from pathlib import Path
 
-import jax
-
 from .errors import InputError
-from .sealed_file import MAX_ARRAYS, SealedFileError, SealedFormat
+from .sealed_file import SealedFileError, SealedFormat
 
 FORMAT = SealedFormat(magic=b"AILCHECK", version=1, name="a checkpoint")
 KEPT = 3
-_NAMES = 1 << 20  # bytes that are enough for the arrays' names and shapes
 
 
 class Checkpoints:
@@ -24,14 +21,9 @@ class Checkpoints:
         return bool(self._paths())
 
     @staticmethod
-    def check_room(tree):
-        """Raises `InputError` where the arrays of a tree, which a run would save, are more than a checkpoint holds."""
-        size = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
-        if size > MAX_ARRAYS - _NAMES:
-            raise InputError(
-                f"a checkpoint of this training would hold {size:,} bytes, and at most {MAX_ARRAYS - _NAMES:,} fit: "
-                "take smaller images, larger patches or fewer channels"
-            )
+    def check_storable(tree):
+        """Raises `InputError` where a checkpoint can't hold this tree of arrays, which a run would save."""
+        FORMAT.storable(tree)
 
     def save(self, step: int, record: dict, tree):
         """Writes one, of a record as JSON has it and a tree of arrays; then removes all but the newest, and what a

@@ -43,7 +43,7 @@ class Classifier:
     BLOCK = 128
     """Images of one call of the network; the last block is filled up, so that one compiled program serves all."""
     FEW = 2 * BLOCK
-    """Streams of fewer images go through numpy, which is done with them before JAX has been imported and has compiled:
+    """Of a `CNN`, streams of fewer images go through numpy, which is done with them before JAX has been imported and has compiled:
     on two cores it does about 1,700 images of 64x64x1 a second; JAX six times as many, but a second later."""
 
     model: "CNN" = _LateCNN()
@@ -61,10 +61,15 @@ class Classifier:
     """How well it did when it was trained, for whoever opens the model file."""
 
     @property
-    def architecture(self) -> Architecture:
-        """What describes the model; unlike the model itself it needs no Flax."""
+    def architecture(self) -> Architecture | None:
+        """What describes the model, if it is a `CNN` itself; unlike the model it needs no Flax. None for any other
+        network, a subclass of `CNN` included: it may compute something else with the same arguments and weights."""
         model = vars(self)["model"]
-        return model if isinstance(model, Architecture) else Architecture(**model.architecture())
+        if isinstance(model, Architecture):
+            return model
+        from .cnn import CNN
+
+        return Architecture(**model.architecture()) if type(model) is CNN else None
 
     def predict_logits(self, batches: Iterable[np.ndarray], shared: bool = False) -> Iterator[np.ndarray]:
         """Yields logits (b, num_classes) float32 for a stream of images (b, h, w, c) uint8, block by block.
@@ -77,9 +82,10 @@ class Classifier:
         blocks = _blocks(map(self._checked, batches), self.BLOCK)
         first = collections.deque(islice(blocks, self.FEW // self.BLOCK))
         found = sum(map(len, first))
-        if sum(gathered(found) if shared else [found]) < self.FEW:  # the stream has ended
+        few = sum(gathered(found) if shared else [found]) < self.FEW  # the stream has ended
+        if few and (architecture := self.architecture):
             for images in first:
-                yield logits_by_numpy(self.architecture, self.variables, images)
+                yield logits_by_numpy(architecture, self.variables, images)
         elif first:
             predict = self._predict_by_jax()
             yield predict(first.popleft())  # compiles

@@ -24,13 +24,17 @@ def save_model(path, classifier: Classifier):
     """Writes a classifier to one file; an older file of the name stays whole until the new one is.
 
     The same classifier gives the same bytes: nothing of the time or the place is written. Raises `InputError` where it
-    can't be written, or is none that `load_model` would take.
+    can't be written, or is none that `load_model` would take: it knows one network, `CNN`.
     """
+    if (architecture := classifier.architecture) is None:
+        raise InputError(
+            f"{path} is not written: it would be read as a CNN, but the network is a {type(classifier.model).__name__}"
+        )
     header = {
         "class_names": classifier.class_names,
         "image_shape": classifier.image_shape,
         "preprocessing": {**PREPROCESSING, "content_size": classifier.content_size},
-        "architecture": vars(classifier.architecture),
+        "architecture": vars(architecture),
         "temperature": float(classifier.temperature),
         "metrics": classifier.metrics,
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},

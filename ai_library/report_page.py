@@ -142,8 +142,11 @@ def _card(findings):
         f"trained on, fitted into {w} x {h} pixels. It gives every class a probability."
     )
     card["Classes"] = ", ".join(classifier.class_names[:50]) + (f" and {classes - 50} more" if classes > 50 else "")
-    architecture = ", ".join(f"{name} {value}" for name, value in vars(classifier.architecture).items())
-    card["Architecture"] = f"Convolutional network ({architecture})"
+    if classifier.architecture:
+        architecture = ", ".join(f"{name} {value}" for name, value in vars(classifier.architecture).items())
+        card["Architecture"] = f"Convolutional network ({architecture})"
+    else:
+        card["Architecture"] = type(classifier.model).__name__
     layers = classifier.variables["params"].values()
     card["Parameters"] = f"{sum(np.size(leaf) for layer in layers for leaf in layer.values()):,}"
     card["Temperature"] = f"{classifier.temperature:.4g}: what the logits are divided by, fitted on validation"

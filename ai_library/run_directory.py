@@ -113,16 +113,16 @@ class RunDirectory:
         """Record and tree of the checkpoint to go on from; the tree has the shapes and types of `wanted`."""
         path, record, tree = self._found
         try:
-            check_arrays(tree, wanted)
+            check_arrays(tree, wanted, finite=False)  # an optimizer may begin with infinities
         except SealedFileError as error:
             raise InputError(f"{path} {error}: start a new run in another folder") from error
         self._open_curves(record["step"], record["history"])
         return record, tree
 
     def begin(self, source, tree, n=64):
-        """Logs a grid of the first training images. Raises `InputError` where the tree, which is to be saved, would not
-        fit into a checkpoint."""
-        self._checkpoints.check_room(tree)
+        """Logs a grid of the first training images. Raises `InputError` where a checkpoint can't hold the tree, which
+        is to be saved."""
+        self._checkpoints.check_storable(tree)
         self._open_curves(0, [])
         images, _ = source.examples("train", range(min(n, source.size("train"))))
         self._curves["train"].images("samples", images, 0)

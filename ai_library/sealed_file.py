@@ -32,8 +32,18 @@ MAX_HEADER = 1 << 21
 MAX_ARRAYS = MAX_FILE - 2 * MAX_HEADER
 _LEAD = struct.Struct("<8sII")
 _DIGEST = hashlib.sha256().digest_size
-_TYPES = {"float32": np.float32, "int32": np.int32}
+_TYPES = (
+    *("float32", "bfloat16", "float16"),
+    *("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32"),
+)
+"""Of arrays: those that networks and optax's transformations have. Nothing is trained with 64 bits."""
 _MAX_ENTRIES = 4096
+"""Dictionaries and their entries, of the whole tree."""
+_MAX_NAME = 128
+"""Bytes of an entry's name."""
+_MAX_SIDES = 32
+_ARRAY_BYTES = 256
+"""More than the shape, the type and the lengths of an array take."""
 _FLAX_ARRAY = 1
 _WIDTH_OF_LENGTH = {0xC4: 1, 0xC5: 2, 0xC6: 4}
 """Bytes of a binary's length after msgpack's mark of its kind."""
@@ -60,35 +70,75 @@ class SealedFormat:
     def write(self, path, header: dict, tree, check: Callable[[dict, dict], object] | None = None):
         """Writes a file; an older one of the name stays whole until the new one is. The same content gives the same
         bytes. `check` gets header and tree as they will be read. Raises `InputError` where the file can't be written,
-        would be too large to be read, or where `check` raises `SealedFileError`.
+        where it could not be read again (see `storable`), or where `check` raises `SealedFileError`.
         """
-        import flax.serialization  # which reading does without: it takes a second to be imported
-        import jax
-
         try:
             encoded = json.dumps(header, allow_nan=False).encode()
         except ValueError as error:
             raise InputError(f"{path} cannot hold figures that are not finite") from error
         except TypeError as error:
             raise InputError(f"{path} cannot hold what JSON has no form for: {error}") from error
-        tree = jax.tree.map(np.asarray, tree)
+        tree = self.storable(tree)
         if check:
             try:
                 check(json.loads(encoded), tree)
             except SealedFileError as error:
                 raise InputError(f"{path} is not written, since it could not be read again: it {error}") from error
-        arrays = flax.serialization.to_bytes(tree)
-        if len(encoded) > MAX_HEADER or len(arrays) > MAX_ARRAYS:
-            raise InputError(
-                f"{path} cannot hold a header of {len(encoded):,} bytes and arrays of {len(arrays):,}: at most "
-                f"{MAX_HEADER:,} and {MAX_ARRAYS:,} are read again"
-            )
+        if len(encoded) > MAX_HEADER:
+            raise InputError(f"{path} can hold a header of at most {MAX_HEADER:,} bytes, got {len(encoded):,}")
+        import flax.serialization  # which reading does without: it takes a second to be imported
+
+        arrays = flax.serialization.msgpack_serialize(tree)
         digest = hashlib.sha256()
         with replacing(path, "wb") as file:
             for part in (_LEAD.pack(self.magic, self.version, len(encoded)), encoded, arrays):
                 digest.update(part)
                 file.write(part)
             file.write(digest.digest())
+
+    def storable(self, tree) -> dict:
+        """The tree as nested dictionaries of numpy arrays, which is how it will be read. Raises `InputError`, which
+        names the array, where such a file can't hold it: what can be written can be read.
+        """
+        import flax.serialization
+        import jax
+
+        stored = flax.serialization.to_state_dict(tree)
+        if not isinstance(stored, dict):
+            raise InputError(f"{self.name} must hold a dictionary of arrays, got {type(tree).__name__}")
+        try:
+            stored = jax.tree.map(np.asarray, stored)
+        except TypeError as error:
+            raise InputError(f"{self.name} can only hold arrays of numbers: {error}") from error
+        self._check_limits(stored)
+        return stored
+
+    def _check_limits(self, tree):
+        """Raises `InputError` for a tree of numpy arrays that is beyond what `_tree` reads."""
+        entries, size, waiting = 0, 0, [("", tree)]
+        while waiting:
+            path, value = waiting.pop()
+            if isinstance(value, dict):
+                entries, size = entries + 1 + len(value), size + sum(map(_bytes_of_name, value))
+                waiting += [(f"{path}/{name}" if path else str(name), child) for name, child in value.items()]
+                if wrong := [name for name in value if not isinstance(name, str) or len(name.encode()) > _MAX_NAME]:
+                    raise InputError(
+                        f"{self.name} holds names of at most {_MAX_NAME} bytes, got {wrong[0]!r} in {path}"
+                    )
+            elif value is not None:
+                size += value.nbytes + _ARRAY_BYTES
+                if value.dtype.name not in _TYPES or value.ndim > _MAX_SIDES:
+                    raise InputError(
+                        f"{self.name} holds arrays of {', '.join(_TYPES)} with at most {_MAX_SIDES} dimensions, but "
+                        f"{path} is {_description(value)}"
+                    )
+        if entries > _MAX_ENTRIES:
+            raise InputError(f"{self.name} holds at most {_MAX_ENTRIES:,} dictionaries and entries, got {entries:,}")
+        if size > MAX_ARRAYS:
+            raise InputError(
+                f"{self.name} holds at most {MAX_ARRAYS:,} bytes, and this network needs {size:,}: take smaller images, "
+                "larger patches or fewer channels"
+            )
 
     def read(self, path) -> tuple[int, dict, dict]:
         """Version, header and tree of read-only arrays of a file that is whole. Raises `SealedFileError`."""
@@ -110,16 +160,16 @@ class SealedFormat:
         return version, _header(data[_LEAD.size : end]), _tree(data[end:-_DIGEST])
 
 
-def check_arrays(found: dict, wanted: dict):
+def check_arrays(found: dict, wanted: dict, finite: bool = True):
     """Raises `SealedFileError` unless a tree has the same paths as the one that is wanted, whose leaves tell shape and
-    type, and at each a finite array of them."""
+    type, and at each an array of them, `finite` or not."""
     found, wanted = dict(_leaves(found)), dict(_leaves(wanted))
     for path in sorted(found.keys() ^ wanted.keys()):
         raise SealedFileError(f"{'lacks' if path in wanted else 'has no use for'} {path}")
     for path, leaf in sorted(wanted.items()):
         if _description(found[path]) != _description(leaf):
             raise SealedFileError(f"has {path} as {_description(found[path])}, but {_description(leaf)} is wanted")
-        if isinstance(found[path], np.ndarray) and not _finite(found[path]):
+        if finite and isinstance(found[path], np.ndarray) and not _finite(found[path]):
             raise SealedFileError(f"has values in {path} that are not finite")
 
 
@@ -165,7 +215,7 @@ def _tree(data) -> dict:
             raise ValueError(f"more than {_MAX_ENTRIES} entries")
         return dictionary
 
-    limits = {"max_array_len": 0, "max_bin_len": 0, "max_map_len": 64, "max_str_len": 128}
+    limits = {"max_array_len": 0, "max_bin_len": 0, "max_map_len": _MAX_ENTRIES, "max_str_len": _MAX_NAME}
     try:
         tree = msgpack.unpackb(data, ext_hook=_array, object_hook=count, **limits)
     except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
@@ -179,11 +229,11 @@ def _array(code, data):
     """An array as flax packs it, (shape, name of the type, bytes), without copying the bytes."""
     if code != _FLAX_ARRAY:
         raise ValueError(f"code {code}")
-    unpacker = msgpack.Unpacker(max_array_len=32, max_str_len=32, max_map_len=0, max_bin_len=0, max_ext_len=0)
+    unpacker = msgpack.Unpacker(max_array_len=_MAX_SIDES, max_str_len=32, max_map_len=0, max_bin_len=0, max_ext_len=0)
     unpacker.feed(data[:256])  # more than the two descriptions take
     if unpacker.read_array_header() != 3:
         raise ValueError("an array needs shape, type and bytes")
-    shape, dtype = tuple(unpacker.unpack()), np.dtype(_TYPES[unpacker.unpack()])
+    shape, dtype = tuple(unpacker.unpack()), _dtype(unpacker.unpack())
     start = unpacker.tell() + 1
     width = _WIDTH_OF_LENGTH[data[start - 1]]
     length = int.from_bytes(data[start : start + width], "big")
@@ -192,6 +242,20 @@ def _array(code, data):
     if not math.prod(shape) * dtype.itemsize == length == len(data) - start - width:
         raise ValueError(f"{len(data):,} bytes for an array of shape {shape}")
     return np.frombuffer(data, dtype, offset=start + width).reshape(shape)
+
+
+def _dtype(name):
+    if name not in _TYPES:
+        raise ValueError(f"an array of type {name!a}")
+    if name == "bfloat16":
+        import ml_dtypes  # JAX's own, by which numpy knows it
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def _bytes_of_name(name):
+    return len(str(name).encode()) + 5  # with msgpack's length
 
 
 def _leaves(tree):

@@ -9,6 +9,7 @@ import flax.struct
 import flax.training.train_state
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import PartitionSpec as P
@@ -104,14 +105,42 @@ def _optimizer(config, steps):
     return optax.adam(config.schedule(steps))
 
 
-@partial(jax.jit, donate_argnames="state")
 def train_step(state: TrainState, images, labels):
     """One step of Adam on the mean cross-entropy of a batch: images (b, h, w, c) uint8, labels (b,) int32.
 
     Returns the new state and {"loss": their mean loss, "correct": how many were predicted right, "learning_rate": that
     of the step}, the first two as they were before it. The state that is passed in is used up. Each device works on an
     equal share of the batch; gradients and BatchNorm's statistics are those of the whole batch.
+
+    Raises `InputError` for images or labels of another shape or type, and for labels in numpy that are none of the
+    classes. Looking at labels on a device would wait for it: with such a label among them the loss is no number.
     """
+    _check_batch(images, labels, state.apply_fn.__self__.num_classes)
+    return _train_step(state, images, labels)
+
+
+def _check_batch(images, labels, classes):
+    if _type_and_dimensions(images) != (np.uint8, 4):
+        raise InputError(f"images must be an array of uint8 (b, h, w, c), got {_described(images)}")
+    dtype, _ = _type_and_dimensions(labels)
+    if not np.issubdtype(dtype, np.integer) or labels.shape != images.shape[:1]:
+        raise InputError(
+            f"labels must be an array of integers ({images.shape[0]},), one for each image, got {_described(labels)}"
+        )
+    if isinstance(labels, np.ndarray) and len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise InputError(f"labels must be from 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
+
+
+def _type_and_dimensions(array):
+    return getattr(array, "dtype", None), getattr(array, "ndim", None)
+
+
+def _described(array):
+    return f"{array.dtype}{tuple(array.shape)}" if hasattr(array, "shape") else f"a {type(array).__name__}"
+
+
+@partial(jax.jit, donate_argnames="state")
+def _train_step(state, images, labels):
     mesh = distributed.batch_shardings(len(images))[1].mesh
     keys = jax.random.split(jax.random.fold_in(jax.random.key(state.config.seed), state.step), len(images))
     shares = (P(), P(BATCH), P(BATCH), P(BATCH))
@@ -129,6 +158,7 @@ def _step_of_share(state, images, labels, keys):
         variables = {"params": params, "batch_stats": state.batch_stats}
         logits, updates = state.apply_fn(variables, inputs, train=True, axis_name=BATCH, mutable=["batch_stats"])
         loss = _cross_entropy(logits, labels, config.label_smoothing) / jax.lax.axis_size(BATCH)
+        loss = jnp.where(((labels >= 0) & (labels < logits.shape[-1])).all(), loss, jnp.nan)
         return loss, (logits, updates["batch_stats"])
 
     (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)

@@ -157,8 +157,8 @@ def test_a_checkpoint_that_cannot_be_read_now_keeps_its_name(uninterrupted, tmp_
 
 
 def test_a_training_whose_checkpoints_would_be_too_large_does_not_begin(tmp_path, monkeypatch):
-    monkeypatch.setattr("ai_library.checkpoints.MAX_ARRAYS", 2**20 + 1000)
-    with pytest.raises(InputError, match=r"would hold [\d,]+ bytes, and at most 1,000 fit: take smaller images"):
+    monkeypatch.setattr("ai_library.sealed_file.MAX_ARRAYS", 1_000)
+    with pytest.raises(InputError, match=r"at most 1,000 bytes, and this network needs [\d,]+: take smaller images"):
         Trainer(MODEL, Signalling(), CONFIG, tmp_path / "run").fit()
 
 

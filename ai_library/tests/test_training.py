@@ -25,6 +25,7 @@ from ai_library import (
     fit_temperature,
     load_model,
     train_step,
+    training,
 )
 
 pytestmark = pytest.mark.slow
@@ -102,11 +103,11 @@ def test_the_chosen_epochs_temperature_goes_with_the_classifier(source, small_mo
 
 def test_step_compiles_once_whatever_the_number_of_epochs(tmp_path):
     source = ShapeDataSource(image_size=20, class_names=("star", "cross", "hexagon"), sizes=(70, 9, 9))
-    before = train_step._cache_size()
+    before = training._train_step._cache_size()
     trainer = Trainer(TINY, source, CONFIG, tmp_path / "run")
     trainer.fit()
     assert trainer.history[-1]["step"] == 9
-    assert train_step._cache_size() == before + 1
+    assert training._train_step._cache_size() == before + 1
 
 
 def test_label_smoothing_spreads_its_share_over_all_classes(source):
@@ -200,6 +201,36 @@ def test_step_is_adam_on_the_mean_cross_entropy(small_model, source):
     for old, new, gradient in zip(*map(jax.tree.leaves, (before["params"], after.params, gradients)), strict=True):
         clear = np.abs(gradient) > 1e-4
         np.testing.assert_allclose((new - old)[clear], -rate * np.sign(gradient)[clear], rtol=1e-2, atol=1e-7)
+
+
+IMAGES, LABELS = np.zeros((4, 16, 16, 1), np.uint8), np.zeros(4, np.int32)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES.astype(np.float32), LABELS, r"images must be an array of uint8 \(b, h, w, c\), got float32"),
+        (IMAGES[0], LABELS, "images must be .* got uint8"),
+        (IMAGES.tolist(), LABELS, "images must be .* got a list"),
+        (IMAGES, LABELS[:3], r"labels must be an array of integers \(4,\)"),
+        (IMAGES, LABELS[:, None], "labels must be"),
+        (IMAGES, LABELS.astype(np.float32), "labels must be .* got float32"),
+        (IMAGES, np.eye(3, dtype=np.int32)[LABELS], "labels must be"),
+        (IMAGES, LABELS - 1, "labels must be from 0 to 2, got -1"),
+        (IMAGES, LABELS + 3, "labels must be from 0 to 2, got 3 to 3"),
+    ],
+)
+def test_a_step_refuses_other_images_and_labels_than_it_is_made_for(images, labels, message):
+    state = create_train_state(TINY, (16, 16, 1), CONFIG, 9)
+    with pytest.raises(InputError, match=message):
+        train_step(state, images, labels)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_on_a_device_that_is_no_class_makes_the_loss_no_number(label):
+    state = create_train_state(TINY, (16, 16, 1), CONFIG, 9)
+    _, metrics = train_step(state, IMAGES, jax.device_put(np.array([0, 1, 2, label], np.int32)))
+    assert np.isnan(metrics["loss"])
 
 
 def test_stops_at_the_step_whose_loss_is_not_finite(source, tmp_path):
