@@ -6,7 +6,7 @@ import numpy as np
 
 from ai_library import ArrayExamples, ShapeDataSource
 
-from .idx_builder import read_split
+from .mnist_tfds import read_split
 
 
 class MnistDataSource(ShapeDataSource):

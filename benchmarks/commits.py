@@ -25,7 +25,7 @@ def work(root: str, batch_size: int, devices: int):
 
     jax.config.update("jax_num_cpu_devices", devices)
     from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer
-    from ai_library.processor import keep_freed_memory
+    from ai_library.runtime.cpu import keep_freed_memory
 
     keep_freed_memory()
     source = ShapeDataSource(sizes=(IMAGES, 500, 1))

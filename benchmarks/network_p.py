@@ -10,7 +10,7 @@ from networks import NETWORKS
 
 sys.path.insert(0, str(ROOT))
 
-from ai_library.layers import BatchNorm, Conv
+from ai_library.networks.layers import BatchNorm, Conv
 
 
 class NetworkP(nn.Module):

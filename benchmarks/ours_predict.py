@@ -13,7 +13,7 @@ def bulk(weights):
     from network_p import NetworkP
 
     from ai_library import CNN, Classifier
-    from ai_library.processor import keep_freed_memory
+    from ai_library.runtime.cpu import keep_freed_memory
 
     keep_freed_memory()
     weights, images = SameWeights(weights), unit_of_images()

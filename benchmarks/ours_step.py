@@ -15,14 +15,14 @@ sys.path.insert(0, str(ROOT))
 
 def prepare(name: str, batch_size: int, devices: int):
     """(the jitted step, its first state, batches that it takes) of a network."""
-    from ai_library.processor import keep_freed_memory, use_devices
+    from ai_library.runtime.cpu import keep_freed_memory, use_devices
 
     keep_freed_memory()
     use_devices(devices)
     from network_p import NetworkP
 
     from ai_library import CNN, TrainConfig, create_train_state, train_step
-    from ai_library.distributed import batch_shardings
+    from ai_library.runtime.distributed import batch_shardings
 
     model = NetworkP() if name == "P" else CNN(num_classes=CLASSES)
     everywhere, shared_out = batch_shardings(batch_size)

@@ -31,7 +31,7 @@ def measure(side, patch, batch, devices, steps):
 
     jax.config.update("jax_num_cpu_devices", devices)
     from ai_library import CNN, TrainConfig, create_train_state, train_step
-    from ai_library.distributed import batch_shardings
+    from ai_library.runtime.distributed import batch_shardings
 
     everywhere, shared_out = batch_shardings(batch)
     state = create_train_state(CNN(num_classes=10, patch=patch), (side, side, 1), TrainConfig(), 1000)

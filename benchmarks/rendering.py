@@ -22,7 +22,7 @@ from measuring import ROOT, keep
 sys.path.insert(0, str(ROOT))
 
 from ai_library import CNN, ShapeDataSource, TrainConfig, create_train_state, train_step
-from ai_library.processor import keep_freed_memory
+from ai_library.runtime.cpu import keep_freed_memory
 
 SIDE, FINER = 64, 4
 

@@ -23,7 +23,8 @@ def steps(batch_size: int):
     """A function that takes `count` training steps of the default network, as the `Trainer` does."""
     from networks import CLASSES, IMAGE_SIDE, batches
 
-    from ai_library import CNN, TrainConfig, create_train_state, distributed, train_step
+    from ai_library import CNN, TrainConfig, create_train_state, train_step
+    from ai_library.runtime import distributed
 
     everywhere, shared_out = distributed.batch_shardings(batch_size)
     state = create_train_state(CNN(num_classes=CLASSES), (IMAGE_SIDE, IMAGE_SIDE, 1), TrainConfig(), steps=1_000_000)
@@ -50,7 +51,7 @@ def reduces(numbers: int):
     import numpy as np
     from jax.sharding import PartitionSpec as P
 
-    from ai_library import distributed
+    from ai_library.runtime import distributed
 
     _, shared_out = distributed.batch_shardings(distributed.process_count())
 
@@ -81,8 +82,8 @@ def reduces_amid_work(images: int):
     import numpy as np
     from jax.sharding import PartitionSpec as P
 
-    from ai_library import distributed
-    from ai_library.layers import conv3x3
+    from ai_library.networks.layers import conv3x3
+    from ai_library.runtime import distributed
 
     _, shared_out = distributed.batch_shardings(distributed.process_count())
     kernel = jnp.full((3, 3, 32, 64), 0.01)
@@ -121,8 +122,8 @@ def main():
         os.sched_setaffinity(0, {cores[process % len(cores)]})  # before JAX counts them
     import jax
 
-    from ai_library import distributed
-    from ai_library.processor import keep_freed_memory
+    from ai_library.runtime import distributed
+    from ai_library.runtime.cpu import keep_freed_memory
 
     jax.config.update("jax_num_cpu_devices", int(devices))
     if processes > 1:

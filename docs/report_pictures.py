@@ -17,8 +17,8 @@ sys.path.insert(0, str(ROOT))
 
 from ai_application.mnist import MnistDataSource
 from ai_library import ShapeDataSource, evaluate, load_model
-from ai_library.findings import examine
-from ai_library.report_page import write_findings
+from ai_library.reporting.findings import examine
+from ai_library.reporting.page import write_findings
 
 
 def main():

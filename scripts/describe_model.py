@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
+from ai_application.command_line import exit_status
 from ai_library import InputError, load_model
-from ai_library.command_line import exit_status
 
 
 def main():

@@ -8,10 +8,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clon
 
 from PIL import Image
 
+from ai_application.command_line import exit_status
 from ai_library import InputError, ShapeDataSource
-from ai_library.atomic import replacing
-from ai_library.command_line import exit_status
-from ai_library.data import SPLITS
+from ai_library.data.source import SPLITS
+from ai_library.files.atomic import replacing
 
 
 def main():

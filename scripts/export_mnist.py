@@ -10,9 +10,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
 from ai_application import EVALUATION
+from ai_application.command_line import exit_status
 from ai_application.mnist import MnistDataSource
-from ai_library.atomic import write_bytes
-from ai_library.command_line import exit_status
+from ai_library.files.atomic import write_bytes
 
 
 def main():

@@ -12,10 +12,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
 from ai_application import EVALUATION, MODELS
+from ai_application.command_line import add_process_arguments, command_line, exit_status, joined
 from ai_library import InputError, load_model
-from ai_library.command_line import add_process_arguments, command_line, exit_status, joined
-from ai_library.prediction import predict_samples, read_samples
-from ai_library.processor import give_freed_memory_back
+from ai_library.reporting.predictions import predict_samples, read_samples
+from ai_library.runtime.cpu import give_freed_memory_back
 
 
 def main():

@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs from a clone, without installing it
 
+from ai_application.command_line import exit_status
 from ai_library import InputError
-from ai_library.command_line import exit_status
 
 BRANCH = "main"
 TRAILER = "Published-from"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
+from ai_application.command_line import exit_status, train_and_save, training_parser
 from ai_library import CNN, Augmentation, ImageFolderDataSource, TrainConfig
-from ai_library.command_line import exit_status, train_and_save, training_parser
 
 
 def main():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from ai_library.command_line import training_parser
+from ai_application.command_line import training_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 

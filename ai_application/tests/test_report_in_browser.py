@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ai_library import ShapeDataSource, evaluate, load_model
-from ai_library.findings import examine
-from ai_library.report_page import write_findings
+from ai_library.reporting.findings import examine
+from ai_library.reporting.page import write_findings
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e .[dev]")
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")

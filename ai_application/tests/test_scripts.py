@@ -17,7 +17,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ai_library import ShapeDataSource, evaluate, load_model
-from ai_library.images import read_image
+from ai_library.data.image_files import read_image
 from ai_library.tests.pillow_shapes import draw_pillow_folder
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["ai_library.model_file", "ai_library.sealed_file", "ai_library.architecture"]):
+with atheris.instrument_imports(
+    include=["ai_library.networks.model_file", "ai_library.files.sealed_file", "ai_library.networks.architecture"]
+):
     from ai_library import CNN, Classifier, save_model
 from ai_library.tests.model_files import loads_as_it_says_or_is_refused, sealed
 

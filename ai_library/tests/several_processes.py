@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from ai_application.command_line import add_process_arguments, exit_status, joined
 from ai_library import (
     CNN,
     ArrayExamples,
@@ -19,13 +20,11 @@ from ai_library import (
     TrainConfig,
     Trainer,
     TrainingStopped,
-    distributed,
     evaluate,
-    trainer,
-    training,
 )
-from ai_library.command_line import add_process_arguments, exit_status, joined
-from ai_library.prediction import predict_samples, read_samples
+from ai_library.reporting.predictions import predict_samples, read_samples
+from ai_library.runtime import distributed
+from ai_library.training import step, trainer
 
 STEPS = 8
 CONFIG = TrainConfig(batch_size=16, augmentation=Augmentation(shift=1, rotation=5))
@@ -44,8 +43,8 @@ class Noise(ShapeDataSource):
         self._at, self._number = at, number
 
     def batches(self, *arguments, first=0, **options):
-        for step, batch in enumerate(super().batches(*arguments, first=first, **options), first):
-            if step == self._at and distributed.process_index() == distributed.process_count() - 1:
+        for number, batch in enumerate(super().batches(*arguments, first=first, **options), first):
+            if number == self._at and distributed.process_index() == distributed.process_count() - 1:
                 os.kill(os.getpid(), self._number)
             yield batch
 
@@ -78,13 +77,13 @@ def train_twice(folder):
     """The same, and the run once more with float64 for weights and all that is computed with them."""
     train(folder)
     jax.config.update("jax_enable_x64", True)
-    create, normalise = trainer.create_train_state, training.normalise
+    create, normalise = trainer.create_train_state, step.normalise
 
     def double(array):
         return np.asarray(array, np.float64) if array.dtype == np.float32 else array
 
     trainer.create_train_state = lambda *arguments: jax.tree.map(double, create(*arguments))
-    training.normalise = lambda images: normalise(images).astype(np.float64)
+    step.normalise = lambda images: normalise(images).astype(np.float64)
     fit(folder, "double")
 
 

@@ -1,0 +1,1 @@
+"""Where examples come from: sources, drawing, image files, augmentation. Knows no network."""

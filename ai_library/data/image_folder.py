@@ -1,0 +1,92 @@
+"""A user's own images as a data source: one sub-folder a class."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .image_files import image_files, listing, read_image
+from .source import SPLITS, ArrayExamples, ShapeDataSource
+
+_SHARES = {"train": 0.7, "validation": 0.15, "evaluation": 0.15}
+_MIN_IMAGES = 20
+
+
+class ImageFolderDataSource(ShapeDataSource):
+    """Images in the sub-folders of a folder; each sub-folder is a class, named like it.
+
+    70 % of the images are `train`, 15 % `validation` and 15 % `evaluation`. An image's split follows from a hash of its
+    name alone, with the folders below its class's that it lies in, so that adding or removing files moves no other one.
+
+    Args:
+        folder: Holds the sub-folders, each with 20 images or more. From 40 on all splits get some of a class, all but
+            surely; with fewer a split may get none, which is then named.
+        seed: Of the order of the training images.
+        image_size: Side of the square that images are fitted into, in pixels (see `fit_image`).
+        channels: 1 (grey) or 3 (colour).
+
+    Raises `InputError` that names the folder where there are fewer than two classes, a class with too few images, or a
+    split without any of a class; and, when a split is first read, the images that cannot be.
+    """
+
+    def __init__(self, folder, *, seed: int = 0, image_size: int = 64, channels: int = 1):
+        self._folder = Path(folder)
+        if not self._folder.is_dir():
+            raise InputError(f"{folder} is no folder: name one with a sub-folder of images for each class")
+        with listing(self._folder):
+            places = [path for path in sorted(self._folder.iterdir()) if _is_class(path)]
+        files = {path.name: list(image_files(path)) for path in places}
+        files = {name: paths for name, paths in files.items() if paths}
+        if len(files) < 2:
+            raise InputError(
+                f"{folder} has images in {len(files)} sub-folders: it needs one for each of 2 classes or more"
+            )
+        super().__init__(seed=seed, image_size=image_size, channels=channels, class_names=tuple(files), ranges=None)
+        self._files = {split: [] for split in SPLITS}
+        for label, (name, paths) in enumerate(files.items()):
+            if len(paths) < _MIN_IMAGES:
+                raise InputError(f"{self._folder / name} has {len(paths)} images: a class needs {_MIN_IMAGES} or more")
+            for path in paths:
+                name_in_class = path.relative_to(self._folder / name).as_posix()
+                self._files[_split_of(name_in_class)].append((path, label))
+        for split, members in self._files.items():
+            for label in sorted(set(range(len(files))) - {label for _, label in members}):
+                raise InputError(
+                    f"no image of the class {self.class_names[label]!r} falls into the {split} split: add more to "
+                    f"{self._folder / self.class_names[label]}"
+                )
+
+    def settings(self):
+        """Beside what every source tells, a digest of the names of all images."""
+        names = sorted(str(path.relative_to(self._folder)) for files in self._files.values() for path, _ in files)
+        digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+        return {**super().settings(), "files": digest}
+
+    def _load(self, split):
+        images, faults = [], []
+        for path, _ in self._files[split]:
+            try:
+                images.append(read_image(path, self.image_shape))
+            except InputError as error:
+                faults.append(f"{path} {error}")
+        if faults:
+            raise InputError(
+                f"{len(faults)} of {len(self._files[split])} images of the {split} split cannot be used: "
+                f"{'; '.join(faults[:3])}: remove or replace them"
+            )
+        return ArrayExamples(np.stack(images), [label for _, label in self._files[split]])
+
+
+def _is_class(path):
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _split_of(name):
+    """The split that a file belongs to, by the first bytes of a hash of its name, as a number from 0 to 1."""
+    place = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64
+    for split, share in _SHARES.items():
+        place -= share
+        if place < 0:
+            return split
+    return SPLITS[-1]

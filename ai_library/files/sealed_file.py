@@ -1,0 +1,278 @@
+"""Files that are checked before they are used: a header and a tree of arrays, sealed by a digest.
+
+8 bytes   magic, which tells one kind of file from another
+4 bytes   version of the kind, little-endian
+4 bytes   length of the header, little-endian
+header    JSON
+arrays    nested dictionaries of arrays, by `flax.serialization`
+32 bytes  SHA-256 of all before
+
+A digest only finds damage: who means harm computes it anew. Reading therefore bounds all that a file can ask for: it
+takes at most twice the memory of the file, and 100 MB.
+"""
+
+import hashlib
+import json
+import math
+import stat
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
+import numpy as np
+
+from ..errors import InputError
+from .atomic import replacing
+from .text import escaped
+
+MAX_FILE = 1 << 30
+MAX_HEADER = 1 << 21
+MAX_ARRAYS = MAX_FILE - 2 * MAX_HEADER
+_LEAD = struct.Struct("<8sII")
+_DIGEST = hashlib.sha256().digest_size
+_TYPES = (
+    *("float32", "bfloat16", "float16"),
+    *("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32"),
+)
+"""Of arrays: those that networks and optax's transformations have. Nothing is trained with 64 bits."""
+_MAX_ENTRIES = 4096
+"""Dictionaries and their entries, of the whole tree."""
+_MAX_NAME = 128
+"""Bytes of an entry's name."""
+_MAX_SIDES = 32
+_ARRAY_BYTES = 256
+"""More than the shape, the type and the lengths of an array take."""
+_FLAX_ARRAY = 1
+_WIDTH_OF_LENGTH = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+"""Bytes of a binary's length after msgpack's mark of its kind."""
+
+
+class SealedFileError(InputError):
+    """What is wrong with a file, as the end of a sentence that its name begins; `mend` where the file itself tells."""
+
+    def __init__(self, wrong: str, mend: str | None = None):
+        # The file may have a say in the text: nothing of it may reach a terminal as a command, or fill it.
+        super().__init__(escaped(wrong[:300]))
+        self.mend = mend
+
+
+@dataclass(frozen=True)
+class SealedFormat:
+    """One kind of sealed file: `magic` begins it, `version` is written, and it and all before are read."""
+
+    magic: bytes
+    version: int
+    name: str
+    """What such a file is, for messages: "a model"."""
+
+    def write(self, path, header: dict, tree, check: Callable[[dict, dict], object] | None = None):
+        """Writes a file; an older one of the name stays whole until the new one is. The same content gives the same
+        bytes. `check` gets header and tree as they will be read. Raises `InputError` where the file can't be written,
+        where it could not be read again (see `storable`), or where `check` raises `SealedFileError`.
+        """
+        try:
+            encoded = json.dumps(header, allow_nan=False).encode()
+        except ValueError as error:
+            raise InputError(f"{path} cannot hold figures that are not finite") from error
+        except TypeError as error:
+            raise InputError(f"{path} cannot hold what JSON has no form for: {error}") from error
+        tree = self.storable(tree)
+        if check:
+            try:
+                check(json.loads(encoded), tree)
+            except SealedFileError as error:
+                raise InputError(f"{path} is not written, since it could not be read again: it {error}") from error
+        if len(encoded) > MAX_HEADER:
+            raise InputError(f"{path} can hold a header of at most {MAX_HEADER:,} bytes, got {len(encoded):,}")
+        import flax.serialization  # which reading does without: it takes a second to be imported
+
+        arrays = flax.serialization.msgpack_serialize(tree)
+        digest = hashlib.sha256()
+        with replacing(path, "wb") as file:
+            for part in (_LEAD.pack(self.magic, self.version, len(encoded)), encoded, arrays):
+                digest.update(part)
+                file.write(part)
+            file.write(digest.digest())
+
+    def storable(self, tree) -> dict:
+        """The tree as nested dictionaries of numpy arrays, which is how it will be read. Raises `InputError`, which
+        names the array, where such a file can't hold it: what can be written can be read.
+        """
+        import flax.serialization
+        import jax
+
+        stored = flax.serialization.to_state_dict(tree)
+        if not isinstance(stored, dict):
+            raise InputError(f"{self.name} must hold a dictionary of arrays, got {type(tree).__name__}")
+        try:
+            stored = jax.tree.map(np.asarray, stored)
+        except TypeError as error:
+            raise InputError(f"{self.name} can only hold arrays of numbers: {error}") from error
+        self._check_limits(stored)
+        return stored
+
+    def _check_limits(self, tree):
+        """Raises `InputError` for a tree of numpy arrays that is beyond what `_tree` reads."""
+        entries, size, waiting = 0, 0, [("", tree)]
+        while waiting:
+            path, value = waiting.pop()
+            if isinstance(value, dict):
+                entries, size = entries + 1 + len(value), size + sum(map(_bytes_of_name, value))
+                waiting += [(f"{path}/{name}" if path else str(name), child) for name, child in value.items()]
+                if wrong := [name for name in value if not isinstance(name, str) or len(name.encode()) > _MAX_NAME]:
+                    raise InputError(
+                        f"{self.name} holds names of at most {_MAX_NAME} bytes, got {wrong[0]!r} in {path}"
+                    )
+            elif value is not None:
+                size += value.nbytes + _ARRAY_BYTES
+                if value.dtype.name not in _TYPES or value.ndim > _MAX_SIDES:
+                    raise InputError(
+                        f"{self.name} holds arrays of {', '.join(_TYPES)} with at most {_MAX_SIDES} dimensions, but "
+                        f"{path} is {_description(value)}"
+                    )
+        if entries > _MAX_ENTRIES:
+            raise InputError(f"{self.name} holds at most {_MAX_ENTRIES:,} dictionaries and entries, got {entries:,}")
+        if size > MAX_ARRAYS:
+            raise InputError(
+                f"{self.name} holds at most {MAX_ARRAYS:,} bytes, and this network needs {size:,}: take smaller "
+                "images, larger patches or fewer channels"
+            )
+
+    def read(self, path) -> tuple[int, dict, dict]:
+        """Version, header and tree of read-only arrays of a file that is whole. Raises `SealedFileError`."""
+        data = memoryview(_content(Path(path)))
+        if data[:24] == b"version https://git-lfs.":
+            raise SealedFileError(f"is a Git LFS pointer, not {self.name}", "run 'git lfs pull'")
+        if len(data) < _LEAD.size + _DIGEST or data[: len(self.magic)] != self.magic:
+            raise SealedFileError(f"is not {self.name}")
+        _, version, header_length = _LEAD.unpack_from(data)
+        if version > self.version:
+            raise SealedFileError(
+                f"has version {version} of its format, this code knows {self.version}", "update ai_library"
+            )
+        if hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
+            raise SealedFileError("is damaged, its digest does not match")
+        end = _LEAD.size + header_length
+        if header_length > MAX_HEADER or end > len(data) - _DIGEST or version < 1:
+            raise SealedFileError("is damaged, it begins with impossible numbers")
+        return version, _header(data[_LEAD.size : end]), _tree(data[end:-_DIGEST])
+
+
+def check_arrays(found: dict, wanted: dict, finite: bool = True):
+    """Raises `SealedFileError` unless a tree has the same paths as the one that is wanted, whose leaves tell shape and
+    type, and at each an array of them, `finite` or not."""
+    found, wanted = dict(_leaves(found)), dict(_leaves(wanted))
+    for path in sorted(found.keys() ^ wanted.keys()):
+        raise SealedFileError(f"{'lacks' if path in wanted else 'has no use for'} {path}")
+    for path, leaf in sorted(wanted.items()):
+        if _description(found[path]) != _description(leaf):
+            raise SealedFileError(f"has {path} as {_description(found[path])}, but {_description(leaf)} is wanted")
+        if finite and isinstance(found[path], np.ndarray) and not _finite(found[path]):
+            raise SealedFileError(f"has values in {path} that are not finite")
+
+
+def _content(path):
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its other end
+            raise SealedFileError("is no regular file")
+        if status.st_size > MAX_FILE:
+            raise SealedFileError(f"is larger than {MAX_FILE:,} bytes")
+        with open(path, "rb") as file:
+            return file.read(MAX_FILE)
+    except FileNotFoundError as error:
+        raise SealedFileError(f"cannot be read: {error.strerror}") from error
+    except OSError as error:  # which says nothing of what the file holds
+        raise SealedFileError(f"cannot be read: {error.strerror}", "make it readable, or try again") from error
+
+
+def _header(data) -> dict:
+    def refuse(constant):
+        raise ValueError(f"{constant} is no number")
+
+    try:
+        header = json.loads(str(data, "utf-8"), parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise SealedFileError(f"has a header that is no JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise SealedFileError("has a header that is no JSON object")
+    return header
+
+
+def _tree(data) -> dict:
+    """What `flax.serialization.msgpack_restore` gives for nested dictionaries of arrays, and refuses all else.
+
+    That function itself would copy each array twice, and would follow lists, nesting and types wherever they lead.
+    """
+    entries = 0
+
+    def count(dictionary):
+        nonlocal entries
+        entries += 1 + len(dictionary)
+        if entries > _MAX_ENTRIES:
+            raise ValueError(f"more than {_MAX_ENTRIES} entries")
+        return dictionary
+
+    limits = {"max_array_len": 0, "max_bin_len": 0, "max_map_len": _MAX_ENTRIES, "max_str_len": _MAX_NAME}
+    try:
+        tree = msgpack.unpackb(data, ext_hook=_array, object_hook=count, **limits)
+    except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
+        raise SealedFileError(f"holds something else than arrays ({error})") from error
+    if not isinstance(tree, dict):
+        raise SealedFileError("holds something else than arrays")
+    return tree
+
+
+def _array(code, data):
+    """An array as flax packs it, (shape, name of the type, bytes), without copying the bytes."""
+    if code != _FLAX_ARRAY:
+        raise ValueError(f"code {code}")
+    unpacker = msgpack.Unpacker(max_array_len=_MAX_SIDES, max_str_len=32, max_map_len=0, max_bin_len=0, max_ext_len=0)
+    unpacker.feed(data[:256])  # more than the two descriptions take
+    if unpacker.read_array_header() != 3:
+        raise ValueError("an array needs shape, type and bytes")
+    shape, dtype = tuple(unpacker.unpack()), _dtype(unpacker.unpack())
+    start = unpacker.tell() + 1
+    width = _WIDTH_OF_LENGTH[data[start - 1]]
+    length = int.from_bytes(data[start : start + width], "big")
+    if not all(type(side) is int and side >= 0 for side in shape):
+        raise ValueError(f"an array of shape {shape}")
+    if not math.prod(shape) * dtype.itemsize == length == len(data) - start - width:
+        raise ValueError(f"{len(data):,} bytes for an array of shape {shape}")
+    return np.frombuffer(data, dtype, offset=start + width).reshape(shape)
+
+
+def _dtype(name):
+    if name not in _TYPES:
+        raise ValueError(f"an array of type {name!a}")
+    if name == "bfloat16":
+        import ml_dtypes  # JAX's own, by which numpy knows it
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def _bytes_of_name(name):
+    return len(str(name).encode()) + 5  # with msgpack's length
+
+
+def _leaves(tree):
+    """Yields the path and the value of whatever is no dictionary, or an empty one."""
+    waiting = [("", tree)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict) and value:
+            waiting += [(f"{path}/{name}" if path else name, child) for name, child in value.items()]
+        else:
+            yield path, value
+
+
+def _finite(array):
+    """By the extremes, which are not finite where any value is not, and take no memory."""
+    return array.size == 0 or bool(np.isfinite([array.min(), array.max()]).all())
+
+
+def _description(leaf):
+    return f"{leaf.dtype}{tuple(leaf.shape)}" if hasattr(leaf, "shape") else type(leaf).__name__

@@ -1,0 +1,1 @@
+"""What maps images to logits, and the file that holds it trained."""

@@ -1,0 +1,94 @@
+"""What a network and its weights need to agree on, known without JAX: sizes, shapes of the variables, preprocessing."""
+
+import operator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError, whole_number
+
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 4096
+MAX_WIDTH = 1 << 14
+PREPROCESSING = {"scale": 1 / 127.5, "offset": -1.0}
+"""What `normalise` does to a pixel; a model file says with which values its weights were trained."""
+EPSILON = 1e-5
+"""What BatchNorm adds to a variance."""
+POOLED = (1, 3)
+"""The convolutions that 2x2 max pooling follows, where there is more than one row and column."""
+
+
+class ArrayShape(NamedTuple):
+    """Shape and type of an array that isn't there."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype = np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The arguments of a `CNN`, which describes them. Raises `InputError` for those that do not fit."""
+
+    num_classes: int
+    features: tuple[int, ...] = (32, 64, 64, 128, 128)
+    dense: int = 128
+    patch: int = 4
+
+    def __post_init__(self):
+        if not isinstance(self.features, (tuple, list)) or len(self.features) != 5:
+            raise InputError(f"features={self.features!r} do not fit: the network has five convolutions")
+        checked = {
+            "num_classes": whole_number("num_classes", self.num_classes, 2, MAX_WIDTH),
+            "features": tuple(whole_number("features", channels, 1, MAX_WIDTH) for channels in self.features),
+            "dense": whole_number("dense", self.dense, 1, MAX_WIDTH),
+            "patch": whole_number("patch", self.patch, 1, MAX_WIDTH),
+        }
+        vars(self).update(checked)  # past the frozen attributes
+
+    def variable_shapes(self, image_shape) -> dict[str, Any]:
+        """`ArrayShape`s of the variables for images (h, w, c), in their tree: what `CNN.variable_shapes` gives."""
+        *_, channels = check_image_shape(image_shape)
+        before, params, stats = channels * self.patch**2, {}, {}
+
+        def batch_norm(layer, width):
+            vector = ArrayShape((width,))
+            params[f"BatchNorm_{layer}"] = {"scale": vector, "bias": vector}
+            stats[f"BatchNorm_{layer}"] = {"mean": vector, "var": vector}
+
+        for layer, after in enumerate(self.features):
+            params[f"Conv_{layer}"] = {"kernel": ArrayShape((3, 3, before, after))}
+            batch_norm(layer, after)
+            before = after
+        params["Dense_0"] = {"kernel": ArrayShape((self._cells(image_shape)[-1] * before, self.dense))}
+        batch_norm(len(self.features), self.dense)
+        last = ArrayShape((self.dense, self.num_classes)), ArrayShape((self.num_classes,))
+        params["Dense_1"] = dict(zip(("kernel", "bias"), last, strict=True))
+        return {"params": params, "batch_stats": stats}
+
+    def activations(self, image_shape) -> int:
+        """How many numbers the convolutions make of an image (h, w, c)."""
+        return sum(map(operator.mul, self._cells(image_shape), self.features))
+
+    def _cells(self, image_shape):
+        """Of each convolution's output, and of what is left of the last one's."""
+        height, width, _ = check_image_shape(image_shape)
+        rows, columns, cells = -(-height // self.patch), -(-width // self.patch), []
+        for layer in range(len(self.features)):
+            cells.append(rows * columns)
+            if layer in POOLED and min(rows, columns) > 1:
+                rows, columns = -(-rows // 2), -(-columns // 2)
+        return [*cells, rows * columns]
+
+
+def check_image_shape(image_shape) -> tuple[int, int, int]:
+    """The image shape as plain integers. Raises `InputError` unless it is an (h, w, c) that the network takes."""
+    try:
+        height, width, channels = map(operator.index, image_shape)
+    except (TypeError, ValueError):
+        height = width = channels = 0
+    if not MIN_IMAGE_SIZE <= min(height, width) <= max(height, width) <= MAX_IMAGE_SIZE or channels not in (1, 3):
+        raise InputError(
+            f"image shape {image_shape!r} does not fit: the network takes (height, width, channels) with sides from "
+            f"{MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE:,} pixels and 1 or 3 channels"
+        )
+    return height, width, channels

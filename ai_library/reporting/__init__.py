@@ -1,0 +1,1 @@
+"""What people look at: predictions of files, and the page."""

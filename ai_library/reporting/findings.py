@@ -1,0 +1,155 @@
+"""What is known of a classifier after it was tried on a set of images: all that the page `report.html` shows."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..evaluation.corruptions import CorruptedAccuracy, evaluate_corrupted
+from ..evaluation.report import Report
+from ..evaluation.slices import AccuracyRow, Slice, accuracy_by, factor_table, find_slices
+from ..networks.classifier import Classifier
+
+if TYPE_CHECKING:
+    from ..data.source import ShapeDataSource
+
+HARDEST = 24
+"""Examples that a page shows."""
+_FEW = 30
+
+
+class Example(NamedTuple):
+    """An image whose class is known, and what became of it."""
+
+    name: str
+    image: np.ndarray
+    """(h, w, c) uint8."""
+    true: str
+    predicted: str
+    confidence: float
+    loss: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Findings:
+    """What `predict_samples` and a training's end found out."""
+
+    classifier: Classifier
+    images: int
+    unreadable: int = 0
+    report: Report | None
+    """On the readable images with a label; None where there is none."""
+    hardest: list[Example]
+    """Up to `HARDEST` of them, the largest loss first."""
+    command: str = ""
+    """What found it out, as a shell takes it; "" where nobody knows."""
+    source: "ShapeDataSource | None" = None
+    """What the classifier was trained on, where this was just done."""
+    factors: dict[str, np.ndarray] | None = None
+    """What the report's images show, as `find_slices` takes it; None where it isn't known."""
+    corruptions: list[CorruptedAccuracy] | None = None
+    """As `evaluate_corrupted` gives them; None where they were not tried."""
+
+    @cached_property
+    def slices(self) -> list[Slice]:
+        """The slices with more errors than chance explains; none where the factors are not known."""
+        return find_slices(self.report.hits, self.factors) if self.factors else []
+
+    @cached_property
+    def accuracy_by_factor(self) -> dict[str, list[AccuracyRow]]:
+        """The accuracy in the parts of every factor that has two parts or more."""
+        rows = {name: accuracy_by(self.report.hits, values) for name, values in (self.factors or {}).items()}
+        return {name: parts for name, parts in rows.items() if len(parts) > 1}
+
+    @cached_property
+    def most_telling(self) -> list[str]:
+        """The up to two factors whose parts differ most in accuracy, by Pearson's chi-square a degree of freedom; none
+        where all examples are alike right or wrong.
+        """
+
+        def evidence(name):
+            n, correct = np.array([(row.n, row.correct) for row in self.accuracy_by_factor[name]]).T
+            accuracy = correct.sum() / n.sum()
+            if accuracy in (0, 1):
+                return 0.0
+            chi_square = (n * (correct / n - accuracy) ** 2).sum() / (accuracy * (1 - accuracy))
+            return chi_square / (len(n) - 1)
+
+        told = {name: evidence(name) for name in self.accuracy_by_factor}
+        return sorted((name for name in told if told[name] > 0), key=lambda name: -told[name])[:2]
+
+    @cached_property
+    def limits(self) -> list[str]:
+        """What whoever uses the classifier has to reckon with, what was measured first."""
+        return [*self._measured_limits(), *self._general_limits()]
+
+    def _measured_limits(self):
+        if self.report is None:
+            return
+        classes = self.report.per_class.items()
+        low, high = self.report.accuracy_interval
+        yield (
+            f"It was tried on {self.report.n:,} images. On endlessly many of the same kind its accuracy would lie "
+            f"between {low:.2%} and {high:.2%}, with a certainty of 95%."
+        )
+        seen = [(row["recall"], name, row["support"]) for name, row in classes if row["support"]]
+        recall, name, support = min(seen)
+        if recall < 1:
+            yield f"Weakest class: of {support:,} images of {name}, {recall:.2%} were recognised."
+        if few := [name for name, row in classes if row["support"] < _FEW]:
+            more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+            yield f"Fewer than {_FEW} images, so their figures are rough: {', '.join(few[:5])}{more}."
+        for weak in islice(self.slices, 3):
+            yield f"Weak slice: {weak.name}; accuracy {weak.accuracy:.2%} (n = {weak.n:,})."
+        if self.factors and not self.slices:
+            yield "No slice of the images has more errors than chance explains."
+        if self.corruptions:
+            whole, worst = self.corruptions[0], sorted(self.corruptions[1:], key=lambda row: row.accuracy)
+            kinds = [row for i, row in enumerate(worst) if row.kind not in {each.kind for each in worst[:i]}][:3]
+            text = ", ".join(f"{row.accuracy:.1%} with {row.kind} of severity {row.severity}" for row in kinds)
+            yield f"It is hurt most by: {text}; {whole.accuracy:.1%} without (n = {whole.n:,})."
+
+    def _general_limits(self):
+        yield (
+            f"It knows its {len(self.classifier.class_names)} classes and no others: an image of anything else still "
+            "gets one of them, at times with high confidence."
+        )
+        yield "Images that differ from those it was trained on, by camera, scan or style, may be recognised less often."
+
+
+def examine(classifier: Classifier, source, report: Report, command: str = "") -> Findings:
+    """The findings where `report` is that of `classifier` on the evaluation split of the source it was trained on.
+
+    Looks for weak slices where the source knows what its images show, and tries corruptions elsewhere.
+    """
+    split = "evaluation"
+    factors = factor_table(source, split)
+    return Findings(
+        classifier=classifier,
+        images=report.n,
+        report=report,
+        hardest=_hardest(report, source, split),
+        command=command,
+        source=source,
+        factors=factors,
+        corruptions=None if factors else evaluate_corrupted(classifier, source, split),
+    )
+
+
+def _hardest(report, source, split):
+    """The `HARDEST` examples of the split that `report` is about."""
+    indices = report.hardest(HARDEST)
+    images, _ = source.examples(split, indices)
+    return [
+        Example(
+            f"{split} {index}",
+            image,
+            report.class_names[report.labels[index]],
+            report.class_names[report.predictions[index]],
+            float(report.confidence[index]),
+            float(report.losses[index]),
+        )
+        for index, image in zip(indices, images, strict=True)
+    ]

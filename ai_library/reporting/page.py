@@ -1,0 +1,175 @@
+"""The page `report.html`: one file that needs no network, and with it `metrics.json`."""
+
+import base64
+import importlib.metadata
+import io
+import json
+import platform
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from markupsafe import Markup, escape
+
+from ..evaluation.calibration import CALIBRATION_BINS
+from ..evaluation.corruptions import CORRUPTIONS, SEVERITIES
+from ..evaluation.report import MAX_MATRIX
+from ..evaluation.slices import accuracy_grid
+from ..files.atomic import write_bytes
+from ..files.text import escaped
+from .diagrams import corruption_diagram, coverage_diagram, interval_mark, reliability_diagram
+from .findings import Findings
+
+_PICTURE_SIDE = 128
+
+
+def write_findings(findings: Findings, folder):
+    """Writes `report.html` into a folder, and `metrics.json` where there are metrics; an earlier one would speak of
+    other images, and is removed. Raises `InputError` where they can't be written.
+    """
+    metrics = Path(folder) / "metrics.json"
+    if findings.report:
+        write_bytes(metrics, json.dumps(findings.report.metrics(), indent=1).encode())
+    else:
+        metrics.unlink(missing_ok=True)
+    write_bytes(Path(folder) / "report.html", report_page(findings).encode())
+
+
+def report_page(findings: Findings) -> str:
+    """The page as HTML, which UTF-8 can encode whatever the names in it hold."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": lambda value, digits=2: "-" if value is None else f"{value:.{digits}%}",
+        "figure": lambda value: "-" if value is None else f"{value:.4f}",
+        "count": lambda value: f"{value:,}",
+        "picture": _picture,
+    }
+    return environment.get_template("page.html").render(
+        findings=findings,
+        report=findings.report,
+        classifier=findings.classifier,
+        card=_card(findings),
+        settings=_settings(findings.source),
+        **_report_parts(findings),
+        **_corruption_parts(findings),
+    )
+
+
+def _printable(value):
+    """A name without what could break the page or turn its text around: such characters become escapes."""
+    return escaped(value) if type(value) is str else value
+
+
+def _picture(image):
+    """An image (h, w, c) uint8 as the address of a PNG that the page itself holds; large ones are made smaller."""
+    from PIL import Image
+
+    picture, stream = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), io.BytesIO()
+    picture.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
+    picture.save(stream, format="png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _report_parts(findings):
+    """What the template shows of a report, beside the report."""
+    report = findings.report
+    if report is None:
+        return {}
+    plain = report.at_temperature(1.0)
+    parts = {"plain": plain, "bins": CALIBRATION_BINS, "max_matrix": MAX_MATRIX, "grid": None}
+    parts["reliability"] = [("after the temperature", report)]
+    if report.temperature != 1:
+        parts["reliability"].insert(0, ("before, as the network gave it", plain))
+    parts["reliability"] = [
+        (title, each, reliability_diagram(each.reliability, f"Reliability {title}: the figures are in the table below"))
+        for title, each in parts["reliability"]
+    ]
+    parts["coverage"] = coverage_diagram(
+        *report.coverage_curve(),
+        "Accuracy against the share of the images that is decided, the most certain first: see the table below",
+    )
+    counts = report.confusion_matrix
+    parts["shares"] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    rows = findings.accuracy_by_factor
+    lowest = parts["lowest"] = min(
+        (row.accuracy_interval[0] for parts_ in rows.values() for row in parts_), default=0.0
+    )
+    parts["factors"] = {
+        name: [(row, interval_mark(row.accuracy, row.accuracy_interval, lowest)) for row in rows[name]]
+        for name in sorted(rows, key=lambda name: name not in findings.most_telling)
+    }
+    if len(findings.most_telling) == 2:
+        grid = accuracy_grid(report.hits, *(findings.factors[name] for name in findings.most_telling))
+        wrong = 1 - grid.accuracy[grid.n > 0]
+        if wrong.any():  # no image may have both factors
+            parts["grid"], parts["most_errors"] = grid, float(wrong.max())
+    return parts
+
+
+def _corruption_parts(findings):
+    """The rows of each corruption, each with its meaning and its diagram, from severity 0."""
+    if not findings.corruptions:
+        return {}
+    whole, *rows = findings.corruptions
+    table = []
+    for kind, corruption in CORRUPTIONS.items():
+        line = [whole, *(row for row in rows if row.kind == kind)]
+        label = f"{kind}: accuracy from {whole.accuracy:.1%} without to {line[-1].accuracy:.1%} at the highest severity"
+        table.append((kind, corruption, line, corruption_diagram(line, label)))
+    return {"corruptions": table, "severities": SEVERITIES}
+
+
+def _card(findings):
+    """What is known of the model, as names with texts."""
+    classifier, source = findings.classifier, findings.source
+    h, w, c = classifier.image_shape
+    classes, metrics = len(classifier.class_names), classifier.metrics
+    card = {}
+    if source is not None:
+        settings = source.settings()
+        card["Trained on"] = (type(source).__doc__ or type(source).__name__).strip().splitlines()[0]
+        card["Examples"] = ", ".join(f"{name} {size:,}" for name, size in settings["sizes"].items())
+        card["Seed"] = f"{settings['seed']}"
+    card["Made for"] = (
+        f"Telling {classes} classes apart in {'grey' if c == 1 else 'colour'} images that look like those it was "
+        f"trained on, fitted into {w} x {h} pixels. It gives every class a probability."
+    )
+    card["Classes"] = ", ".join(classifier.class_names[:50]) + (f" and {classes - 50} more" if classes > 50 else "")
+    if classifier.architecture:
+        architecture = ", ".join(f"{name} {value}" for name, value in vars(classifier.architecture).items())
+        card["Architecture"] = f"Convolutional network ({architecture})"
+    else:
+        card["Architecture"] = type(classifier.model).__name__
+    layers = classifier.variables["params"].values()
+    card["Parameters"] = f"{sum(np.size(leaf) for layer in layers for leaf in layer.values()):,}"
+    card["Temperature"] = f"{classifier.temperature:.4g}: what the logits are divided by, fitted on validation"
+    if (accuracy := _number(metrics, "validation", "validation_accuracy")) is not None:
+        epoch = _number(metrics, "validation", "epoch")
+        card["Validation accuracy"] = f"{accuracy:.2%}" + (f" after {epoch:g} epochs" if epoch else "")
+    if source is None and (accuracy := _number(metrics, "evaluation", "accuracy")) is not None:
+        n = _number(metrics, "evaluation", "n")
+        card["Accuracy when trained"] = f"{accuracy:.2%}" + (f" on {n:,} images it was not trained on" if n else "")
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "optax", "numpy")]
+    card["Evaluated with"] = ", ".join([f"Python {platform.python_version()}", *versions])
+    return card
+
+
+def _settings(source):
+    """What tells the source from others, a line each as JSON has it; "" where nobody knows."""
+    if source is None:
+        return ""
+    return Markup("\n").join(escape(f"{name}: {json.dumps(value)}") for name, value in source.settings().items())
+
+
+def _number(metrics, *names):
+    """A number out of a model file's metrics, which may hold anything; None where it isn't one."""
+    for name in names:
+        metrics = metrics.get(name) if isinstance(metrics, dict) else None
+    return metrics if isinstance(metrics, (int, float)) and not isinstance(metrics, bool) else None

@@ -1,0 +1,295 @@
+"""Several processes, on one machine or on many, that train or predict together on JAX's own distributed runtime.
+
+All processes run the same program and come to the same calls of this module in the same order. Only the first writes
+files and prints. A process that is alone exchanges nothing, and imports JAX only to place arrays on its devices.
+"""
+
+import contextlib
+import ctypes
+import math
+import os
+import signal
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+
+BATCH = "batch"
+"""The axis of the devices that share a batch."""
+
+HEARTBEAT_SECONDS = 20
+"""A process that has not been heard of for so long is taken for gone. One whose connections were closed, as the system
+does with those of a process that ends in any way, is found out at once."""
+_JOIN_SECONDS = 300
+
+
+def initialise(coordinator: str | None = None, processes: int | None = None, process: int | None = None):
+    """Joins the other processes: to be called before JAX computes anything, and returns when all have come.
+
+    Args:
+        coordinator: HOST:PORT where the first process listens, and the others can reach it.
+        processes: How many there are.
+        process: Which of them this is, from 0.
+
+    What is None, SLURM, Kubernetes or Open MPI have to tell. Raises `InputError` where they do not, and where the
+    others cannot be reached.
+    """
+    import jax
+
+    if coordinator is not None:
+        _check_meeting(coordinator, processes, process)
+    jax.config.update("jax_enable_preemption_service", False)  # `StopSignals` hears SIGTERM
+    if hasattr(os, "SCHED_BATCH"):
+        # Else the thread that receives messages takes the core from the one that computes, in the middle of one, and
+        # where cores are few it then waits a whole time slice: an all-reduce took 4 ms instead of 0.12.
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    _end_with_a_line_on_abort()
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process,
+            initialization_timeout=_JOIN_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        )
+    except ValueError as error:
+        raise InputError(
+            f"the processes do not know of each other ({str(error).rstrip('.')}): start them by SLURM, Kubernetes or "
+            "Open MPI, or name --coordinator, --processes and --process"
+        ) from error
+    except jax.errors.JaxRuntimeError as error:
+        raise InputError(
+            f"the processes cannot meet at {coordinator or 'the first one'} ({str(error).splitlines()[0]}): name a "
+            "port that is free on the first one's machine"
+        ) from error
+    _check_own_address(coordinator)
+
+
+def _check_meeting(coordinator, processes, process):
+    """Raises `InputError` for what JAX would crash at."""
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(f"coordinator={coordinator!r} does not fit: it needs to be HOST:PORT, such as 10.0.0.1:5000")
+    if None not in (process, processes) and not 0 <= process < processes:
+        raise InputError(f"process={process} does not fit: of {processes} processes it is from 0 to {processes - 1}")
+
+
+def process_count() -> int:
+    """How many processes work together; 1 where none have joined."""
+    return _state().num_processes if _state() else 1
+
+
+def process_index() -> int:
+    """Which of them this is, from 0."""
+    return _state().process_id if _state() else 0
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return process_index() == 0
+
+
+def share(n: int, unit: int) -> range:
+    """Which of n items are this process's. They are given out in whole units, of which only the last may be smaller;
+    the shares of all, in the order of the processes, are `range(n)`.
+    """
+    units = -(-n // unit)
+    first, end = (min(units * (process_index() + i) // process_count() * unit, n) for i in (0, 1))
+    return range(first, end)
+
+
+def from_first(function: Callable[[], Any]):
+    """Calls the function in the first process, and gives what it returns to all: numbers, text, arrays, and lists and
+    dictionaries of them. An `InputError` that it raises there is raised in all.
+    """
+    if process_count() == 1:
+        return function()
+    from flax.serialization import msgpack_restore, msgpack_serialize
+
+    message, error = b"", None
+    if is_first():
+        try:
+            message = msgpack_serialize({"value": function()})
+        except InputError as raised:
+            message, error = msgpack_serialize({"error": str(raised)}), raised
+    size = int(highest(len(message)))
+    sent = np.zeros(size, np.uint8)
+    sent[: len(message)] = np.frombuffer(message, np.uint8)
+    told = msgpack_restore(np.asarray(_across(_highest, sent)).tobytes())  # the others' zeros are no higher
+    if "error" in told:
+        raise error or InputError(told["error"])
+    return told["value"]
+
+
+def gathered(value) -> list:
+    """The values of all processes, in their order; such as `from_first` takes."""
+    if process_count() == 1:
+        return [value]
+    from flax.serialization import msgpack_restore, msgpack_serialize
+
+    message = msgpack_serialize({"value": value})
+    sizes = np.asarray(_across(_rows, np.array([len(message)], np.int32)))[:, 0]
+    sent = np.zeros(1 << int(sizes.max() - 1).bit_length(), np.uint8)  # few sizes: each is compiled once
+    sent[: len(message)] = np.frombuffer(message, np.uint8)
+    received = np.asarray(_across(_rows, sent))
+    return [msgpack_restore(row[:size].tobytes())["value"] for row, size in zip(received, sizes, strict=True)]
+
+
+def highest(number: int):
+    """The highest of all processes' numbers, each below 2**31. `int()` waits for it: the answer may be asked for later
+    than the question, while the processes go on.
+    """
+    if process_count() == 1:
+        return number
+    return _across(_maximum, np.array([number], np.int32))
+
+
+def batch_shardings(batch_size: int):
+    """Where `place` puts a state, whole on every device, and a batch, an equal share on each.
+
+    Every process takes an equal, contiguous part of the batch, in the order of the processes, and divides it among its
+    devices: all of them, or as many as divide the part, and the same number in each process. Raises `InputError` where
+    the batch cannot be divided among the processes.
+    """
+    import jax
+    from jax.sharding import AxisType, NamedSharding
+    from jax.sharding import PartitionSpec as P
+
+    part, rest = divmod(batch_size, process_count())
+    if rest:
+        raise InputError(
+            f"batch_size={batch_size} cannot be divided among {process_count()} processes: choose a number of "
+            "processes that divides it"
+        )
+    of_processes = _devices()
+    used = math.gcd(min(map(len, of_processes)), part)
+    devices = [device for of_process in of_processes for device in of_process[:used]]
+    mesh = jax.make_mesh((len(devices),), (BATCH,), (AxisType.Auto,), devices=devices)
+    return NamedSharding(mesh, P()), NamedSharding(mesh, P(BATCH))
+
+
+def place(tree, sharding):
+    """Arrays on the devices of all processes: with the first sharding of `batch_shardings` every process brings the
+    whole of them, with the second its part of the batch.
+    """
+    import jax
+
+    if process_count() == 1:
+        return jax.device_put(tree, sharding)
+    return jax.make_array_from_process_local_data(sharding, jax.tree.map(np.asarray, tree))
+
+
+def lost(error: Exception) -> str:
+    """What to tell the user where an error says that another process is gone; "" where it says something else."""
+    return _lost_line() if process_count() > 1 and "gloo" in str(error).lower() else ""
+
+
+def leave(status: int):
+    """Ends this process after an error. Where others wait for it, it does not wait for them, as JAX would."""
+    if process_count() == 1:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if is_first():
+        time.sleep(2)  # JAX's coordinator lives in this process: the others' lines are clear while it is still there
+    os._exit(status)
+
+
+def _lost_line():
+    others = process_count() - 1
+    gone = f"process {1 - process_index()} of 2" if others == 1 else f"one of the {others} other processes"
+    return (
+        f"{gone} is gone or cannot be reached, so that this one ends: start all of them again; with --resume a "
+        "training goes on from its last checkpoint"
+    )
+
+
+def _end_with_a_line_on_abort():
+    """JAX ends a process that does no longer hear of the others by `abort()`; its own words are a page long."""
+
+    def end(_):
+        os.write(2, f"error: {_lost_line()}\n".encode())
+        os._exit(1)
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(end)  # Python's own handlers wait for the main thread, abort() not
+    ctypes.CDLL(None).signal(ctypes.c_int(signal.SIGABRT), handler)
+    _end_with_a_line_on_abort.handler = handler  # C keeps none
+
+
+def _check_own_address(coordinator):
+    """Warns where other machines would be sent back to themselves: on CPUs, processes meet at the address that the name
+    of each one's machine has."""
+    host = (coordinator or "").rpartition(":")[0]
+    if not coordinator or host == "localhost" or host.startswith("127."):
+        return
+    name = socket.gethostname()
+    try:
+        address = socket.gethostbyname(name)
+    except OSError:
+        address = "no address"
+    if address == "no address" or address.startswith("127."):
+        warnings.warn(
+            f"this machine's name {name} has {address}, where CPUs of others cannot reach it: correct it in /etc/hosts",
+            stacklevel=2,
+        )
+
+
+def _state():
+    """JAX's own, once the processes have joined; its public functions would start the backend, and so fix the devices
+    before `share_out_cores` has chosen them."""
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized():
+        return None
+    from jax._src.distributed import global_state
+
+    return global_state
+
+
+def _devices():
+    """The devices of each process, in the order of the processes."""
+    import jax
+
+    devices = [[] for _ in range(process_count())]
+    for device in jax.devices():
+        devices[device.process_index].append(device)
+    return devices
+
+
+def _across(operation, row):
+    """The operation on an array (p, m) of every process's row (m,): the result is in all of them."""
+    import jax
+
+    rows, compiled = _compiled(operation)
+    return compiled(jax.make_array_from_process_local_data(rows, row[np.newaxis])).addressable_data(0)
+
+
+@lru_cache
+def _compiled(operation):
+    """Where the rows of `_across` go, one device a process, and the jitted operation."""
+    import jax
+    from jax.sharding import AxisType, NamedSharding
+    from jax.sharding import PartitionSpec as P
+
+    devices = [of_process[0] for of_process in _devices()]
+    mesh = jax.make_mesh((len(devices),), ("process",), (AxisType.Auto,), devices=devices)
+    return NamedSharding(mesh, P("process")), jax.jit(operation, out_shardings=NamedSharding(mesh, P()))
+
+
+def _maximum(rows):
+    return rows.max()
+
+
+def _highest(rows):
+    return rows.max(axis=0)
+
+
+def _rows(rows):
+    return rows

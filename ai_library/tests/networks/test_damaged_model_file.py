@@ -1,0 +1,171 @@
+"""A damaged or hostile file loads as what its bytes say or is refused, in little memory and at once."""
+
+import dataclasses
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import msgpack
+import numpy as np
+import pytest
+
+from ai_library import CNN, ModelFileError, load_model, save_model
+from ai_library.tests.model_files import loads_as_it_says_or_is_refused, rewritten, sealed
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("at", [0, 9, 20, 200, 5000, -40, -1])
+def test_a_changed_byte_is_found(model_path, tmp_path, at):
+    data = bytearray(model_path.read_bytes())
+    data[at] ^= 1
+    broken = tmp_path / "broken.msgpack"
+    broken.write_bytes(data)
+    with pytest.raises(ModelFileError, match=r"broken.msgpack (is|has) "):
+        load_model(broken)
+
+
+@pytest.mark.slow
+def test_a_truncated_file_is_refused_wherever_it_ends(model_path, tmp_path):
+    data = model_path.read_bytes()
+    header_end = 16 + struct.unpack_from("<8sII", data)[2]
+    places = np.random.default_rng(0).integers(header_end, len(data), 1000)
+    for end in (*range(header_end), *places):
+        assert not loads_as_it_says_or_is_refused(tmp_path / "m.msgpack", data[:end])
+
+
+@pytest.mark.slow
+def test_no_flipped_bit_goes_unnoticed(model_path, tmp_path):
+    data = bytearray(model_path.read_bytes())
+    rng = np.random.default_rng(1)
+    for place, bit in zip(rng.integers(0, len(data), 10_000), rng.integers(0, 8, 10_000), strict=True):
+        data[place] ^= 1 << bit
+        assert not loads_as_it_says_or_is_refused(tmp_path / "m.msgpack", data)
+        data[place] ^= 1 << bit
+
+
+@pytest.mark.slow
+def test_edits_under_a_fitting_digest_load_as_they_say_or_are_refused(model_path, tmp_path):
+    """Half of the edits fall into the header and the first names and shapes, which are a small part of the file."""
+    data = model_path.read_bytes()
+    rng = np.random.default_rng(2)
+    loaded = 0
+    for trial in range(1000):
+        body = bytearray(data[:-32])
+        for _ in range(rng.integers(1, 4)):
+            start, new = rng.integers(0, len(body) if trial % 2 else 4000), rng.bytes(rng.integers(1, 9))
+            body[start : start + len(new) + (rng.integers(-2, 3) if trial % 4 == 3 else 0)] = new
+        loaded += loads_as_it_says_or_is_refused(tmp_path / "m.msgpack", sealed(bytes(body)))
+    assert 100 < loaded < 900
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        b"",
+        b"\xc0",
+        b"\x93\x01\x02\x03",
+        b"\xdd\xff\xff\xff\xff",  # a list of four thousand million
+        b"\xdd\x00\x0f\xff\xff" * 500,  # lists in lists
+        b"\x81\xa1a" * 2000,  # names in names
+        b"\x81\xa1a" * 800 + b"\x80",
+        msgpack.packb({str(i): {str(j): {} for j in range(60)} for i in range(60)}),
+        msgpack.packb({"params": msgpack.ExtType(3, b"pickle")}),
+        msgpack.packb({"params": msgpack.Timestamp(1)}),
+        msgpack.packb({"params": msgpack.ExtType(1, msgpack.packb(([2**62, 2], "float32", b"")))}),
+        msgpack.packb({"params": msgpack.ExtType(1, msgpack.packb(([-1], "float32", b"1234")))}),
+        msgpack.packb({"params": msgpack.ExtType(1, msgpack.packb(([1], "object", b"12345678")))}),
+        msgpack.packb({"params": msgpack.ExtType(1, msgpack.packb(([1], "float32", b"12345678")))}),
+        msgpack.packb({"params": msgpack.ExtType(1, b"")}),
+        msgpack.packb({"params": msgpack.ExtType(1, msgpack.packb(([1], "float32")))}),
+        msgpack.packb({"params": msgpack.ExtType(1, msgpack.packb(([1], "float32", b""))[:-2])}),
+    ],
+)
+def test_weights_that_are_something_else_are_refused(model_path, tmp_path, weights):
+    data = model_path.read_bytes()
+    end = 16 + struct.unpack_from("<8sII", data)[2]
+    (tmp_path / "m.msgpack").write_bytes(sealed(data[:end] + weights))
+    with pytest.raises(ModelFileError, match=r"m.msgpack (holds something else|lacks|has )"):
+        load_model(tmp_path / "m.msgpack")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_classes": 10**12},
+        {"num_classes": 3.0},
+        {"features": [2**40] * 5},
+        {"features": "12345"},
+        {"dense": True, "patch": None},
+        {"name": "CNN"},
+        {"\x1b[31m": 1},
+    ],
+)
+def test_architectures_that_ask_for_too_much_are_refused(model_path, tmp_path, change):
+    with pytest.raises(ModelFileError) as caught:
+        load_model(rewritten(model_path, tmp_path / "m.msgpack", lambda header: header["architecture"].update(change)))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "NaN", '{"metrics": NaN}', "[1]", "\udcff", "null"])
+def test_headers_that_are_no_json_object_are_refused(model_path, tmp_path, text):
+    data = model_path.read_bytes()
+    header = text.encode("utf-8", "surrogateescape")
+    (tmp_path / "m.msgpack").write_bytes(sealed(data[:12] + struct.pack("<I", len(header)) + header))
+    with pytest.raises(ModelFileError, match="header that is no JSON"):
+        load_model(tmp_path / "m.msgpack")
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.msgpack")
+    with pytest.raises(ModelFileError, match="pipe.msgpack is no regular file"):
+        load_model(tmp_path / "pipe.msgpack")
+    with pytest.raises(ModelFileError, match="is no regular file"):
+        load_model(tmp_path)
+
+
+def test_a_file_that_is_far_too_large_is_refused_unread(tmp_path):
+    with open(tmp_path / "large.msgpack", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ModelFileError, match="is larger than"):
+        load_model(tmp_path / "large.msgpack")
+
+
+PEAK = """
+import sys
+from ai_library import CNN
+from ai_library.tests.model_files import try_to_load
+def memory(name):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name))
+CNN(num_classes=3).variable_shapes((32, 32, 1))
+before = memory("VmRSS")
+try_to_load(sys.argv[1])
+print(memory("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
+@pytest.mark.parametrize("hostile", ["", "header", "names", "nesting"])
+def test_loading_takes_at_most_twice_the_files_size_and_100_mb(classifier, tmp_path, hostile):
+    """A file of 134 MB, nearly all of it one array; and files that hold whatever makes the most of their bytes."""
+    path = tmp_path / "m.msgpack"
+    model = CNN(num_classes=3, dense=1024, patch=1)
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), model.variable_shapes((64, 64, 1)))
+    large = dataclasses.replace(classifier, model=model, variables=zeros, image_shape=(64, 64, 1))
+    save_model(path, classifier if hostile else large)
+    data = path.read_bytes()
+    end = 16 + struct.unpack_from("<8sII", data)[2]
+    if hostile == "header":
+        header = b"[" + b"{}," * 600_000 + b"{}]"
+        path.write_bytes(sealed(data[:12] + struct.pack("<I", len(header)) + header + data[end:-32]))
+    elif hostile == "names":
+        names = msgpack.packb({f"{i}": None for i in range(64)})
+        path.write_bytes(sealed(data[:end] + (b"\xde\x00\x40" + (b"\xa1x" + names) * 64) * 400))
+    elif hostile == "nesting":
+        path.write_bytes(sealed(data[:end] + (b"\xdf\x00\x00\x00\x40" + b"\xa1x\xc0" * 63 + b"\xa1y") * 20_000))
+    run = subprocess.run([sys.executable, "-c", PEAK, path], cwd=ROOT, check=True, capture_output=True, text=True)
+    print(run.stdout, path.stat().st_size)
+    assert int(run.stdout) < 2 * path.stat().st_size + 100e6

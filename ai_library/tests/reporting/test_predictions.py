@@ -1,0 +1,258 @@
+"""From files on disk to rows of `predictions.csv`."""
+
+import csv
+import dataclasses
+import io
+import itertools
+import json
+import os
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ai_library import InputError, evaluate
+from ai_library.reporting.predictions import Sample, predict_samples, read_samples
+
+N = 70  # more than a block
+
+
+@pytest.fixture
+def folder(source, tmp_path):
+    """The first evaluation images as PNG files in sub-folders named like their classes."""
+    images, labels = source.examples("evaluation", range(N))
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = tmp_path / "images" / source.class_names[label] / f"{index:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.squeeze()).save(path)
+    return tmp_path / "images"
+
+
+def predicted(classifier, data, output):
+    outcome = predict_samples(classifier, read_samples(data, classifier), output)
+    with open(output / "predictions.csv", newline="", encoding="utf-8") as file:
+        return outcome, list(csv.DictReader(file))
+
+
+def test_a_labelled_folder_gives_the_figures_of_evaluate(classifier, source, folder, tmp_path):
+    outcome, rows = predicted(classifier, folder, tmp_path / "out")
+    images, labels = source.examples("evaluation", range(N))
+    wanted = classifier.predict_proba(images)
+    assert outcome.images == outcome.report.n == len(rows) == N
+    for row in rows:
+        index = int(row["file"].split("/")[1].removesuffix(".png"))
+        assert row["label"] == source.class_names[labels[index]]
+        assert row["prediction"] == source.class_names[wanted[index].argmax()]
+        np.testing.assert_allclose([float(row[name]) for name in source.class_names], wanted[index], atol=2e-6)
+        assert float(row["confidence"]) == pytest.approx(wanted[index].max(), abs=2e-6)
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert metrics["accuracy"] == (wanted.argmax(1) == labels).mean()
+    with Image.open(tmp_path / "out/confusion_matrix.png") as picture:
+        assert picture.size[0] > 200
+    assert f"{metrics['accuracy']:.2%}" in (tmp_path / "out/report.html").read_text()
+
+
+def test_names_that_are_no_utf_8_and_hidden_files_do_no_harm(classifier, folder, tmp_path):
+    image = (folder / "circle/000.png").read_bytes()
+    (folder / "circle/._000.png").write_bytes(b"left behind by another program")
+    with open(bytes(folder / "circle") + b"/\xff.png", "wb") as file:
+        file.write(image)
+    outcome, rows = predicted(classifier, folder, tmp_path / "out")
+    assert (outcome.images, outcome.unreadable) == (N + 1, 0)
+    assert "circle/\\udcff.png" in {row["file"] for row in rows}
+
+
+def test_npz_gives_the_same_as_evaluate(classifier, source, tmp_path):
+    images, labels = source.examples("evaluation", range(source.size("evaluation")))
+    np.savez(tmp_path / "data.npz", images=images.squeeze(-1), labels=labels)
+    outcome, rows = predicted(classifier, tmp_path / "data.npz", tmp_path / "out")
+    assert outcome.report.metrics() == evaluate(classifier, source).metrics()
+    assert [row["file"] for row in rows] == [str(index) for index in range(len(labels))]
+
+
+def test_unlabelled_images_get_no_metrics_and_older_ones_are_removed(classifier, source, folder, tmp_path):
+    predicted(classifier, folder, tmp_path / "out")
+    np.savez(tmp_path / "data.npz", images=source.examples("evaluation", range(5))[0])
+    outcome, rows = predicted(classifier, tmp_path / "data.npz", tmp_path / "out")
+    assert outcome.report is None
+    assert {row["label"] for row in rows} == {""}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.csv", "report.html"}
+
+
+def test_a_single_file_is_predicted(classifier, folder, tmp_path):
+    outcome, rows = predicted(classifier, folder / "circle/000.png", tmp_path / "out")
+    assert outcome.images == 1
+    assert rows[0]["prediction"] in classifier.class_names
+
+
+def test_an_unreadable_image_is_a_row_and_the_run_goes_on(classifier, folder, tmp_path):
+    (folder / "circle/000.png").write_bytes((folder / "circle/000.png").read_bytes()[:60])
+    (folder / "star/text.png").write_text("not an image at all")
+    (folder / "star/empty.png").write_bytes(b"")
+    outcome, rows = predicted(classifier, folder, tmp_path / "out")
+    errors = {row["file"]: row["error"] for row in rows if row["error"]}
+    assert outcome.images == N + 2
+    assert outcome.unreadable == 3
+    assert outcome.report.n == N - 1
+    assert errors.keys() == {"circle/000.png", "star/empty.png", "star/text.png"}
+    assert errors["star/text.png"] == "not an image, or of an unknown format"
+    assert "cannot be read" in errors["circle/000.png"]
+    assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
+
+
+@pytest.mark.parametrize("readable", [0, 1, 255, 256, 300])
+def test_every_row_is_its_own_image_s_wherever_unreadable_ones_stand(classifier, source, tmp_path, readable):
+    images = np.concatenate([source.examples("evaluation", range(150))[0]] * 2)[:readable]
+    wanted = classifier.predict_proba(images)
+    samples = [Sample(f"{i}", None, image) for i, image in enumerate(images)]
+    for place in (0, 64, 65, 200, readable):
+        samples.insert(place, Sample("broken", None, None, "cannot be read"))
+    samples += [Sample("broken", None, None, "cannot be read")] * 70
+    outcome = predict_samples(classifier, iter(samples), tmp_path)
+    assert (outcome.images, outcome.unreadable) == (readable + 75, 75)
+    with open(tmp_path / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [sample.name for sample in samples]
+    for row in rows:
+        if row["error"]:
+            assert (row["file"], row["prediction"]) == ("broken", "")
+        else:
+            found = [float(row[name]) for name in classifier.class_names]
+            np.testing.assert_allclose(found, wanted[int(row["file"])], rtol=0, atol=6e-7)
+
+
+def test_odd_names_and_broken_files_are_rows_of_their_own(classifier, source, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    good = ["a,b.png", 'a"b.png', "a\nb.png", "a\r\nb.png", "=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "\t=1.png"]
+    for name in good:
+        Image.fromarray(source.example("evaluation", 0)[0].squeeze()).save(folder / name)
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "broken.png").symlink_to("nowhere.png")
+    os.mkfifo(folder / "pipe.png")
+    _, rows = predicted(classifier, folder, tmp_path / "out")
+    wanted = ["a,b.png", 'a"b.png', "a\\nb.png", "a\\r\\nb.png", "'=1+1.png", "'+1.png", "'-1.png", "'@SUM(1).png"]
+    assert {row["file"] for row in rows if row["prediction"]} == {*wanted, "\\t=1.png"}
+    assert {row["file"] for row in rows if row["error"]} == {"empty.png", "broken.png", "pipe.png"}
+    assert len(rows) == 12
+
+
+text = st.builds("{}{}".format, st.sampled_from(["", *"=+-@\t\r\n"]), st.text(st.characters(exclude_categories=())))
+
+
+@given(
+    st.lists(st.tuples(text, st.integers(0, 2) | st.none(), text), min_size=1, max_size=5),
+    st.lists(text, min_size=3, max_size=3, unique=True),
+)
+@settings(deadline=None, max_examples=60)
+def test_whatever_names_hold_a_row_is_a_line_and_no_cell_a_formula(classifier, tmp_path_factory, samples, class_names):
+    output = tmp_path_factory.getbasetemp() / "odd names"
+    odd = dataclasses.replace(classifier, class_names=tuple(class_names))
+    predict_samples(odd, [Sample(name, label, None, error) for name, label, error in samples], output)
+    table = (output / "predictions.csv").read_bytes().decode()
+    rows = list(csv.reader(io.StringIO(table, newline="")))
+    assert len(rows) == len(table.splitlines()) == len(samples) + 1
+    assert {len(row) for row in rows} == {4 + 3 + 1}
+    assert not [cell for row in rows for cell in row if cell.startswith(tuple("=+-@\t\r\n"))]
+
+
+def test_arrays_of_any_order_and_compression_give_the_same(classifier, source, tmp_path):
+    images, labels = source.examples("evaluation", range(N))
+    np.savez(tmp_path / "plain.npz", images=images, labels=labels)
+    np.savez_compressed(tmp_path / "other.npz", images=np.asfortranarray(images), labels=labels.astype(">u8"))
+    plain, other = (list(read_samples(tmp_path / name, classifier)) for name in ("plain.npz", "other.npz"))
+    for one, two, image, label in zip(plain, other, images, labels, strict=True):
+        assert one.label == two.label == label
+        np.testing.assert_array_equal(one.image, image)
+        np.testing.assert_array_equal(two.image, image)
+
+
+def test_arrays_larger_than_the_memory_are_read_in_parts(classifier, tmp_path):
+    np.savez_compressed(tmp_path / "zeros.npz", images=np.zeros((40_000, 64, 64), np.uint8))  # 164 MB
+    tracemalloc.start()
+    for sample in itertools.islice(read_samples(tmp_path / "zeros.npz", classifier), 9_000):
+        assert sample.image.shape == classifier.image_shape
+    assert tracemalloc.get_traced_memory()[1] < 80e6
+    tracemalloc.stop()
+
+
+def header(shape, kind="|u1", by_columns=False, version=1):
+    """An .npy file of this header and no data."""
+    text = f"{{'descr': {kind!r}, 'fortran_order': {by_columns}, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(2 if version == 1 else 4, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (header((10**15, 28, 28)), None, "data.npz cannot be read as .npz: its array 'images' ends too early"),
+        (header((10**15, 1, 1)), header((10**15,), "<i8"), "its array 'labels' ends too early"),
+        (header((10**9, 28, 28), by_columns=True), None, "784,000,000,000 bytes of images in Fortran's order"),
+        (header((1, 10**6, 10**6)), None, "1,000,000 x 1,000,000 pixels, and at most 128,000,000"),
+        (header((-1, 28, 28)), None, r"holds no images: their shape is \(-1, 28, 28\)"),
+        (header((2, 28, 28), version=2), None, "format version"),
+        (header((2, 28, 28)), header((2,), "|O"), "pickled Python objects, which are never loaded"),
+        (header((2, 28, 28)), header((2,), "<m8[s]"), "need to be .* of integers"),
+        (header((2, 28, 28))[:-20], None, "cannot be read as .npz"),
+        (header("nonsense"), None, "cannot be read as .npz"),
+    ],
+)
+def test_arrays_that_promise_more_than_they_hold_are_refused(classifier, tmp_path, images, labels, message):
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+        archive.writestr("images.npy", images)
+        if labels:
+            archive.writestr("labels.npy", labels)
+    with pytest.raises(InputError, match=message):
+        list(read_samples(tmp_path / "data.npz", classifier))
+
+
+def test_a_damaged_archive_leaves_no_half_written_table(classifier, source, tmp_path):
+    np.savez(tmp_path / "data.npz", images=source.examples("evaluation", range(N))[0])
+    content = bytearray((tmp_path / "data.npz").read_bytes())
+    content[5_000] ^= 1
+    (tmp_path / "data.npz").write_bytes(content)
+    with pytest.raises(InputError, match="data.npz cannot be read as .npz: Bad CRC-32"):
+        predicted(classifier, tmp_path / "data.npz", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pictures": np.zeros((1, 32, 32), np.uint8)}, "has no array 'images'"),
+        ({"images": np.full((1, 32, 32), np.nan, np.float32)}, "float32: they need to be"),
+        ({"images": np.zeros((1, 32, 32), np.uint16)}, "uint16: they need to be"),
+        ({"images": np.zeros((1, 32, 32, 4), np.uint8)}, "they need to be"),
+        ({"images": np.zeros((1, 1, 32, 32, 3), np.uint8)}, "they need to be"),
+        ({"images": np.zeros((32, 32), np.uint8)}, "they need to be"),
+        ({"images": np.zeros((0, 32, 32), np.uint8)}, "holds no images"),
+        ({"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0])}, r"\(2,\) of integers"),
+        ({"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0, 7])}, "labels from 0 to 7, but this model"),
+        ({"images": np.zeros((1, 32, 32), np.uint8), "labels": np.array([0.0])}, r"\(1,\) of integers"),
+        ({"images": np.array([{}], dtype=object)}, "cannot be read as .npz: it holds pickled Python objects"),
+        (b"PK\x03\x04 not an archive", "cannot be read as .npz"),
+        (b"\x93NUMPY\x01\x00", "cannot be read as .npz"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(classifier, tmp_path, arrays, message):
+    if isinstance(arrays, bytes):
+        (tmp_path / "data.npz").write_bytes(arrays)
+    else:
+        np.savez(tmp_path / "data.npz", **arrays)
+    with pytest.raises(InputError, match=message):
+        read_samples(tmp_path / "data.npz", classifier)
+
+
+def test_folders_that_do_not_fit_are_named(classifier, folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty holds no images"):
+        read_samples(tmp_path / "empty", classifier)
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        read_samples(tmp_path / "nowhere", classifier)
+    (folder / "star").rename(folder / "cat")
+    with pytest.raises(InputError, match="sub-folder 'cat', but this model's classes are circle, rectangle, star"):
+        read_samples(folder, classifier)

@@ -1,0 +1,306 @@
+"""Several processes train, evaluate and predict as one does, end together, and go on from where they ended."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ai_application.command_line import joined, training_parser
+from ai_library import InputError
+from ai_library.runtime import distributed
+from ai_library.tests.several_processes import CHILD, STEPS, Noise
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[3]
+BOUND_SECONDS = 60
+"""In which the others end once one of the processes is gone."""
+
+
+class Process(subprocess.Popen):
+    """One of several processes at a task of `several_processes.py`, on this machine unless `prefix` leads elsewhere."""
+
+    def __init__(self, task, folder, *options, prefix=()):
+        command = [*prefix, sys.executable, "-m", CHILD, task, folder, *options]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        super().__init__(list(map(str, command)), cwd=ROOT, text=True, **pipes)
+
+
+def begun(task, folder, processes, *options):
+    """So many processes, just started, at a task in a folder, which is made."""
+    folder.mkdir(exist_ok=True)
+    meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", processes, "--process"]
+    return [
+        Process(task, folder, *options, *([*meeting, process] if processes > 1 else [])) for process in range(processes)
+    ]
+
+
+def ended(*running):
+    """Waits for processes, all of which have to end well."""
+    for process in running:
+        errors = process.communicate()[1]
+        assert process.returncode == 0, errors
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def weights(folder, run, process=0):
+    with np.load(folder / f"{run}-{process}.npz") as file:
+        return list(file.values())
+
+
+def bits(folder, run, process=0):
+    return b"".join(array.tobytes() for array in weights(folder, run, process))
+
+
+def steps_of(run_dir):
+    """The step of a run's newest checkpoint; 0 where there is none."""
+    return max((int(path.stem) for path in run_dir.glob("checkpoints/0*.msgpack")), default=0)
+
+
+def distance(first, second, run, other_run=None):
+    """The largest difference of any weight or statistic of two runs."""
+    pairs = zip(weights(first, run), weights(second, other_run or run), strict=True)
+    return max(np.abs(one - other).max() for one, other in pairs)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with the runs of 1 process with 1 device ("1x1"), 1 with 2 ("1x2"), 2 with 1 and 4 with 1. All have also
+    stopped and gone on, and those of "1x1" and "2x1" have gone on where two processes were `killed`."""
+    folder = tmp_path_factory.mktemp("runs")
+    victims = begun("killed", folder / "killed", 2)
+    victims[1].communicate()
+    start = time.monotonic()
+    error = victims[0].communicate()[1]
+    (folder / "error").write_text(
+        f"{victims[1].returncode} {victims[0].returncode} {time.monotonic() - start}\n{error}"
+    )
+    for name in ("1x1", "2x1"):
+        shutil.copytree(folder / "killed/killed", folder / name / "killed")
+    ended(*begun("train_twice", folder / "1x1", 1), *begun("train_twice", folder / "1x2", 1, "--devices", 2))
+    ended(*begun("train", folder / "2x1", 2))
+    ended(*begun("train", folder / "4x1", 4))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bound(trained):
+    """How far apart two runs may end because float32 sums were added up in another order.
+
+    Runs of the same training on another number of devices add up the same numbers: the gradients, BatchNorm's moments,
+    the loss. Two orders of a sum of n numbers differ by at most 2 (n - 1) u times the sum of their magnitudes, where
+    u = 2^-24 is float32's unit of rounding (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2). To
+    first order in u the weights at the end then differ by K u; K is how the whole training amplifies such differences,
+    Adam's division by small gradients above all, and does not depend on u. So the same training in float64, where
+    u = 2^-53, tells K: it is 16 on the machine of the README's tables, where the runs in float32 are 11 u apart.
+
+    Roundings are not the same ones in both, so that 8 times as much is allowed. That this is far less than what a wrong
+    sum would do, `test_in_double_precision_devices_do_not_change_the_weights` shows.
+    """
+    return 8 * distance(trained / "1x1", trained / "1x2", "double") / 2**-53 * 2**-24
+
+
+def test_in_double_precision_devices_do_not_change_the_weights(trained):
+    """A gradient or a moment of a part of the batch, or another augmentation, would show in the third decimal."""
+    assert distance(trained / "1x1", trained / "1x2", "double") < 1e-10
+
+
+@pytest.mark.parametrize("layout", ["1x2", "2x1", "4x1"])
+def test_devices_and_processes_train_the_same_weights_but_for_rounding(trained, bound, layout):
+    assert distance(trained / "1x1", trained / layout, "whole") <= bound
+
+
+def test_two_processes_give_the_bits_of_one_with_two_devices(trained):
+    assert bits(trained / "1x2", "whole") == bits(trained / "2x1", "whole")
+
+
+@pytest.mark.parametrize(("layout", "processes"), [("2x1", 2), ("4x1", 4)])
+def test_all_processes_hold_the_same_bits(trained, layout, processes):
+    assert len({bits(trained / layout, "whole", process) for process in range(processes)}) == 1
+
+
+def test_only_the_first_process_writes(trained):
+    for layout in ("1x1", "2x1"):
+        written = {path.name for path in (trained / layout / "whole").iterdir()}
+        assert written == {"checkpoints", "config.json", "history.csv", "lock", "train", "validation"} | {
+            path.name for path in (trained / layout / "whole").glob("events*")
+        }
+        assert len(list((trained / layout / "whole/train").iterdir())) == 1
+    histories = [(trained / layout / "whole/history.csv").read_text() for layout in ("1x2", "2x1")]
+    assert histories[0] == histories[1]
+
+
+def test_a_signal_to_one_process_stops_all_at_one_step_and_they_go_on_to_the_same_bits(trained):
+    for layout, processes in (("1x1", 1), ("2x1", 2), ("4x1", 4)):
+        for process in range(processes):
+            assert bits(trained / layout, "stopped", process) == bits(trained / layout, "whole")
+
+
+def test_a_killed_process_ends_the_other_with_a_line(trained):
+    figures, error = (trained / "error").read_text().split("\n", 1)
+    killed, status, seconds = figures.split()
+    assert (int(killed), int(status)) == (-signal.SIGKILL, 1)
+    assert float(seconds) < BOUND_SECONDS
+    assert error.splitlines()[-1] == (
+        "error: process 1 of 2 is gone or cannot be reached, so that this one ends: start all of them again; with "
+        "--resume a training goes on from its last checkpoint"
+    )
+
+
+def test_a_run_whose_process_was_killed_goes_on_with_one_process_and_with_two(trained, bound):
+    assert 0 < steps_of(trained / "killed/killed") < STEPS
+    assert bits(trained / "2x1", "killed") == bits(trained / "2x1", "whole")
+    assert distance(trained / "1x1", trained / "2x1", "killed", "whole") <= bound
+
+
+def test_evaluation_and_predictions_do_not_depend_on_the_number_of_processes(tmp_path):
+    """Of 10,007 images, which no number of processes here divides, and of a folder with broken ones."""
+    images, labels = Noise().examples("evaluation", range(10_007))
+    np.savez(tmp_path / "images.npz", images=images, labels=labels)
+    for index in range(800):
+        path = tmp_path / "images" / Noise().class_names[labels[index]] / f"{index:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[index].squeeze()).save(path)
+        if index % 37 == 5:
+            path.write_bytes(path.read_bytes()[:50])
+    for processes in (1, 2, 3):
+        ended(*begun("predict", tmp_path / f"{processes}", processes))
+    written = []
+    for processes in (1, 2, 3):
+        folder = tmp_path / f"{processes}"
+        metrics = {(folder / f"metrics-{process}.json").read_text() for process in range(processes)}
+        assert len(metrics) == 1
+        results = sorted(folder.glob("of */*"))
+        written.append((metrics, [path.name for path in results], [path.read_bytes() for path in results]))
+    assert written[0][1] == 2 * ["confusion_matrix.png", "metrics.json", "predictions.csv", "report.html"]
+    assert [data.count(b"\n") for data in written[0][2][2::4]] == [801, 10_008]
+    assert written[0] == written[1] == written[2]
+
+
+def test_other_settings_in_one_process_end_both(tmp_path):
+    first, second = (process.communicate()[1] for process in begun("unlike", tmp_path, 2))
+    assert "error: every process needs the settings of the first, but in this one train.seed was 0, is now 1" in second
+    assert first.splitlines()[-1].startswith("error: process 1 of 2 is gone")
+
+
+def test_a_batch_that_cannot_be_divided_is_named_by_all(tmp_path):
+    for process in begun("undivided", tmp_path, 2):
+        errors = process.communicate()[1]
+        assert process.returncode == 1
+        assert errors == (
+            "error: batch_size=17 cannot be divided among 2 processes: choose a number of processes that divides it\n"
+        )
+
+
+@pytest.fixture
+def machines(tmp_path):
+    """Two network namespaces, joined by a link as two machines by a cable: a prefix for commands in each, and a
+    function that cuts the link."""
+    if os.geteuid() != 0 or not (shutil.which("ip") and shutil.which("unshare")):
+        pytest.skip("network namespaces need root, ip and unshare")
+    names = [f"ai{os.getpid()}{letter}" for letter in "ab"]
+    addresses = ["10.77.0.1", "10.77.0.2"]
+    (tmp_path / "hosts").write_text(
+        "127.0.0.1 localhost\n" + "".join(f"{a} {n}\n" for a, n in zip(addresses, names, strict=True))
+    )
+
+    def ip(*arguments):
+        return subprocess.run(["ip", *arguments], capture_output=True, text=True)
+
+    try:
+        for name in names:
+            if (done := ip("netns", "add", name)).returncode:
+                pytest.skip(f"this machine has no network namespaces: {done.stderr}")
+        done = ip("link", "add", names[0], "netns", names[0], "type", "veth", "peer", names[1], "netns", names[1])
+        assert done.returncode == 0, done.stderr
+        prefixes = []
+        for name, address in zip(names, addresses, strict=True):
+            ip("-n", name, "address", "add", f"{address}/24", "dev", name)
+            for link in ("lo", name):
+                ip("-n", name, "link", "set", link, "up")
+            inside = f'hostname {name} && mount --bind "{tmp_path}/hosts" /etc/hosts && exec "$@"'
+            prefixes.append(["ip", "netns", "exec", name, "unshare", "--uts", "--mount", "sh", "-c", inside, "sh"])
+        yield names, prefixes, lambda: ip("-n", names[0], "link", "set", names[0], "down")
+    finally:
+        for name in names:
+            ip("netns", "delete", name)
+
+
+def test_two_machines_train_together_and_a_cut_link_ends_both(machines, tmp_path):
+    names, prefixes, cut = machines
+    meeting = ["--coordinator", f"{names[0]}:5000", "--processes", 2, "--process"]
+    running = [
+        Process("endless", tmp_path, "--heartbeat", 5, *meeting, process, prefix=prefix)
+        for process, prefix in enumerate(prefixes)
+    ]
+    try:
+        while not steps_of(tmp_path / "endless") > STEPS:
+            assert [process.poll() for process in running] == [None, None]
+            time.sleep(0.1)
+        cut()
+        for process in running:
+            errors = process.communicate(timeout=BOUND_SECONDS)[1]
+            assert process.returncode == 1
+            assert "is gone or cannot be reached, so that this one ends: start all" in errors.splitlines()[-1]
+    finally:
+        for process in running:
+            process.kill()
+
+
+@given(st.integers(0, 5000), st.integers(1, 9))
+def test_shares_are_whole_blocks_and_together_everything(n, processes):
+    shares = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed, "process_count", lambda: processes)
+        for process in range(processes):
+            patch.setattr(distributed, "process_index", lambda process=process: process)
+            shares.append(distributed.share(n, 64))
+    assert [index for share in shares for index in share] == list(range(n))
+    assert all(share.start % 64 == 0 for share in shares if share)
+    assert max(map(len, shares)) - min(map(len, shares)) < 128
+
+
+def test_a_process_that_knows_of_no_others_is_told_what_is_missing():
+    command = [sys.executable, ROOT / "scripts/train_shapes.py", "--distributed"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "error: the processes do not know of each other" in done.stderr
+    assert "start them by SLURM, Kubernetes or Open MPI, or name --coordinator" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("meeting", "message"),
+    [
+        (("here", 2, 0), "coordinator='here' does not fit: it needs to be HOST:PORT"),
+        (("here:port", 2, 0), "coordinator='here:port'"),
+        (("here:99999", 2, 0), "coordinator='here:99999'"),
+        ((":5000", 2, 0), "coordinator=':5000'"),
+        (("here:5000", 2, 2), "process=2 does not fit: of 2 processes it is from 0 to 1"),
+        (("here:5000", 2, -1), "process=-1"),
+    ],
+)
+def test_a_meeting_that_cannot_be_is_named(meeting, message):
+    with pytest.raises(InputError, match=message):
+        distributed.initialise(*meeting)
+
+
+@pytest.mark.parametrize("arguments", [["--coordinator", "here:1"], ["--distributed", "--process", "0"]])
+def test_arguments_that_name_the_others_belong_together(arguments):
+    arguments = training_parser("", epochs=1, model="m").parse_args(arguments)
+    with pytest.raises(InputError, match="--coordinator, --processes and --process belong together"), joined(arguments):
+        raise AssertionError("it should not have come so far")

@@ -1,0 +1,1 @@
+"""Steps, runs, checkpoints and curves."""

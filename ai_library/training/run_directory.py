@@ -1,0 +1,220 @@
+"""What a training run leaves behind: curves, history, configuration, and checkpoints to go on from."""
+
+import contextlib
+import csv
+import io
+import json
+import math
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import filelock
+import jax
+
+from ..errors import InputError
+from ..files.atomic import naming, write_bytes
+from ..files.sealed_file import SealedFileError, check_arrays
+from ..runtime import distributed
+from .checkpoints import Checkpoints
+from .tensorboard import EventFile
+
+_LOG_STEPS = 10
+
+
+class RunDirectory:
+    """A folder with `config.json`, `history.csv`, `checkpoints` and TensorBoard's event files. Make one by `opened`.
+
+    The curves of training and validation are written to the sub-folders `train` and `validation` under the same
+    tags, so that TensorBoard draws them in one chart; its table of runs has settings and final metrics. `history.csv`
+    and the checkpoints hold no times: the same run gives the same files, however often it was interrupted.
+    """
+
+    def __init__(self, path: Path, settings: dict, resume: bool):
+        self.path = path
+        self._settings = settings
+        self._checkpoints = Checkpoints(path / "checkpoints")
+        self._found = None
+        if resume:
+            if not self._checkpoints.exist():
+                raise InputError(f"{path} holds no checkpoint to resume from: start one without --resume")
+            self._found = self._checkpoints.newest()
+            if differences := _differences(self._found[1].pop("settings"), settings):
+                raise InputError(f"{path} cannot be resumed with other settings: {differences}")
+        elif self._checkpoints.exist():
+            raise InputError(f"{path} holds a run already: go on with it by --resume, or choose another folder")
+        write_bytes(path / "config.json", json.dumps(self._settings, indent=1).encode())
+        self._curves: dict[str, EventFile] = {}
+        self._since = None
+        self.saved_at = time.monotonic()
+        """When the last checkpoint was written, or the run opened, by the monotonic clock."""
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, path: str | Path, settings: dict, resume: bool = False) -> Iterator["RunDirectory"]:
+        """The run in a folder, which is made where it does not exist and locked until the block ends.
+
+        Args:
+            path: The folder.
+            settings: What the run is made of, as JSON has it.
+            resume: Whether to go on with the run that the folder holds.
+
+        Of several processes that train together only the first has it; the others get a `Bystander`.
+
+        Raises `InputError` where a run is there and `resume` is not set, where none is there to resume, where it has
+        other settings, or they are not the same in all processes, where another run trains in it, and, also within
+        the block, where it can't be written.
+        """
+        with contextlib.ExitStack() as stack:
+            run, settings = Bystander(), json.loads(json.dumps(settings))
+
+            def enter():
+                nonlocal run
+                run = stack.enter_context(cls._alone(Path(path), settings, resume))
+                return settings
+
+            if differences := _differences(distributed.from_first(enter), settings):
+                raise InputError(f"every process needs the settings of the first, but in this one {differences}")
+            yield run
+
+    @classmethod
+    @contextlib.contextmanager
+    def _alone(cls, path, settings, resume):
+        if resume and not path.is_dir():
+            raise InputError(f"{path} holds no run to resume: start one without --resume")
+        with contextlib.ExitStack() as stack:
+            with naming(path):
+                path.mkdir(parents=True, exist_ok=True)
+                try:
+                    stack.enter_context(filelock.FileLock(path / "lock", timeout=0))
+                except filelock.Timeout as error:
+                    raise InputError(
+                        f"another training runs in {path}: wait for its end, or choose another folder"
+                    ) from error
+            run = cls(path, settings, resume)
+            stack.callback(run._close)
+            yield run
+
+    @staticmethod
+    def new_path() -> Path:
+        """A folder for a new run, named by the time."""
+        return Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
+
+    @staticmethod
+    def latest_path() -> Path:
+        """The folder in `runs` with the newest checkpoint. Raises `InputError` where there is none."""
+        checkpoints = list(Path("runs").glob("*/checkpoints/*.msgpack"))
+        if not checkpoints:
+            raise InputError("the folder 'runs' holds no run to resume: name one with --run-dir")
+        return max(checkpoints, key=lambda path: path.stat().st_mtime).parents[1]
+
+    def restore(self, wanted) -> tuple[dict, dict]:
+        """Record and tree of the checkpoint to go on from; the tree has the shapes and types of `wanted`."""
+        path, record, tree = self._found
+        try:
+            check_arrays(tree, wanted, finite=False)  # an optimizer may begin with infinities
+        except SealedFileError as error:
+            raise InputError(f"{path} {error}: start a new run in another folder") from error
+        self._open_curves(record["step"], record["history"])
+        return record, tree
+
+    def begin(self, source, tree, n=64):
+        """Logs a grid of the first training images. Raises `InputError` where a checkpoint can't hold the tree, which
+        is to be saved."""
+        self._checkpoints.check_storable(tree)
+        self._open_curves(0, [])
+        images, _ = source.examples("train", range(min(n, source.size("train"))))
+        self._curves["train"].images("samples", images, 0)
+
+    def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, learning_rate: float):
+        """The curves of training, a point every few steps; images a second are those since the last point."""
+        if step % _LOG_STEPS:
+            return
+        now, curves = time.perf_counter(), self._curves["train"]
+        curves.scalar("loss", loss, step)
+        curves.scalar("accuracy", accuracy, step)
+        curves.scalar("learning_rate", learning_rate, step)
+        if self._since and step > self._since[0]:
+            curves.scalar("images_a_second", (step - self._since[0]) * batch_size / (now - self._since[1]), step)
+        self._since = step, now
+
+    def log_epoch(self, history: list[dict], report, params: dict):
+        """The last row of the history, the report on the validation split that it came from, and the weights."""
+        self._write_history(history)
+        curves, step = self._curves["validation"], history[-1]["step"]
+        curves.scalar("loss", report.log_loss, step)
+        curves.scalar("accuracy", report.accuracy, step)
+        curves.figure("confusion_matrix", report.confusion_figure(), step)
+        for path, leaf in jax.tree.leaves_with_path(params):
+            curves.histogram(jax.tree_util.keystr(path, simple=True, separator="/"), leaf, step)
+
+    def log_end(self, chosen: dict):
+        """The run's settings with the chosen row of the history, for TensorBoard's table of runs."""
+        metrics = {name: value for name, value in chosen.items() if name not in ("epoch", "step")}
+        table = EventFile(self.path, 0)  # a finished run that is resumed writes its row anew
+        table.hparams(dict(_flat(self._settings)), metrics, chosen["step"])
+        table.close()
+
+    def save(self, record: dict, tree):
+        """Writes a checkpoint of a record, with "step" and "history", and a tree of arrays."""
+        for curves in self._curves.values():  # what a resumed run no longer logs must be on the disk before
+            curves.flush()
+        self._checkpoints.save(record["step"], {**record, "settings": self._settings}, tree)
+        self._since, self.saved_at = None, time.monotonic()  # the time of a checkpoint is not that of a step
+
+    def _close(self):
+        for curves in self._curves.values():
+            curves.close()
+
+    def _open_curves(self, step, history):
+        """Both curves go on after what a checkpoint knows of; later rows were of steps that are taken again."""
+        self._write_history(history)
+        validated = history[-1]["step"] + 1 if history else 0
+        self._curves = {
+            "train": EventFile(self.path / "train", step),
+            "validation": EventFile(self.path / "validation", validated),
+        }
+
+    def _write_history(self, history):
+        table = io.StringIO()
+        rows = csv.DictWriter(table, history[-1].keys() if history else (), lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(history)
+        write_bytes(self.path / "history.csv", table.getvalue().encode() if history else b"")
+
+
+class Bystander:
+    """What stands for the run directory in processes that have none: it writes nothing."""
+
+    saved_at = math.inf
+
+    def log_step(self, step, batch_size, loss, accuracy, learning_rate):
+        pass
+
+    def log_epoch(self, history, report, params):
+        pass
+
+    def log_end(self, chosen):
+        pass
+
+    def save(self, record, tree):
+        pass
+
+
+def _flat(settings, prefix=""):
+    """Yields the settings with dotted names, lists as text."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", value if isinstance(value, (str, bool, int, float)) else json.dumps(value)
+
+
+def _differences(old, new):
+    return "; ".join(
+        f"{part}.{name} was {old.get(part, {}).get(name)}, is now {new.get(part, {}).get(name)}"
+        for part in {**old, **new}
+        for name in {**old.get(part, {}), **new.get(part, {})}
+        if old.get(part, {}).get(name) != new.get(part, {}).get(name)
+    )

@@ -1,0 +1,218 @@
+"""A run of training: steps, validation, checkpoints, and the choice of the epoch."""
+
+import math
+import signal
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import flax.serialization
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..evaluation.calibration import fit_temperature
+from ..evaluation.report import evaluate
+from ..networks.classifier import Classifier
+from ..runtime import distributed
+from .run_directory import RunDirectory
+from .step import TrainConfig, TrainState, create_train_state, train_step
+from .stop_signals import StopSignals, TrainingStopped
+
+_CHECKPOINT = 1
+"""What processes ask each other for; a higher number is a signal, which asks for a checkpoint and then the end."""
+
+
+@dataclass
+class _Progress:
+    """Where a run stands: all that a checkpoint holds."""
+
+    state: TrainState
+    chosen: dict
+    """The variables of the epoch that validation chooses so far."""
+    history: list[dict]
+    step: int = 0
+    """Steps taken, of which the metrics of the last may not be read yet."""
+    loss: float = 0.0
+    """Sum over the steps of the epoch that is under way."""
+    correct: int = 0
+    """The same, of training images that were predicted right."""
+
+    def record(self) -> dict:
+        """What is no array."""
+        return {"step": self.step, "loss": self.loss, "correct": self.correct, "history": self.history}
+
+    def tree(self) -> dict:
+        """The arrays."""
+        return {"state": flax.serialization.to_state_dict(self.state), "chosen": self.chosen}
+
+    def restored(self, record: dict, tree: dict) -> "_Progress":
+        """The progress that another's record and tree tell of."""
+        state = flax.serialization.from_state_dict(self.state, tree["state"])
+        return _Progress(state=state, chosen=tree["chosen"], **record)
+
+
+class Trainer:
+    """Trains a model on a source's "train" split and keeps the epoch that its "validation" split chooses.
+
+    That is the last whose accuracy lies within one standard error of the best epoch's (the rule of Breiman et al.,
+    Classification and Regression Trees, 1984): less is chance, and the later an epoch, the lower its learning rate. The
+    same split gives the temperature that makes the network's confidences true (see `fit_temperature`).
+
+    Each device takes an equal share of every batch; gradients and BatchNorm's statistics are those of the whole batch.
+    Of several processes (see `distributed`) each reads its share alone and returns the same classifier; only the first
+    has a run directory.
+
+    Args:
+        model: A `CNN` with as many outputs as the source has classes.
+        source: A `ShapeDataSource` or a subclass of it.
+        config: How to train.
+        run_dir: Where curves, history, configuration and checkpoints are written (see `RunDirectory`).
+            Default: a new folder in `runs`, named by the time.
+        checkpoint_seconds: Time from one checkpoint to the next; each epoch also ends with one.
+    """
+
+    def __init__(
+        self,
+        model,
+        source,
+        config: TrainConfig = TrainConfig(),
+        run_dir: str | Path | None = None,
+        checkpoint_seconds: float = 30.0,
+    ):
+        if model.num_classes != source.num_classes:
+            raise InputError(
+                f"the model has {model.num_classes} outputs, the data {source.num_classes} classes: "
+                f"make it with CNN(num_classes={source.num_classes})"
+            )
+        if not checkpoint_seconds >= 0:
+            raise InputError(f"checkpoint_seconds={checkpoint_seconds} does not fit: it needs to be 0 or more")
+        self.model, self.source, self.config = model, source, config
+        self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
+        self.history: list[dict] = []
+        """One row an epoch, as in `history.csv`."""
+        self._checkpoint_seconds = checkpoint_seconds
+        self._everywhere, self._shared_out = distributed.batch_shardings(config.batch_size)
+        self._steps = config.epochs * -(-source.size("train") // config.batch_size)
+
+    def fit(self, resume: bool = False) -> Classifier:
+        """Trains to the last epoch and returns the classifier of the chosen one.
+
+        `resume` goes on with the run in `run_dir` where its newest checkpoint was written; the end is, bit by bit, that
+        of a run that was never interrupted. Ctrl-C and SIGTERM write a checkpoint and raise `TrainingStopped`. Raises
+        `InputError` where the loss becomes infinite or no number, and where `run_dir` holds a run but `resume` is not
+        set, or the reverse, or cannot be written.
+        """
+        state = create_train_state(self.model, self.source.image_shape, self.config, self._steps)
+        progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
+        with RunDirectory.opened(self.run_dir, self._settings(), resume) as run, StopSignals() as stop:
+            progress = progress.restored(*distributed.from_first(lambda: self._begin(progress, run, resume)))
+            progress.state = distributed.place(progress.state, self._everywhere)
+            self.history = progress.history
+            while len(self.history) < self.config.epochs:
+                self._train_epoch(progress, run, stop)
+                self._end_epoch(progress, run, stop)
+            chosen = self._chosen_row()
+            run.log_end(chosen)
+        classifier = self._classifier(progress.chosen)
+        return replace(classifier, temperature=chosen["temperature"], metrics={"validation": chosen})
+
+    def _begin(self, progress, run, resume):
+        """Record and tree of where the run begins: in a checkpoint, or in fresh weights."""
+        tree = progress.tree()
+        if resume:
+            return [*run.restore(tree)]
+        run.begin(self.source, tree)
+        return [progress.record(), tree]
+
+    def _train_epoch(self, progress, run, stop):
+        """Takes the steps of an epoch that are left."""
+        epoch, per_epoch = len(progress.history), self._steps // self.config.epochs
+        first = progress.step - epoch * per_epoch
+        part = distributed.process_index(), distributed.process_count()
+        batches = self.source.batches("train", self.config.batch_size, epoch, first=first, full=True, part=part)
+        hidden = None if distributed.is_first() else True  # None: where the output is no terminal
+        unread = None
+        for batch in tqdm(
+            batches, self._name(epoch), per_epoch, initial=first, unit="step", leave=False, disable=hidden
+        ):
+            due = time.monotonic() - run.saved_at >= self._checkpoint_seconds
+            asked = distributed.highest(int(stop.received or (_CHECKPOINT if due else 0)))
+            progress.state, metrics = train_step(progress.state, *distributed.place(batch, self._shared_out))
+            if unread:  # reading waits for a step to end, so each is read while the next one runs
+                self._read(progress, run, *unread)
+            unread = progress.step, metrics
+            progress.step += 1
+            if progress.step < (epoch + 1) * per_epoch and int(asked):
+                self._read(progress, run, *unread)
+                unread = None
+                self._save(progress, run, int(asked))
+        if unread:
+            self._read(progress, run, *unread)
+
+    def _read(self, progress, run, step, metrics):
+        """Adds the metrics of a step to those of its epoch."""
+        loss, correct = float(metrics["loss"]), int(metrics["correct"])
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss is {loss} at step {step} (epoch {len(progress.history) + 1}): "
+                f"lower learning_rate={self.config.learning_rate}"
+            )
+        progress.loss, progress.correct = progress.loss + loss, progress.correct + correct
+        accuracy = correct / self.config.batch_size
+        run.log_step(step, self.config.batch_size, loss, accuracy, float(metrics["learning_rate"]))
+
+    def _end_epoch(self, progress, run, stop):
+        """Validates the epoch, chooses, and adds a row to the history."""
+        epoch, per_epoch = len(progress.history), self._steps // self.config.epochs
+        variables = jax.tree.map(np.array, progress.state.variables)  # a copy: the next step uses the state up
+        report = evaluate(self._classifier(variables), self.source, "validation")
+        row = {
+            "epoch": epoch + 1,
+            "step": progress.step,
+            "train_loss": progress.loss / per_epoch,
+            "train_accuracy": progress.correct / (per_epoch * self.config.batch_size),
+            "validation_loss": report.log_loss,
+            "validation_accuracy": report.accuracy,
+            "temperature": fit_temperature(report.logits, report.labels),
+        }
+        progress.history.append(row)
+        progress.loss, progress.correct = 0.0, 0
+        if self._chosen_row() is row:
+            progress.chosen = variables
+        run.log_epoch(progress.history, report, variables["params"])
+        if distributed.is_first():
+            tqdm.write(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
+        self._save(progress, run, int(distributed.highest(int(stop.received or _CHECKPOINT))))
+
+    def _save(self, progress, run, asked):
+        """Writes a checkpoint; ends the run there if a signal asked for it, in whichever process."""
+        run.save(progress.record(), progress.tree())
+        if asked > _CHECKPOINT and progress.step < self._steps:
+            received = signal.Signals(asked)
+            raise TrainingStopped(
+                f"stopped by {received.name} after step {progress.step:,} of {self._steps:,}, "
+                f"with a checkpoint in {self.run_dir}",
+                received,
+            )
+
+    def _classifier(self, variables):
+        source = self.source
+        return Classifier(self.model, variables, source.class_names, source.image_shape, source.content_size)
+
+    def _chosen_row(self):
+        best = max(row["validation_accuracy"] for row in self.history)
+        error = math.sqrt(best * (1 - best) / self.source.size("validation"))
+        return next(row for row in reversed(self.history) if row["validation_accuracy"] >= best - error)
+
+    def _name(self, epoch):
+        return f"epoch {epoch + 1}/{self.config.epochs}"
+
+    def _settings(self):
+        """What `config.json` says; a run resumes only under the same."""
+        return {
+            "train": asdict(self.config),
+            "model": self.model.architecture(),
+            "source": self.source.settings(),
+        }
