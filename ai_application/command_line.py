@@ -117,7 +117,8 @@ def train_and_save(arguments, model, source, config: "TrainConfig"):
 
 def _train_and_save(arguments, model, source, config):
     # Imported here, since the scripts that do not train would wait for all this a second or two.
-    from ai_library import Trainer, evaluate, save_model
+    from ai_library import CNN, Trainer, evaluate, save_model
+    from ai_library.networks.network import arguments as arguments_of
     from ai_library.reporting.findings import examine
     from ai_library.reporting.page import write_findings
     from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
@@ -127,7 +128,7 @@ def _train_and_save(arguments, model, source, config):
         check_writable(arguments.model)
         return str(arguments.run_dir or (RunDirectory.latest_path() if arguments.resume else RunDirectory.new_path()))
 
-    activations = Architecture(**model.architecture()).activations(source.image_shape)
+    activations = Architecture(**arguments_of(model)).activations(source.image_shape) if type(model) is CNN else 0
     share_out_cores(config.batch_size // distributed.process_count(), activations)
     keep_freed_memory()
     trainer = Trainer(model, source, config, distributed.from_first(run_dir), arguments.checkpoint_seconds)

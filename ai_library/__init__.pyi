@@ -25,7 +25,10 @@ from .networks.cnn import CNN as CNN
 from .networks.model_file import ModelFileError as ModelFileError
 from .networks.model_file import load_model as load_model
 from .networks.model_file import save_model as save_model
-from .training.step import TrainConfig as TrainConfig
+from .networks.registry import NETWORKS as NETWORKS
+from .networks.resnet import ResNet as ResNet
+from .training.callbacks import EarlyStopping as EarlyStopping
+from .training.config import TrainConfig as TrainConfig
 from .training.step import TrainState as TrainState
 from .training.step import create_train_state as create_train_state
 from .training.step import train_step as train_step

@@ -4,6 +4,7 @@ import collections
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -12,33 +13,33 @@ import numpy as np
 from ..errors import InputError
 from ..runtime.cpu import cores
 from ..runtime.distributed import gathered
-from .architecture import Architecture
+from .architecture import Architecture, check_image_shape
 from .numpy_cnn import logits_by_numpy
 
 if TYPE_CHECKING:
-    from .cnn import CNN
+    import flax.linen as nn
 
 
-class _LateCNN:
-    """A field that may be given as an `Architecture`, and becomes its `CNN` when that is first asked for: a few images
-    are predicted in less time than Flax takes to be imported."""
-
-    def __get__(self, classifier, owner=None):
-        if classifier is None:
-            raise AttributeError("model")  # which tells `dataclass` that the field has no default
-        if isinstance(vars(classifier)["model"], Architecture):
-            from .cnn import CNN
-
-            vars(classifier)["model"] = CNN(**vars(classifier.architecture))
-        return vars(classifier)["model"]
-
-    def __set__(self, classifier, model):
-        vars(classifier)["model"] = model
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Classifier:
-    """What training yields and a model file holds."""
+    """A trained network with all that is needed to use it: what training yields and a model file holds.
+
+    It has what scikit-learn's displays and inspections ask of a fitted classifier: `predict`, `predict_proba`, `score`
+    and `classes_`, the labels 0, 1, ...
+
+    Args:
+        network: A linen module, or the `Architecture` of a `CNN`: a few images are predicted in less time than Flax
+            takes to be imported.
+        variables: "params" and the collections of the network's state, such as "batch_stats".
+        class_names: What the labels 0, 1, ... mean.
+        image_shape: (h, w, c) of the images that it takes.
+        content_size: How image files are brought to that shape: see `fit_image`.
+        temperature: What logits are divided by before they become probabilities, so that a confidence is what it says:
+            see `fit_temperature`.
+        metrics: How well it did when it was trained, for whoever opens the model file.
+
+    Raises `InputError` for an image shape that no network takes.
+    """
 
     BLOCK = 128
     """Images of one call of the network; the last block is filled up, so that one compiled program serves all."""
@@ -47,30 +48,38 @@ class Classifier:
     has compiled: on two cores it does about 1,700 images of 64x64x1 a second; JAX six times as many, but a second
     later."""
 
-    model: "CNN" = _LateCNN()
+    network: "nn.Module | Architecture"
     variables: dict[str, Any]
-    """"params" and "batch_stats" of the model."""
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
-    """(h, w, c) of the images that it takes."""
     content_size: int | None = None
-    """How image files are brought to that shape: see `fit_image`."""
     temperature: float = 1.0
-    """What logits are divided by before they become probabilities, so that a confidence is what it says: see
-    `fit_temperature`."""
     metrics: dict[str, Any] = field(default_factory=dict)
-    """How well it did when it was trained, for whoever opens the model file."""
 
-    @property
-    def architecture(self) -> Architecture | None:
-        """What describes the model, if it is a `CNN` itself; unlike the model it needs no Flax. None for any other
-        network, a subclass of `CNN` included: it may compute something else with the same arguments and weights."""
-        model = vars(self)["model"]
-        if isinstance(model, Architecture):
-            return model
+    def __post_init__(self):
+        vars(self)["class_names"] = tuple(self.class_names)  # past the frozen attributes
+        vars(self)["image_shape"] = check_image_shape(self.image_shape)
+
+    @cached_property
+    def model(self) -> "nn.Module":
+        """The network as the linen module that it is."""
+        if not isinstance(self.network, Architecture):
+            return self.network
         from .cnn import CNN
 
-        return Architecture(**model.architecture()) if type(model) is CNN else None
+        return CNN(**vars(self.network))
+
+    @cached_property
+    def architecture(self) -> Architecture | None:
+        """What describes the network, if it is a `CNN` itself; unlike the module it needs no Flax. None for any other
+        network, a subclass of `CNN` included: it may compute something else with the same arguments and weights.
+        """
+        if isinstance(self.network, Architecture):
+            return self.network
+        from .cnn import CNN
+        from .network import arguments
+
+        return Architecture(**arguments(self.network)) if type(self.network) is CNN else None
 
     def predict_logits(self, batches: Iterable[np.ndarray], shared: bool = False) -> Iterator[np.ndarray]:
         """Yields logits (b, num_classes) float32 for a stream of images (b, h, w, c) uint8, block by block.
@@ -84,25 +93,38 @@ class Classifier:
         first = collections.deque(islice(blocks, self.FEW // self.BLOCK))
         found = sum(map(len, first))
         few = sum(gathered(found) if shared else [found]) < self.FEW  # the stream has ended
-        if few and (architecture := self.architecture):
+        if few and self.architecture:
             for images in first:
-                yield logits_by_numpy(architecture, self.variables, images)
+                yield logits_by_numpy(self.architecture, self.variables, images)
         elif first:
-            predict = self._predict_by_jax()
+            predict = self._by_jax()
             yield predict(first.popleft())  # compiles
             yield from _in_threads(predict, chain(_emptied(first), blocks))
 
-    def _predict_by_jax(self):
+    def features(self, images) -> np.ndarray:
+        """Embeddings (n, width) float32 of images, as `predict` takes them: what the last `nn.Dense` of the network
+        makes its logits of. Raises `InputError` where no `nn.Dense` gives the logits.
+        """
+        from .network import predict_features
+
+        predict = self._by_jax(predict_features)
+        blocks = _blocks([self._checked(images)], self.BLOCK)
+        found = [predict(block) for block in blocks]
+        return np.concatenate(found) if found else predict(np.zeros((0, *self.image_shape), np.uint8))
+
+    def _by_jax(self, function=None):
+        """What gives a function's result, by default the logits, for up to `BLOCK` images."""
         import jax
 
-        from .cnn import predict_logits
+        from .network import predict_logits, splits_batches
 
         model, variables = self.model, jax.device_put(self.variables)
+        function = function or partial(predict_logits, part_by_part=splits_batches(model))
 
         def predict(images):
             filled = np.zeros((self.BLOCK, *self.image_shape), np.uint8)
             filled[: len(images)] = images
-            return np.asarray(predict_logits(model, variables, filled))[: len(images)]
+            return np.asarray(function(model, variables, filled))[: len(images)]
 
         return predict
 
@@ -118,6 +140,21 @@ class Classifier:
     def predict(self, images: np.ndarray) -> np.ndarray:
         """The most probable labels (n,) int64 for images (n, h, w, c) uint8."""
         return self.predict_proba(images).argmax(axis=1)
+
+    def score(self, images, labels) -> float:
+        """The accuracy on images, as `predict` takes them, and their labels (n,) int."""
+        return float(np.mean(self.predict(images) == np.asarray(labels)))
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels (num_classes,) int64 that `predict` gives, as scikit-learn wants them."""
+        return np.arange(len(self.class_names))
+
+    def __repr__(self):
+        names = ", ".join(self.class_names[:10]) + (", ..." if len(self.class_names) > 10 else "")
+        kind = "CNN" if isinstance(self.network, Architecture) else type(self.network).__name__
+        height, width, channels = self.image_shape
+        return f"Classifier: {kind} for {height}x{width}x{channels} images of {len(self.class_names)} classes ({names})"
 
     def _checked(self, images):
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:

@@ -23,15 +23,20 @@ class Conv(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x):
-        shape = (3, 3, x.shape[-1], self.features)
-        return conv3x3(x, self.param("kernel", nn.initializers.lecun_normal(), shape))
+    def __call__(self, x, train: bool):
+        """`train` has the gradient that a CPU computes fast; without, any derivative can be taken, forward-mode too."""
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features))
+        return conv3x3(x, kernel) if train else _conv3x3(x, kernel)
 
 
 @jax.custom_vjp
 def conv3x3(x, kernel):
     """x (b, h, w, i) convolved with a kernel (3, 3, i, o), stride 1, zeros around x: (b, h, w, o)."""
-    if kernel.shape[2] < _FEWEST_CHANNELS:
+    return _conv3x3(x, kernel)
+
+
+def _conv3x3(x, kernel):
+    if kernel.shape[2] < _FEWEST_CHANNELS or not isinstance(x.shape[0], int):  # jax.export may leave b open
         return _plain_conv(x, kernel)
     return jax.lax.platform_dependent(x, kernel, cpu=winograd_conv, default=_plain_conv)
 
@@ -53,13 +58,12 @@ def _plain_gradients(x, kernel, gradient):
     return jax.vjp(_plain_conv, x, kernel)[1](gradient)
 
 
-class BatchNorm(nn.Module):
+class BatchNormReLU(nn.Module):
     """BatchNorm and ReLU of x (..., c); its parameters and statistics are those of `nn.BatchNorm`.
 
     With `pool`, 2x2 max pooling of (b, h, w, c) follows.
     """
 
-    use_running_average: bool
     pool: bool = False
     axis_name: str | None = None
     """Of the devices that share the batch, where there are several."""
@@ -67,13 +71,14 @@ class BatchNorm(nn.Module):
     """Linen's default of 0.99 lags behind the weights on runs as short as ours."""
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, train: bool):
+        """`train` normalises by the batch's own mean and variance, and updates the running ones; without, by those."""
         shape = x.shape[-1:]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape)
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
-        if self.use_running_average:
+        if not train:
             return _rectified(
                 _extremes(x, scale) if self.pool else x, running_mean.value, running_var.value, scale, bias
             )
@@ -140,22 +145,30 @@ def _extremes(x, scale):
     return jnp.where(scale < 0, _reduce(jnp.minimum, quarters), _reduce(jnp.maximum, quarters))
 
 
-@jax.custom_vjp
-def max_pool(x):
+def max_pool(x, train: bool):
     """Largest of each 2x2 cells of (b, h, w, c); an odd last row or column is taken by itself.
 
-    The gradient goes to the first of equal cells. XLA's own window maximum is several times slower on CPUs, above all
-    its gradient.
+    XLA's own window maximum is several times slower on CPUs, above all its gradient. `train` has the fast gradient,
+    which goes to the first of equal cells; without, any derivative can be taken.
     """
+    return _max_pool(x) if train else _largest(x)
+
+
+def _largest(x):
     return _reduce(jnp.maximum, _quarters(x))
 
 
+@jax.custom_vjp
 def _max_pool(x):
-    largest = max_pool(x)
+    return _largest(x)
+
+
+def _max_pool_forward(x):
+    largest = _largest(x)
     return largest, (x, largest)
 
 
-max_pool.defvjp(_max_pool, lambda inputs, gradient: (_to_first(*inputs, gradient),))
+_max_pool.defvjp(_max_pool_forward, lambda inputs, gradient: (_to_first(*inputs, gradient),))
 
 
 def _to_first(x, kept, values):

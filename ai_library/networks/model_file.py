@@ -1,10 +1,13 @@
 """One file that tells all about a trained model: `save_model` and `load_model`.
 
-It is a sealed file (see `sealed_file.py`). Its header has class names, image shape, preprocessing, architecture,
-temperature, metrics and versions of the packages; its arrays are the variables "params" and "batch_stats".
+It is a sealed file (see `sealed_file.py`). Its header has class names, image shape, preprocessing, temperature,
+metrics, versions of the packages, and the network's name and arguments; its arrays are the variables: "params" and the
+collections of the network's state. Files of version 2 are read: they have an "architecture", that of a `CNN`.
 """
 
 import importlib.metadata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..files.sealed_file import SealedFileError, SealedFormat, check_arrays
@@ -12,65 +15,104 @@ from ..files.text import is_printable
 from .architecture import PREPROCESSING, Architecture, check_image_shape
 from .classifier import Classifier
 
-FORMAT = SealedFormat(magic=b"AILMODEL", version=2, name="a model")  # version 1 had no temperature
-_TRAIN = "train one: 'python scripts/train_shapes.py', 'python scripts/train_mnist.py'"
+if TYPE_CHECKING:
+    import flax.linen as nn
+
+FORMAT = SealedFormat(magic=b"AILMODEL", version=3, name="a model")  # version 1 had no temperature
 
 
 class ModelFileError(InputError):
-    """A file is not a model that can be used; the message names the file, what is wrong, and the mend."""
+    """A file is not a model that can be used; the message names the file, what is wrong, and what to do."""
 
 
 def save_model(path, classifier: Classifier):
     """Writes a classifier to one file; an older file of the name stays whole until the new one is.
 
-    The same classifier gives the same bytes: nothing of the time or the place is written. Raises `InputError` where it
-    can't be written, or is none that `load_model` would take: it knows one network, `CNN`.
+    The same classifier gives the same bytes: nothing of the time or the place is written.
+
+    Args:
+        path: The file to write.
+        classifier: Its network is one of `NETWORKS`, or a linen module of a class of your own, which `load_model` is
+            then given by name.
+
+    Raises:
+        InputError: The file can't be written, or could not be read again as the same network.
     """
-    if (architecture := classifier.architecture) is None:
-        raise InputError(
-            f"{path} is not written: it would be read as a CNN, but the network is a {type(classifier.model).__name__}"
-        )
     header = {
         "class_names": classifier.class_names,
         "image_shape": classifier.image_shape,
         "preprocessing": {**PREPROCESSING, "content_size": classifier.content_size},
-        "architecture": vars(architecture),
+        "network": _described(classifier),
         "temperature": float(classifier.temperature),
         "metrics": classifier.metrics,
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
     }
-    FORMAT.write(path, header, classifier.variables, check=_classifier)
+    own = {} if classifier.architecture else _by_name([type(classifier.model)])
+    FORMAT.write(path, header, classifier.variables, check=lambda *read: _classifier(*read, own))
 
 
-def load_model(path) -> Classifier:
-    """Reads the classifier of a model file, after checking that the file is whole and fits its own description.
+def load_model(path, networks: Sequence[type["nn.Module"]] = ()) -> Classifier:
+    """Reads the classifier of a model file, after checking that the file is whole and agrees with its own description.
 
-    Raises `ModelFileError` where it is missing, damaged, or not a model of a version that this code knows.
+    Args:
+        path: The file to read.
+        networks: Classes of your own that it may hold, told apart by their names. The library's own need no naming.
+
+    Raises:
+        ModelFileError: The file is missing, damaged, not a model of a version that this code knows, or holds a network
+            of another class.
     """
+    networks = _by_name(networks)
     try:
         version, header, variables = FORMAT.read(path)
         if version == 1:
             header["temperature"] = 1.0
-        return _classifier(header, variables)
+        if version < 3:
+            header["network"] = {"name": "CNN", "arguments": header.pop("architecture", None)}
+        return _classifier(header, variables, networks)
     except SealedFileError as error:
-        mend = f"{error.mend}, or {_TRAIN}" if error.mend else f"fetch it again, or {_TRAIN}"
-        raise ModelFileError(f"{path} {error}: {mend}") from error
+        raise ModelFileError(f"{path} {error}: {error.mend or 'fetch it again, or train one'}") from error
 
 
-def _classifier(header, variables):
+def _described(classifier):
+    """The name and the arguments of a classifier's network."""
+    if classifier.architecture:
+        return {"name": "CNN", "arguments": vars(classifier.architecture)}
+    from .network import arguments
+
+    return {"name": type(classifier.model).__name__, "arguments": arguments(classifier.model)}
+
+
+def _by_name(networks):
+    """Classes of networks by their names. Raises `InputError` where a name would stand for two."""
+    found = {}
+    for kind in networks:
+        from .registry import NETWORKS
+
+        if {**NETWORKS, **found}.get(kind.__name__, kind) is not kind:
+            raise InputError(
+                f"a network's class must have a name of its own, but {kind.__module__}.{kind.__name__} shares it with "
+                "another: rename it"
+            )
+        found[kind.__name__] = kind
+    return found
+
+
+def _classifier(header, variables, networks):
     try:
         class_names, image_shape = _field(header, "class_names", list), check_image_shape(header["image_shape"])
         preprocessing = dict(_field(header, "preprocessing", dict))
         content_size = preprocessing.pop("content_size", None)
         temperature, metrics = _field(header, "temperature", float), _field(header, "metrics", dict)
-        architecture = Architecture(**_field(header, "architecture", dict))
-        wanted = architecture.variable_shapes(image_shape)
+        network, wanted, outputs = _network(_field(header, "network", dict), image_shape, len(class_names), networks)
+    except SealedFileError:
+        raise
     except (InputError, TypeError, KeyError) as error:
         raise SealedFileError(f"does not describe a model ({type(error).__name__}: {error})") from error
-    if preprocessing != PREPROCESSING or not _fits(content_size, image_shape):
+    if preprocessing != PREPROCESSING or not _is_content_size(content_size, image_shape):
         raise SealedFileError("was trained with other preprocessing than this code has")
-    if len(class_names) != architecture.num_classes:
-        raise SealedFileError(f"names {len(class_names)} classes for {architecture.num_classes} outputs")
+    if len(class_names) != outputs:
+        raise SealedFileError(f"names {len(class_names)} classes for {outputs} outputs")
     if not all(isinstance(name, str) and is_printable(name) for name in class_names):
         raise SealedFileError("has class names that are no printable text")
     if len(set(class_names)) != len(class_names):
@@ -78,7 +120,27 @@ def _classifier(header, variables):
     if not 0.01 <= temperature <= 100:
         raise SealedFileError(f"has a temperature of {temperature}, which no fit gives")
     check_arrays(variables, wanted)
-    return Classifier(architecture, variables, tuple(class_names), image_shape, content_size, temperature, metrics)
+    return Classifier(network, variables, tuple(class_names), image_shape, content_size, temperature, metrics)
+
+
+def _network(described, image_shape, classes, networks):
+    """The network that a header describes, the shapes of its variables, and how many logits it gives."""
+    name, stored = _field(described, "name", str), _field(described, "arguments", dict)
+    if name == "CNN":  # as most are: without importing Flax
+        architecture = Architecture(**stored)
+        return architecture, architecture.variable_shapes(image_shape), architecture.num_classes
+    from .network import check_network, network_of, variable_shapes
+    from .registry import NETWORKS
+
+    known = {**NETWORKS, **networks}
+    if name not in known:
+        raise SealedFileError(
+            f"holds the network {name!r}, which is none of {', '.join(known)}",
+            f"pass its class, as in load_model(path, networks=[{name if name.isidentifier() else 'Mine'}])",
+        )
+    model = network_of(known[name], stored)
+    check_network(model, image_shape, classes)
+    return model, variable_shapes(model, image_shape), classes
 
 
 def _field(header, name, kind):
@@ -87,5 +149,5 @@ def _field(header, name, kind):
     return header[name]
 
 
-def _fits(content_size, image_shape):
+def _is_content_size(content_size, image_shape):
     return content_size is None or (type(content_size) is int and 1 <= content_size <= min(image_shape[:2]))

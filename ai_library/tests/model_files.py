@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ai_library import ModelFileError, load_model
+from ai_library.networks.network import arguments
 
 
 def sealed(body):
@@ -33,9 +34,8 @@ def loads_as_it_says_or_is_refused(path, data):
     assert jax.tree.all(jax.tree.map(lambda leaf: bool(np.isfinite(leaf).all()), wanted))
     assert list(classifier.class_names) == header["class_names"]
     assert classifier.metrics == header["metrics"]
-    assert {**classifier.model.architecture(), **header["architecture"]} == json.loads(
-        json.dumps(classifier.model.architecture())
-    )
+    found, said = arguments(classifier.model), header["network"]["arguments"]
+    assert {**found, **said} == found
     return True
 
 

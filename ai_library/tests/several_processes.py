@@ -82,7 +82,7 @@ def train_twice(folder):
     def double(array):
         return np.asarray(array, np.float64) if array.dtype == np.float32 else array
 
-    trainer.create_train_state = lambda *arguments: jax.tree.map(double, create(*arguments))
+    trainer.create_train_state = lambda *arguments, **more: jax.tree.map(double, create(*arguments, **more))
     step.normalise = lambda images: normalise(images).astype(np.float64)
     fit(folder, "double")
 

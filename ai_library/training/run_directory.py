@@ -40,10 +40,10 @@ class RunDirectory:
             if not self._checkpoints.exist():
                 raise InputError(f"{path} holds no checkpoint to resume from: start one without --resume")
             self._found = self._checkpoints.newest()
-            if differences := _differences(self._found[1].pop("settings"), settings):
+            if differences := _differences(_with_more_epochs(self._found[1].pop("settings"), settings), settings):
                 raise InputError(f"{path} cannot be resumed with other settings: {differences}")
         elif self._checkpoints.exist():
-            raise InputError(f"{path} holds a run already: go on with it by --resume, or choose another folder")
+            raise InputError(f"{path} holds a run already: go on with it by fit(resume=True), on the command line --resume, or choose another folder")
         write_bytes(path / "config.json", json.dumps(self._settings, indent=1).encode())
         self._curves: dict[str, EventFile] = {}
         self._since = None
@@ -209,6 +209,12 @@ def _flat(settings, prefix=""):
             yield from _flat(value, f"{prefix}{name}.")
         elif value is not None:
             yield f"{prefix}{name}", value if isinstance(value, (str, bool, int, float)) else json.dumps(value)
+
+
+def _with_more_epochs(old, new):
+    """The old settings, with the new epochs where these are more: a run may be given more."""
+    more = old["train"]["epochs"] < new["train"]["epochs"]
+    return {**old, "train": {**old["train"], "epochs": new["train"]["epochs"]}} if more else old
 
 
 def _differences(old, new):

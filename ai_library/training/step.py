@@ -1,10 +1,10 @@
-"""One step of training: its configuration, its state, and the pure `train_step`. The run is in `trainer.py`."""
+"""One step of training: its state, and the pure `train_step`. The run is in `trainer.py`."""
 
-import math
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import flax.struct
 import flax.training.train_state
 import jax
@@ -15,108 +15,163 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import PartitionSpec as P
 
 from ..data.augmentation import Augmentation
-from ..errors import InputError, whole_number
-from ..networks.cnn import normalise
+from ..errors import InputError
+from ..networks.network import apply_function, initialise, normalise, splits_batches
 from ..runtime import distributed
 from ..runtime.distributed import BATCH
+from .config import TrainConfig
+from .losses import CrossEntropy
+from .optimizers import OneCycle, Optimizer, scheduled
 
-_MOST = 2**31 - 1  # that JAX counts in an int32
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """What a training run is made of, beside its model and its data. Raises `InputError` for values that don't fit."""
-
-    epochs: int = 1
-    batch_size: int = 64
-    """Images of one step. Small batches stay in a CPU's cache and take more, and so fewer epochs, steps."""
-    learning_rate: float = 4e-3
-    """The highest, which the schedule reaches after `warmup` and leaves in a cosine to nearly 0."""
-    warmup: float = 0.25
-    """Share of the steps before the highest learning rate."""
-    label_smoothing: float = 0.0
-    """Share of a label that is spread evenly over all classes."""
-    ema_decay: float = 0.0
-    """Share of the running mean of the weights that a step keeps; that mean predicts. 0: the weights themselves do."""
-    augmentation: Augmentation = Augmentation()
-    """How training images are changed; validation and evaluation images never are."""
-    final_augmentation: float = 1.0
-    """Share of it that is left at the last step. It falls from the middle of the run on, so that the network ends on
-    images that are nearly those it will meet."""
-    seed: int = 0
-    """Of the initial weights and of the augmentation."""
-
-    def __post_init__(self):
-        whole = {"epochs": (1, _MOST), "batch_size": (1, _MOST), "seed": (0, 2**32 - 1)}
-        for name, bounds in whole.items():
-            object.__setattr__(self, name, whole_number(name, getattr(self, name), *bounds))
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate={self.learning_rate} does not fit: it needs to be above 0 and finite")
-        if not 0 < self.warmup < 1:
-            raise InputError(f"warmup={self.warmup} does not fit: it needs to be between 0 and 1")
-        for name in ("label_smoothing", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} does not fit: it needs to be from 0 to below 1")
-        if not 0 <= self.final_augmentation <= 1:
-            raise InputError(f"final_augmentation={self.final_augmentation} does not fit: it needs to be from 0 to 1")
-
-    def schedule(self, steps: int) -> optax.Schedule:
-        """The learning rate at each of the run's steps: up and down once (Smith, arXiv:1803.09820)."""
-        return optax.cosine_onecycle_schedule(steps, self.learning_rate, self.warmup, div_factor=10)
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class TrainState(flax.training.train_state.TrainState):
-    """Step, parameters, optimizer state, BatchNorm's running statistics, and the running mean of the weights."""
+    """Flax's state (step, parameters, optimizer and its state) with all else that a step needs.
 
-    batch_stats: Any
-    mean: Any
-    """Running mean of `params` and `batch_stats`; None where the configuration has no `ema_decay`."""
-    config: TrainConfig = flax.struct.field(pytree_node=False)
-    steps: int = flax.struct.field(pytree_node=False)
-    """Of the whole run."""
+    What may differ from run to run without another compilation, the seed and the learning rate, is among its arrays.
+    """
+
+    model_state: dict[str, Any]
+    """The collections of the network's state, such as "batch_stats"; empty where it has none."""
+    ema_variables: dict[str, Any] | None
+    """Exponential moving average of the variables, which predicts; None: the variables themselves do."""
+    seed: jax.Array
+    class_weights: jax.Array | None
+    """(classes,) float32; None: all are 1."""
+    num_classes: int = flax.struct.field(pytree_node=False)
+    loss: Loss = flax.struct.field(pytree_node=False)
+    augmentation: Augmentation = flax.struct.field(pytree_node=False)
+    final_augmentation: float = flax.struct.field(pytree_node=False)
+    ema_decay: float = flax.struct.field(pytree_node=False)
+    splits_batches: bool = flax.struct.field(pytree_node=False)
+    """Whether devices may work on parts of a batch each by itself: see `networks.network.Network`."""
 
     @property
-    def variables(self):
+    def schedule(self) -> OneCycle:
+        """The learning rate at each step."""
+        return self.opt_state.schedule
+
+    def with_schedule(self, schedule: OneCycle) -> "TrainState":
+        """The state of a run that goes on under another schedule."""
+        return self.replace(opt_state=self.opt_state._replace(schedule=schedule))
+
+    @property
+    def current_variables(self) -> dict[str, Any]:
+        """What the network was trained to: "params" and the collections of its state."""
+        return {"params": self.params, **self.model_state}
+
+    @property
+    def variables(self) -> dict[str, Any]:
         """What the network predicts with."""
-        return self.mean or {"params": self.params, "batch_stats": self.batch_stats}
+        return self.ema_variables or self.current_variables
 
 
-def create_train_state(model, image_shape, config: TrainConfig, steps: int) -> TrainState:
-    """The state before the first of `steps` steps on images (h, w, c)."""
-    return _state_of(model.initialise(config.seed, image_shape), model, config, steps)
+def create_train_state(
+    model: nn.Module,
+    image_shape,
+    config: TrainConfig,
+    steps: int,
+    *,
+    optimizer: Optimizer | None = None,
+    loss: Loss | None = None,
+    class_weights=None,
+    variables: dict[str, Any] | None = None,
+) -> TrainState:
+    """The state before the first of a run's steps.
 
-
-@partial(jax.jit, static_argnames=("model", "config", "steps"))  # else each shape of its arrays would be compiled alone
-def _state_of(variables, model, config, steps):
-    state = TrainState.create(
-        apply_fn=model.apply,
-        tx=_optimizer(config, steps),
-        mean=jax.tree.map(jnp.copy, variables) if config.ema_decay else None,
-        config=config,
-        steps=steps,
-        **variables,
-    )
-    return state.replace(step=jnp.zeros((), jnp.int32))  # as every later step has it: one type, one compilation
-
-
-@lru_cache
-def _optimizer(config, steps):
-    """The same object for the same run: `train_step` is then not compiled again for it."""
-    return optax.adam(config.schedule(steps))
-
-
-def train_step(state: TrainState, images, labels):
-    """One step of Adam on the mean cross-entropy of a batch: images (b, h, w, c) uint8, labels (b,) int32.
-
-    Returns the new state and {"loss": their mean loss, "correct": how many were predicted right, "learning_rate": that
-    of the step}, the first two as they were before it. The state that is passed in is used up. Each device works on an
-    equal share of the batch; gradients and BatchNorm's statistics are those of the whole batch.
-
-    Raises `InputError` for images or labels of another shape or type, and for labels in numpy that are none of the
-    classes. Looking at labels on a device would wait for it: with such a label among them the loss is no number.
+    Args:
+        model: Any linen module that takes images (b, h, w, c) float32 and `train`, and gives logits (b, classes).
+        image_shape: (h, w, c) of the images.
+        config: How to train.
+        steps: How many steps the run has, for the schedule.
+        optimizer: A function from a schedule to an optax transformation, in place of the configuration's.
+        loss: A function of logits (b, classes) and labels (b,) to losses (b,), in place of the cross-entropy with the
+            configuration's label smoothing.
+        class_weights: (classes,), in place of the configuration's, which may only be numbers here.
+        variables: What to begin with, in place of fresh variables.
     """
-    _check_batch(images, labels, state.apply_fn.__self__.num_classes)
+    if class_weights is None and config.class_weights is not None:
+        class_weights = config.class_weights
+    settings = {
+        "optimizer": optimizer or config.make_optimizer(),
+        "clip_norm": config.clip_norm,
+        "loss": loss or CrossEntropy(config.label_smoothing),
+        "augmentation": config.augmentation,
+        "final_augmentation": config.final_augmentation,
+        "ema_decay": config.ema_decay,
+    }
+    return _state_of(
+        variables or initialise(model, config.seed, image_shape),
+        OneCycle.of(config.learning_rate, config.warmup, steps),
+        np.uint32(config.seed),
+        None if class_weights is None else np.asarray(class_weights, np.float32),
+        model,
+        tuple(image_shape),
+        tuple(settings.items()),
+    )
+
+
+@partial(jax.jit, static_argnums=(4, 5, 6))  # else each shape of its arrays would be compiled alone
+def _state_of(variables, schedule, seed, class_weights, model, image_shape, settings):
+    settings = dict(settings)
+    tx = scheduled(settings.pop("optimizer"), settings.pop("clip_norm"))
+    images = jnp.zeros((1, *image_shape), jnp.float32)
+    logits = jax.eval_shape(partial(model.apply, train=False), variables, images)
+    state = TrainState.create(
+        apply_fn=apply_function(model),
+        params=variables.get("params", {}),
+        tx=tx,
+        model_state={name: collection for name, collection in variables.items() if name != "params"},
+        ema_variables=jax.tree.map(jnp.copy, variables) if settings["ema_decay"] else None,
+        seed=seed,
+        class_weights=class_weights,
+        num_classes=logits.shape[-1],
+        splits_batches=splits_batches(model),
+        **settings,
+    )
+    # The step as every later one has it: one type, one compilation.
+    return state.replace(step=jnp.zeros((), jnp.int32)).with_schedule(schedule)
+
+
+def train_step(state: TrainState, images, labels) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One step of the optimizer on the mean loss of a batch. A pure function, jitted; the state passed in is used up.
+
+    Each device works on an equal part of the batch; gradients and BatchNorm's statistics are those of the whole batch.
+
+    Args:
+        state: From `create_train_state` or the step before.
+        images: (b, h, w, c) uint8.
+        labels: (b,) of any integers.
+
+    Returns:
+        The new state and {"loss": the mean loss, "correct": how many were predicted right, "learning_rate": that of
+        the step}, the first two as they were before it.
+
+    Raises:
+        InputError: Images or labels have another shape or type, or labels in numpy are none of the classes. Looking at
+            labels on a device would wait for it: with such a label among them the loss is not a number.
+    """
+    _check_batch(images, labels, state.num_classes)
     return _train_step(state, images, labels)
+
+
+def check_step(state: TrainState, image_shape, batch_size: int):
+    """Raises `InputError` where a step on such a batch cannot be taken, or would give a state of another form: an
+    optimizer may need more than gradients, a loss may fail. Nothing is computed; the step is traced, which it is only
+    once.
+    """
+    shapes = jax.ShapeDtypeStruct((batch_size, *image_shape), np.uint8), jax.ShapeDtypeStruct((batch_size,), np.int32)
+    try:
+        new, _ = _train_step.eval_shape(state, *shapes)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's own functions raise is about them
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"a training step cannot be taken with this network, optimizer and loss: {reason}") from error
+    old, new = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state, new))
+    if old != new:
+        raise InputError("a training step must leave the shapes and types of the network's and the optimizer's state")
 
 
 def _check_batch(images, labels, classes):
@@ -141,40 +196,84 @@ def _described(array):
 
 @partial(jax.jit, donate_argnames="state")
 def _train_step(state, images, labels):
-    mesh = distributed.batch_shardings(len(images))[1].mesh
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(state.config.seed), state.step), len(images))
-    shares = (P(), P(BATCH), P(BATCH), P(BATCH))
-    step = jax.shard_map(_step_of_share, mesh=mesh, in_specs=shares, out_specs=P(), check_vma=False)
-    return step(state, images, labels, keys)
+    mesh = distributed.batch_shardings(images.shape[0])[1].mesh
+    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+    keys = jax.random.split(key, images.shape[0])
+    if mesh.size == 1:
+        return _step(state, images, labels, keys, key)
+    if state.splits_batches:
+        parts = (P(), P(BATCH), P(BATCH), P(BATCH), P())
+        step = jax.shard_map(partial(_step, axis=BATCH), mesh=mesh, in_specs=parts, out_specs=P(), check_vma=False)
+        return step(state, images, labels, keys, key)
+    # The program is written for the whole batch, and XLA divides it: right for whatever the network computes.
+    whole, parts = (jax.sharding.NamedSharding(mesh, spec) for spec in (P(), P(BATCH)))
+    images, labels, keys = jax.lax.with_sharding_constraint((images, labels, keys), parts)
+    return jax.lax.with_sharding_constraint(_step(state, images, labels, keys, key), whole)
 
 
-def _step_of_share(state, images, labels, keys):
-    """`train_step` on one device, which has a share of the batch: what is summed over the axis `BATCH` is of all."""
-    config = state.config
-    strength = jnp.interp(state.step / state.steps, jnp.array([0.5, 1.0]), jnp.array([1.0, config.final_augmentation]))
-    inputs = config.augmentation(keys, normalise(images), strength)
+def _step(state, images, labels, keys, key, axis=None):
+    """`train_step` on a batch, or on a device's part of it: what is summed over the `axis` is of all."""
+    fade = jnp.interp(
+        state.step / state.schedule.steps, jnp.array([0.5, 1.0]), jnp.array([1.0, state.final_augmentation])
+    )
+    inputs = state.augmentation(keys, normalise(images), fade)
+    parts = jax.lax.axis_size(axis) if axis else 1
 
     def loss_of(params):
-        variables = {"params": params, "batch_stats": state.batch_stats}
-        logits, updates = state.apply_fn(variables, inputs, train=True, axis_name=BATCH, mutable=["batch_stats"])
-        loss = _cross_entropy(logits, labels, config.label_smoothing) / jax.lax.axis_size(BATCH)
-        loss = jnp.where(((labels >= 0) & (labels < logits.shape[-1])).all(), loss, jnp.nan)
-        return loss, (logits, updates["batch_stats"])
+        logits, model_state = _apply(state, params, inputs, key, axis)
+        return _mean_loss(state, logits, labels) / parts, (logits, model_state)
 
-    (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    (loss, (logits, model_state)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     correct = (logits.argmax(axis=-1) == labels).sum()
-    flat, unravel = ravel_pytree((gradients, loss, correct))
-    gradients, loss, correct = unravel(jax.lax.psum(flat, BATCH))  # at once: each sum over devices takes its time
-    new = state.apply_gradients(grads=gradients, batch_stats=batch_stats)
-    if state.mean is not None:
-        keep = jnp.minimum(config.ema_decay, (1 + new.step) / (10 + new.step))  # forgets the first weights soon
-        now = {"params": new.params, "batch_stats": batch_stats}
-        new = new.replace(mean=jax.tree.map(lambda mean, value: keep * mean + (1 - keep) * value, state.mean, now))
-    return new, {"loss": loss, "correct": correct, "learning_rate": config.schedule(state.steps)(state.step)}
+    if axis:
+        flat, unravel = ravel_pytree((gradients, loss, correct))
+        gradients, loss, correct = unravel(jax.lax.psum(flat, axis))  # at once: each sum over devices takes its time
+    return _updated(state, gradients, loss, model_state), {
+        "loss": loss,
+        "correct": correct,
+        "learning_rate": state.schedule(state.step),
+    }
 
 
-def _cross_entropy(logits, labels, smoothing):
-    if not smoothing:
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
-    return optax.softmax_cross_entropy(logits, targets).mean()
+def _apply(state, params, inputs, key, axis):
+    """The logits of the network in training mode, and the new collections of its state."""
+    more = {"axis_name": axis} if axis else {}
+    logits, updates = state.apply_fn(
+        {"params": params, **state.model_state},
+        inputs,
+        train=True,
+        rngs={"dropout": jax.random.fold_in(key, 2**31)},  # far from the keys of the images
+        mutable=list(state.model_state),
+        **more,
+    )
+    return logits, {**state.model_state, **updates}
+
+
+def _mean_loss(state, logits, labels):
+    losses = state.loss(logits, labels)
+    if losses.shape != labels.shape:
+        raise InputError(f"the loss must give one number for each example, {labels.shape}, but gives {losses.shape}")
+    if state.class_weights is not None:
+        losses = losses * state.class_weights[labels]
+    known = ((labels >= 0) & (labels < logits.shape[-1])).all()
+    return jnp.where(known, losses.mean(), jnp.nan)
+
+
+def _updated(state, gradients, loss, model_state):
+    """The state after the optimizer's update."""
+    updates, opt_state = state.tx.update(gradients, state.opt_state, state.params, value=loss, grad=gradients)
+    new = state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        opt_state=opt_state,
+        model_state=model_state,
+    )
+    if state.ema_variables is None:
+        return new
+    keep = jnp.minimum(state.ema_decay, (1 + new.step) / (10 + new.step))  # forgets the first weights soon
+
+    def moved(average, value):
+        mixed = keep * average + (1 - keep) * value
+        return mixed.astype(value.dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
+
+    return new.replace(ema_variables=jax.tree.map(moved, state.ema_variables, new.current_variables))

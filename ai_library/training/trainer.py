@@ -3,21 +3,28 @@
 import math
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import flax.linen as nn
 import flax.serialization
 import jax
 import numpy as np
 from tqdm import tqdm
 
+from ..data.source import ShapeDataSource as DataSource
 from ..errors import InputError
 from ..evaluation.calibration import fit_temperature
 from ..evaluation.report import evaluate
 from ..networks.classifier import Classifier
+from ..networks.network import check_network, initialise, settings_of, take_over
 from ..runtime import distributed
+from .callbacks import Callback
+from .config import TrainConfig
+from .optimizers import Optimizer
 from .run_directory import RunDirectory
-from .step import TrainConfig, TrainState, create_train_state, train_step
+from .step import Loss, TrainState, check_step, create_train_state, train_step
 from .stop_signals import StopSignals, TrainingStopped
 
 _CHECKPOINT = 1
@@ -38,10 +45,13 @@ class _Progress:
     """Sum over the steps of the epoch that is under way."""
     correct: int = 0
     """The same, of training images that were predicted right."""
+    stopped: bool = False
+    """Whether a callback ended the run before its last epoch."""
 
     def record(self) -> dict:
-        """What is no array."""
-        return {"step": self.step, "loss": self.loss, "correct": self.correct, "history": self.history}
+        """The JSON-serialisable part of the progress."""
+        names = ("step", "loss", "correct", "history", "stopped")
+        return {name: getattr(self, name) for name in names}
 
     def tree(self) -> dict:
         """The arrays."""
@@ -54,69 +64,137 @@ class _Progress:
 
 
 class Trainer:
-    """Trains a model on a source's "train" split and keeps the epoch that its "validation" split chooses.
+    """Trains a network on a source's "train" split and keeps the epoch that its "validation" split chooses.
 
     That is the last whose accuracy lies within one standard error of the best epoch's (the rule of Breiman et al.,
     Classification and Regression Trees, 1984): less is chance, and the later an epoch, the lower its learning rate. The
     same split gives the temperature that makes the network's confidences true (see `fit_temperature`).
 
-    Each device takes an equal share of every batch; gradients and BatchNorm's statistics are those of the whole batch.
-    Of several processes (see `distributed`) each reads its share alone and returns the same classifier; only the first
+    Each device takes an equal part of every batch; gradients and BatchNorm's statistics are those of the whole batch.
+    Of several processes (see `distributed`) each reads its part alone and returns the same classifier; only the first
     has a run directory.
 
     Args:
-        model: A `CNN` with as many outputs as the source has classes.
-        source: A `ShapeDataSource` or a subclass of it.
+        model: Any linen module that takes images (b, h, w, c) float32 in [-1, 1] and `train`, and gives logits
+            (b, num_classes): `CNN`, `ResNet`, or one of your own. It may have BatchNorm or other state, and dropout.
+        source: A `DataSource`.
         config: How to train.
         run_dir: Where curves, history, configuration and checkpoints are written (see `RunDirectory`).
             Default: a new folder in `runs`, named by the time.
         checkpoint_seconds: Time from one checkpoint to the next; each epoch also ends with one.
+        optimizer: A function from a schedule to an optax transformation, such as `optax.lion`, in place of the
+            configuration's optimizer.
+        loss: A function of logits (b, num_classes) and labels (b,) to losses (b,), in place of the cross-entropy.
+        initial: A classifier whose weights to begin with, where their names and shapes are the network's. With other
+            classes, what depends on their number begins anew: the last layer.
+        callbacks: Functions that get the history after each epoch; see `EarlyStopping`.
+        verbose: Whether to show progress, and print a line for each epoch.
+
+    Raises:
+        InputError: The network gives another number of logits than the source has classes, or cannot be called; the
+            optimizer cannot be used; no weight of `initial` can be taken over.
     """
 
     def __init__(
         self,
-        model,
-        source,
+        model: nn.Module,
+        source: DataSource,
         config: TrainConfig = TrainConfig(),
         run_dir: str | Path | None = None,
         checkpoint_seconds: float = 30.0,
+        *,
+        optimizer: Optimizer | None = None,
+        loss: Loss | None = None,
+        initial: Classifier | None = None,
+        callbacks: Sequence[Callback] = (),
+        verbose: bool = True,
     ):
-        if model.num_classes != source.num_classes:
-            raise InputError(
-                f"the model has {model.num_classes} outputs, the data {source.num_classes} classes: "
-                f"make it with CNN(num_classes={source.num_classes})"
-            )
+        check_network(model, source.image_shape, source.num_classes)
         if not checkpoint_seconds >= 0:
-            raise InputError(f"checkpoint_seconds={checkpoint_seconds} does not fit: it needs to be 0 or more")
+            raise InputError(f"checkpoint_seconds must be 0 or more, got {checkpoint_seconds}")
         self.model, self.source, self.config = model, source, config
         self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
         self.history: list[dict] = []
         """One row an epoch, as in `history.csv`."""
         self._checkpoint_seconds = checkpoint_seconds
+        self._optimizer, self._loss, self._initial = optimizer, loss, initial
+        self._callbacks, self._verbose = tuple(callbacks), verbose
         self._everywhere, self._shared_out = distributed.batch_shardings(config.batch_size)
-        self._steps = config.epochs * -(-source.size("train") // config.batch_size)
+        self._per_epoch = -(-source.size("train") // config.batch_size)
+        self._steps = config.epochs * self._per_epoch
 
     def fit(self, resume: bool = False) -> Classifier:
         """Trains to the last epoch and returns the classifier of the chosen one.
 
-        `resume` goes on with the run in `run_dir` where its newest checkpoint was written; the end is, bit by bit, that
-        of a run that was never interrupted. Ctrl-C and SIGTERM write a checkpoint and raise `TrainingStopped`. Raises
-        `InputError` where the loss becomes infinite or no number, and where `run_dir` holds a run but `resume` is not
-        set, or the reverse, or cannot be written.
+        Ctrl-C and SIGTERM write a checkpoint and raise `TrainingStopped`.
+
+        Args:
+            resume: Go on with the run in `run_dir` where its newest checkpoint was written. The end is, bit by bit,
+                that of a run that was never interrupted. The configuration may have more epochs than the run began
+                with: from here on the learning rate is then that of a run of so many epochs, higher again than where
+                the finished run ended.
+
+        Raises:
+            InputError: The loss became infinite or not a number, `run_dir` holds a run but `resume` is not set, or the
+                reverse, or it cannot be written.
         """
-        state = create_train_state(self.model, self.source.image_shape, self.config, self._steps)
+        state = self._first_state()
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
         with RunDirectory.opened(self.run_dir, self._settings(), resume) as run, StopSignals() as stop:
             progress = progress.restored(*distributed.from_first(lambda: self._begin(progress, run, resume)))
-            progress.state = distributed.place(progress.state, self._everywhere)
+            progress.state = distributed.place(progress.state.with_schedule(state.schedule), self._everywhere)
             self.history = progress.history
-            while len(self.history) < self.config.epochs:
+            if progress.stopped and len(self.history) < self.config.epochs and not self._ends(self.history):
+                progress.stopped = False
+            while len(self.history) < self.config.epochs and not progress.stopped:
                 self._train_epoch(progress, run, stop)
                 self._end_epoch(progress, run, stop)
             chosen = self._chosen_row()
             run.log_end(chosen)
         classifier = self._classifier(progress.chosen)
         return replace(classifier, temperature=chosen["temperature"], metrics={"validation": chosen})
+
+    def _first_state(self):
+        """The state before the first step, after a look at whether a step can be taken."""
+        state = create_train_state(
+            self.model,
+            self.source.image_shape,
+            self.config,
+            self._steps,
+            optimizer=self._optimizer,
+            loss=self._loss,
+            class_weights=self._class_weights(),
+            variables=self._first_variables(),
+        )
+        check_step(state, self.source.image_shape, self.config.batch_size)
+        return state
+
+    def _class_weights(self):
+        weights, classes = self.config.class_weights, self.source.num_classes
+        if weights != "balanced":
+            if weights is not None and len(weights) != classes:
+                raise InputError(f"class_weights must have a weight for each of {classes} classes, got {len(weights)}")
+            return weights
+        counts = np.zeros(classes, np.int64)
+        for _, labels in self.source.batches("train", 1024):
+            counts += np.bincount(labels, minlength=classes)
+        if not counts.all():
+            missing = self.source.class_names[int(counts.argmin())]
+            raise InputError(f"class_weights='balanced' needs training images of every class, and {missing!r} has none")
+        return counts.sum() / (classes * counts)
+
+    def _first_variables(self):
+        """What to begin with; None: fresh weights."""
+        if self._initial is None:
+            return None
+        fresh = initialise(self.model, self.config.seed, self.source.image_shape)
+        same_classes = self._initial.class_names == self.source.class_names
+        variables, taken = take_over(self.model, self.source.image_shape, fresh, self._initial.variables, same_classes)
+        if not taken:
+            raise InputError("initial must share weights with the network, but no name and shape of its own is there")
+        if self._verbose and distributed.is_first():
+            tqdm.write(f"begins with {taken} of {len(jax.tree.leaves(fresh))} arrays of the initial classifier")
+        return variables
 
     def _begin(self, progress, run, resume):
         """Record and tree of where the run begins: in a checkpoint, or in fresh weights."""
@@ -128,11 +206,11 @@ class Trainer:
 
     def _train_epoch(self, progress, run, stop):
         """Takes the steps of an epoch that are left."""
-        epoch, per_epoch = len(progress.history), self._steps // self.config.epochs
+        epoch, per_epoch = len(progress.history), self._per_epoch
         first = progress.step - epoch * per_epoch
         part = distributed.process_index(), distributed.process_count()
         batches = self.source.batches("train", self.config.batch_size, epoch, first=first, full=True, part=part)
-        hidden = None if distributed.is_first() else True  # None: where the output is no terminal
+        hidden = None if self._verbose and distributed.is_first() else True  # None: where the output is no terminal
         unread = None
         for batch in tqdm(
             batches, self._name(epoch), per_epoch, initial=first, unit="step", leave=False, disable=hidden
@@ -165,7 +243,7 @@ class Trainer:
 
     def _end_epoch(self, progress, run, stop):
         """Validates the epoch, chooses, and adds a row to the history."""
-        epoch, per_epoch = len(progress.history), self._steps // self.config.epochs
+        epoch, per_epoch = len(progress.history), self._per_epoch
         variables = jax.tree.map(np.array, progress.state.variables)  # a copy: the next step uses the state up
         report = evaluate(self._classifier(variables), self.source, "validation")
         row = {
@@ -182,14 +260,19 @@ class Trainer:
         if self._chosen_row() is row:
             progress.chosen = variables
         run.log_epoch(progress.history, report, variables["params"])
-        if distributed.is_first():
+        progress.stopped = self._ends(progress.history)
+        if self._verbose and distributed.is_first():
             tqdm.write(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
         self._save(progress, run, int(distributed.highest(int(stop.received or _CHECKPOINT))))
+
+    def _ends(self, history) -> bool:
+        """Whether a callback ends the run; all of them are called, in the first process."""
+        return distributed.from_first(lambda: sum(bool(callback(history)) for callback in self._callbacks) > 0)
 
     def _save(self, progress, run, asked):
         """Writes a checkpoint; ends the run there if a signal asked for it, in whichever process."""
         run.save(progress.record(), progress.tree())
-        if asked > _CHECKPOINT and progress.step < self._steps:
+        if asked > _CHECKPOINT and progress.step < self._steps and not progress.stopped:
             received = signal.Signals(asked)
             raise TrainingStopped(
                 f"stopped by {received.name} after step {progress.step:,} of {self._steps:,}, "
@@ -213,6 +296,11 @@ class Trainer:
         """What `config.json` says; a run resumes only under the same."""
         return {
             "train": asdict(self.config),
-            "model": self.model.architecture(),
+            "network": {"name": type(self.model).__name__, "arguments": settings_of(self.model)},
+            **{
+                name: getattr(function, "__qualname__", repr(function))
+                for name, function in (("optimizer", self._optimizer), ("loss", self._loss))
+                if function is not None
+            },
             "source": self.source.settings(),
         }

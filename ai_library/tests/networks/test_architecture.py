@@ -6,13 +6,14 @@ import pytest
 from ai_library import CNN, InputError
 from ai_library.networks.architecture import Architecture
 from ai_library.networks.layers import Conv
+from ai_library.networks.network import arguments
 
 
 @pytest.mark.parametrize("image_shape", [(16, 16, 1), (17, 30, 3), (28, 28, 1), (65, 16, 3), (4096, 33, 1)])
 @pytest.mark.parametrize("patch", [1, 2, 3, 4, 16])
 def test_variables_have_the_shapes_and_types_that_flax_gives_them(image_shape, patch):
     model = CNN(num_classes=5, features=(4, 6, 8, 10, 12), dense=7, patch=patch)
-    architecture = Architecture(**model.architecture())
+    architecture = Architecture(**arguments(model))
     wanted = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), model.variable_shapes(image_shape))
     found = architecture.variable_shapes(image_shape)
     assert jax.tree.map(tuple, found, is_leaf=lambda leaf: isinstance(leaf, tuple)) == wanted
@@ -31,7 +32,7 @@ def convolutions(model, images):
 
 
 def test_arguments_are_those_of_the_network_with_the_same_defaults():
-    assert vars(Architecture(num_classes=3)) == CNN(num_classes=3).architecture()
+    assert vars(Architecture(num_classes=3)) == vars(Architecture(**arguments(CNN(num_classes=3))))
     assert CNN(**vars(Architecture(3, [8] * 5))) == CNN(3, (8,) * 5)
 
 

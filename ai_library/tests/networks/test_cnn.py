@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ai_library import CNN, InputError
-from ai_library.networks.cnn import normalise
+from ai_library.networks.network import normalise
 
 
 @pytest.mark.parametrize("image_shape", [(16, 16, 1), (17, 30, 1), (28, 28, 3), (64, 64, 1), (96, 40, 3)])

@@ -106,7 +106,9 @@ def test_weights_that_are_something_else_are_refused(model_path, tmp_path, weigh
 )
 def test_architectures_that_ask_for_too_much_are_refused(model_path, tmp_path, change):
     with pytest.raises(ModelFileError) as caught:
-        load_model(rewritten(model_path, tmp_path / "m.msgpack", lambda header: header["architecture"].update(change)))
+        load_model(
+            rewritten(model_path, tmp_path / "m.msgpack", lambda header: header["network"]["arguments"].update(change))
+        )
     assert str(caught.value).isprintable()
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_library.networks.layers import BatchNorm, Conv, batch_norm_relu, conv3x3, max_pool
+from ai_library.networks.layers import BatchNormReLU, Conv, batch_norm_relu, conv3x3, max_pool
 from ai_library.networks.winograd import _parts
 
 pytestmark = pytest.mark.slow
@@ -82,7 +82,7 @@ def test_a_gpu_convolves_by_its_own_library():
 
 def test_pooling_is_linens_and_its_gradient_goes_to_one_cell():
     x = np.round(_normal(0, 2, 6, 8, 5))  # with many equal cells
-    y, pull_back = jax.vjp(max_pool, x)
+    y, pull_back = jax.vjp(partial(max_pool, train=True), x)
     wanted, wanted_pull_back = jax.vjp(lambda x: nn.max_pool(x, (2, 2), (2, 2)), x)
     np.testing.assert_array_equal(y, wanted)
     gradient = _normal(1, *y.shape)
@@ -91,7 +91,7 @@ def test_pooling_is_linens_and_its_gradient_goes_to_one_cell():
 
 def test_pooling_takes_an_odd_last_row_and_column_by_themselves():
     x = _normal(0, 1, 3, 5, 2)
-    y, pull_back = jax.vjp(max_pool, x)
+    y, pull_back = jax.vjp(partial(max_pool, train=True), x)
     assert y.shape == (1, 2, 3, 2)
     np.testing.assert_array_equal(y[0, 1, 2], x[0, 2, 4])
     np.testing.assert_array_equal(y[0, 0, 2], x[0, :2, 4].max(axis=0))
@@ -136,18 +136,18 @@ def test_a_channel_with_scale_zero_gets_its_gradient():
 
 
 @pytest.mark.parametrize("pool", [False, True])
-@pytest.mark.parametrize("use_running_average", [False, True])
-def test_the_modules_are_linens_with_the_same_variables(pool, use_running_average):
+@pytest.mark.parametrize("train", [False, True])
+def test_the_modules_are_linens_with_the_same_variables(pool, train):
     class Ours(nn.Module):
         @nn.compact
         def __call__(self, x):
-            return BatchNorm(use_running_average, pool)(Conv(12)(x))
+            return BatchNormReLU(pool, name="BatchNorm_0")(Conv(12)(x, train), train)
 
     class Linens(nn.Module):
         @nn.compact
         def __call__(self, x):
             x = nn.Conv(12, (3, 3), use_bias=False)(x)
-            x = nn.relu(nn.BatchNorm(use_running_average, momentum=0.9)(x))
+            x = nn.relu(nn.BatchNorm(not train, momentum=0.9)(x))
             return nn.max_pool(x, (2, 2), (2, 2)) if pool else x
 
     x = _normal(0, 4, 8, 8, 16)

@@ -50,6 +50,7 @@ def test_temperature_comes_back_and_makes_the_probabilities(classifier, source, 
 def test_a_file_of_version_1_is_read_without_a_temperature(classifier, model_path, tmp_path):
     def older(header):
         del header["temperature"]
+        header["architecture"] = header.pop("network")["arguments"]
         return 1
 
     loaded = load_model(rewritten(model_path, tmp_path / "old.msgpack", older))
@@ -69,7 +70,8 @@ def test_header_tells_what_the_file_holds(model_path):
     header = json.loads(data[16 : 16 + length])
     assert header["class_names"] == ["circle", "rectangle", "star"]
     assert header["preprocessing"] == {"scale": 1 / 127.5, "offset": -1.0, "content_size": None}
-    assert header["architecture"]["features"] == [16, 16, 16, 32, 32]
+    assert header["network"]["name"] == "CNN"
+    assert header["network"]["arguments"]["features"] == [16, 16, 16, 32, 32]
     assert header["versions"].keys() == {"jax", "flax", "optax", "numpy"}
 
 
@@ -89,25 +91,28 @@ def test_what_is_no_model_is_named(tmp_path, content, message):
 
 
 def test_a_missing_file_is_named_with_the_mend(tmp_path):
-    with pytest.raises(ModelFileError, match=r"none.msgpack cannot be read: No such file.*train_shapes.py"):
+    with pytest.raises(ModelFileError, match=r"none.msgpack cannot be read: No such file.*train one"):
         load_model(tmp_path / "none.msgpack")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header: 99, "has version 99 of its format, this code knows 2: update"),
+        (lambda header: 99, "has version 99 of its format, this code knows 3: update"),
         (lambda header: header["class_names"].append("blob"), "names 4 classes for 3 outputs"),
         (
-            lambda header: header["architecture"].update(dense=8),
+            lambda header: header["network"]["arguments"].update(dense=8),
             r"BatchNorm_5/mean as float32\(32,\), but float32\(8,\) is wanted",
         ),
         (
-            lambda header: header["architecture"].update(patch=2),
+            lambda header: header["network"]["arguments"].update(patch=2),
             r"Conv_0/kernel as float32\(3, 3, 16, 16\), but float32\(3, 3, 4, 16\) is wanted",
         ),
-        (lambda header: header["architecture"].update(features=[1]), "does not describe a model"),
-        (lambda header: header.pop("architecture"), "does not describe a model"),
+        (lambda header: header["network"]["arguments"].update(features=[1]), "does not describe a model"),
+        (lambda header: header.pop("network"), "does not describe a model"),
+        (lambda header: header["network"].update(name=7), "does not describe a model"),
+        (lambda header: header["network"].update(name="Mine"), r"network 'Mine', .* networks=\[Mine\]"),
+        (lambda header: header["network"].update(name="ResNet"), "does not describe a model"),
         (lambda header: header["preprocessing"].update(offset=0.0), "other preprocessing"),
         (lambda header: header["preprocessing"].update(content_size=33), "other preprocessing"),
         (lambda header: header.pop("preprocessing"), "does not describe a model"),

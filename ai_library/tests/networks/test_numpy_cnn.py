@@ -10,7 +10,7 @@ import pytest
 
 from ai_library import CNN, Classifier, load_model, save_model
 from ai_library.networks.architecture import EPSILON, Architecture
-from ai_library.networks.cnn import PART, predict_logits
+from ai_library.networks.network import PART, arguments, predict_logits
 from ai_library.networks.numpy_cnn import logits_by_numpy
 from ai_library.runtime.cpu import cores
 
@@ -69,7 +69,7 @@ def in_float64(architecture, variables, images):
 @pytest.mark.parametrize("patch", [1, 2, 4, 16])
 def test_logits_are_those_of_float64_and_of_flax_but_for_rounding(image_shape, patch):
     model = CNN(num_classes=4, features=(8, 12, 16, 20, 24), dense=16, patch=patch)
-    architecture, variables = Architecture(**model.architecture()), lively(model, image_shape)
+    architecture, variables = Architecture(**arguments(model)), lively(model, image_shape)
     images = np.random.default_rng(1).integers(0, 256, (2 * PART, *image_shape), np.uint8)
     found, exact = logits_by_numpy(architecture, variables, images), in_float64(architecture, variables, images)
     assert found.dtype == np.float32
@@ -137,7 +137,7 @@ def test_a_loaded_classifier_has_its_flax_network_when_that_is_asked_for(classif
 def test_images_larger_than_a_screen_need_a_few_times_the_memory_of_a_layer():
     """One of 1024x1024 pixels, without patches: 32 channels of it take 134 MB, all nine neighbours would 1.2 GB."""
     model = CNN(num_classes=2, features=(32, 4, 4, 4, 4), dense=2, patch=1)
-    architecture, shape = Architecture(**model.architecture()), (1024, 1024, 1)
+    architecture, shape = Architecture(**arguments(model)), (1024, 1024, 1)
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), model.variable_shapes(shape))
     tracemalloc.start()
     logits_by_numpy(architecture, variables, np.zeros((1, *shape), np.uint8))

@@ -1,10 +1,15 @@
 """Networks of a user's own are used as they are: nothing that is proven for `CNN` alone is taken for them."""
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ai_library import CNN, Classifier, InputError, save_model
+from ai_library import CNN, NETWORKS, Classifier, InputError, ModelFileError, ResNet, load_model, save_model
+from ai_library.networks.network import arguments, network_of
+
+SHAPE, NAMES = (16, 16, 1), ("dark", "grey", "light")
 
 
 class Mirrored(CNN):
@@ -14,24 +19,153 @@ class Mirrored(CNN):
         return super().__call__(images[:, :, ::-1], train, axis_name)
 
 
+class Stock(nn.Module):
+    """Linen's own convolution and BatchNorm."""
+
+    num_classes: int
+    widths: tuple[int, ...] = (4, 8)
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        x = images
+        for width in self.widths:
+            x = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(width, (3, 3), strides=2)(x)))
+        return nn.Dense(self.num_classes)(x.reshape(len(x), -1))
+
+
+class Dropping(nn.Module):
+    """LayerNorm and dropout, and an argument that JSON has no form for."""
+
+    num_classes: int
+    rate: float = 0.5
+    activation: object = nn.gelu
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        x = self.activation(nn.LayerNorm()(nn.Dense(8)(images.reshape(len(images), -1))))
+        return nn.Dense(self.num_classes)(nn.Dropout(self.rate, deterministic=not train)(x))
+
+
+class Linear(nn.Module):
+    """No state at all."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        return nn.Dense(self.num_classes)(images.reshape(len(images), -1))
+
+
+OWN = [Mirrored, Stock, Dropping, Linear]
+
+
+def made(kind):
+    return kind(num_classes=3, features=(8,) * 5, dense=8) if issubclass(kind, CNN) else kind(num_classes=3)
+
+
 def classifier_of(kind):
-    model = kind(num_classes=3, features=(8,) * 5, dense=8)
-    variables = jax.tree.map(np.array, model.initialise(0, (16, 16, 1)))
-    variables["params"]["Dense_1"]["kernel"] *= 30  # fresh weights are all but undecided
-    return Classifier(model, variables, ("dark", "grey", "light"), (16, 16, 1))
+    from ai_library.networks.network import initialise
+
+    model = made(kind)
+    variables = jax.tree.map(np.array, initialise(model, 0, SHAPE))
+    last = max((name for name in variables["params"] if name.startswith("Dense")), default=None)
+    variables["params"][last]["kernel"] *= 30  # fresh weights are all but undecided
+    return Classifier(model, variables, NAMES, SHAPE)
 
 
-@pytest.mark.parametrize("count", [1, 100, 300])
-def test_a_subclass_of_cnn_predicts_what_it_computes_however_few_the_images(count):
-    images = np.random.default_rng(0).integers(0, 256, (count, 16, 16, 1), np.uint8)
-    mirrored, plain = classifier_of(Mirrored), classifier_of(CNN)
-    np.testing.assert_allclose(
-        mirrored.predict_proba(images), plain.predict_proba(images[:, :, ::-1].copy()), atol=1e-5
-    )
+def images_of(count):
+    return np.random.default_rng(0).integers(0, 256, (count, *SHAPE), np.uint8)
+
+
+def computed(classifier, images):
+    """Probabilities by the network itself."""
+    inputs = images.astype(np.float32) / 127.5 - 1
+    return np.asarray(jax.nn.softmax(classifier.model.apply(classifier.variables, inputs, train=False)))
+
+
+@pytest.mark.parametrize("kind", [CNN, ResNet, *OWN])
+def test_any_network_predicts_what_it_computes_however_many_the_images(kind):
+    classifier = classifier_of(kind)
+    images = images_of(300)
+    wanted = computed(classifier, images)
+    np.testing.assert_allclose(classifier.predict_proba(images), wanted, atol=1e-5)
+    for count in (1, 100):
+        np.testing.assert_allclose(classifier.predict_proba(images[:count]), wanted[:count], atol=1e-5)
+
+
+def test_a_subclass_of_cnn_is_told_from_a_cnn():
+    mirrored, plain, images = classifier_of(Mirrored), classifier_of(CNN), images_of(20)
     assert np.abs(mirrored.predict_proba(images) - plain.predict_proba(images)).max() > 0.01
 
 
-def test_a_subclass_of_cnn_is_not_saved_as_a_cnn(tmp_path):
-    with pytest.raises(InputError, match="Mirrored"):
-        save_model(tmp_path / "model.msgpack", classifier_of(Mirrored))
+@pytest.mark.parametrize("kind", [CNN, ResNet, *OWN])
+def test_any_network_is_read_as_it_was_written(kind, tmp_path):
+    classifier, path = classifier_of(kind), tmp_path / "model.msgpack"
+    save_model(path, classifier)
+    loaded = load_model(path, networks=OWN)
+    assert type(loaded.model) is kind
+    assert loaded.model == classifier.model
+    for count in (1, 300):
+        images = images_of(count)
+        np.testing.assert_array_equal(loaded.predict_proba(images), classifier.predict_proba(images))
+    save_model(tmp_path / "again.msgpack", loaded)
+    assert (tmp_path / "again.msgpack").read_bytes() == path.read_bytes()
+
+
+def test_an_unknown_network_is_an_error_that_says_how_to_name_it(tmp_path):
+    save_model(tmp_path / "model.msgpack", classifier_of(Stock))
+    with pytest.raises(ModelFileError, match=r"network 'Stock', which is none of CNN, ResNet: .* networks=\[Stock\]\)"):
+        load_model(tmp_path / "model.msgpack")
+    with pytest.raises(ModelFileError, match="network 'Stock', which is none of CNN, ResNet, Linear"):
+        load_model(tmp_path / "model.msgpack", networks=[Linear])
+
+
+def test_another_class_of_the_name_is_refused_where_its_variables_are_others(tmp_path):
+    save_model(tmp_path / "model.msgpack", classifier_of(Stock))
+    other = type("Stock", (Linear,), {"__module__": __name__})
+    with pytest.raises(ModelFileError, match="does not describe a model|has no use for|lacks"):
+        load_model(tmp_path / "model.msgpack", networks=[other])
+
+
+def test_a_class_of_ones_own_needs_a_name_of_its_own(tmp_path):
+    own = type("CNN", (Linear,), {"__module__": __name__})
+    with pytest.raises(InputError, match="a name of its own, but .*CNN shares it"):
+        save_model(tmp_path / "model.msgpack", classifier_of(own))
+    with pytest.raises(InputError, match="a name of its own"):
+        load_model(tmp_path / "model.msgpack", networks=[own])
     assert not list(tmp_path.iterdir())
+
+
+def test_an_argument_that_json_cannot_hold_is_refused_unless_it_is_the_default(tmp_path):
+    variables = classifier_of(Dropping).variables
+    with pytest.raises(InputError, match="Dropping.activation must be a number, a text"):
+        save_model(tmp_path / "m.msgpack", Classifier(Dropping(3, activation=nn.relu), variables, NAMES, SHAPE))
+    assert arguments(Dropping(3)) == {"num_classes": 3, "rate": 0.5}
+    assert network_of(Stock, arguments(Stock(3, (5, 6)))) == Stock(3, (5, 6))
+
+
+def test_weights_of_other_types_come_back(tmp_path):
+    classifier = classifier_of(Linear)
+    halved = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), classifier.variables)
+    with pytest.raises(InputError, match="bfloat16.* but float32.* is wanted"):  # the network itself makes float32
+        save_model(tmp_path / "m.msgpack", Classifier(Linear(3), halved, NAMES, SHAPE))
+
+
+def test_features_are_what_the_last_dense_layer_takes():
+    for kind in (CNN, ResNet, Stock, Dropping):
+        classifier = classifier_of(kind)
+        features = classifier.features(images_of(130))
+        last = max(name for name in classifier.variables["params"] if name.startswith("Dense"))
+        dense = classifier.variables["params"][last]
+        logits = features @ dense["kernel"] + dense["bias"]
+        assert features.dtype == np.float32
+        np.testing.assert_allclose(
+            classifier.probabilities(logits), classifier.predict_proba(images_of(130)), atol=1e-5
+        )
+        assert classifier.features(images_of(0)).shape == (0, features.shape[1])
+
+
+def test_the_librarys_networks_are_known_by_name():
+    assert dict(NETWORKS) == {"CNN": CNN, "ResNet": ResNet}
+    with pytest.raises(TypeError):
+        NETWORKS["Mine"] = Linear

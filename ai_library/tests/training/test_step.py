@@ -281,7 +281,7 @@ def test_a_run_that_stopped_before_its_first_checkpoint_can_be_started_again(sou
 
 @pytest.mark.parametrize("seconds", [-1, float("nan")])
 def test_a_time_between_checkpoints_that_is_none_is_refused(source, seconds):
-    with pytest.raises(InputError, match=f"checkpoint_seconds={seconds} does not fit"):
+    with pytest.raises(InputError, match=f"checkpoint_seconds must be 0 or more, got {seconds}"):
         Trainer(TINY, source, checkpoint_seconds=seconds)
 
 

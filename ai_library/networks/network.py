@@ -1,0 +1,274 @@
+"""What the library does with any network: fresh variables, their shapes, logits, features, and what describes it.
+
+A network is a linen module that is called with images (b, h, w, c) float32 in [-1, 1] and with `train`, and gives the
+logits (b, num_classes). It may have BatchNorm or other state, and dropout, which takes the random numbers "dropout".
+"""
+
+import dataclasses
+import json
+import math
+from functools import lru_cache, partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import InputError
+from .architecture import PREPROCESSING, check_image_shape
+
+PART = 8
+"""Images that a CPU predicts at a time with a network of the library's own: what the largest layers make of them stays
+in a core's cache."""
+_QUICKLY = {"xla_backend_optimization_level": 1}
+"""For what runs once, so that compiling it well would take longer than it ever saves."""
+
+
+def normalise(images):
+    """Maps pixels (b, h, w, c) uint8 to float32 in [-1, 1]."""
+    return images.astype(jnp.float32) * PREPROCESSING["scale"] + PREPROCESSING["offset"]
+
+
+def initialise(model: nn.Module, seed: int, image_shape) -> dict[str, Any]:
+    """The fresh variables {"params", and the collections of its state} for images (h, w, c), a pure function of the
+    seed.
+    """
+    return _fresh_variables(jax.random.key(seed), model, check_image_shape(image_shape))
+
+
+@partial(jax.jit, static_argnames=("model", "image_shape"), compiler_options=_QUICKLY)
+def _fresh_variables(key, model, image_shape):
+    return _init(model, key, image_shape)
+
+
+def _init(model, key, image_shape):
+    return nn.unbox(model.init(key, jnp.zeros((1, *image_shape), jnp.float32), train=False))
+
+
+def variable_shapes(model: nn.Module, image_shape) -> dict[str, Any]:
+    """Shapes and types of the variables for images (h, w, c), in their tree; nothing is computed."""
+    return jax.eval_shape(lambda: _init(model, jax.random.key(0), check_image_shape(image_shape)))
+
+
+def check_network(model: nn.Module, image_shape, num_classes: int):
+    """Raises `InputError` unless a network takes images (h, w, c) and gives so many logits, in training and without.
+
+    Nothing is computed.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the network must be a flax.linen.Module, got {type(model).__name__}")
+    name, image_shape = type(model).__name__, check_image_shape(image_shape)
+    if splits_batches(model) and getattr(model, "num_classes", None) == num_classes:
+        return  # the library's own take any image; tracing them takes half a second
+
+    def call(train):
+        key = jax.random.key(0)
+        variables = _init(model, key, image_shape)
+        images = jnp.zeros((2, *image_shape), jnp.float32)
+        state = sorted(variables.keys() - {"params"})
+        return model.apply(variables, images, train=train, rngs={"dropout": key}, mutable=state)[0]
+
+    for train in (False, True):
+        try:
+            logits = jax.eval_shape(partial(call, train))
+        except Exception as error:  # whatever a network raises is about the network
+            reason, sides = f"{type(error).__name__}: {error}".strip().splitlines()[0], ", ".join(map(str, image_shape))
+            raise InputError(
+                f"{name} must take images (b, {sides}) float32 and train={train}, but raises {reason}"
+            ) from error
+        if getattr(logits, "shape", None) != (2, num_classes):
+            found = getattr(logits, "shape", type(logits).__name__)
+            raise InputError(f"{name} must give logits (b, {num_classes}), one for each class, but gives {found}")
+
+
+def summary(model: nn.Module, image_shape) -> str:
+    """A printable table of the layers, their output shapes and parameter counts for images (h, w, c)."""
+    outputs = {}
+
+    def record(call, args, kwargs, context):
+        output = call(*args, **kwargs)
+        if context.module.path and context.method_name == "__call__":  # the network itself has no path
+            outputs[context.module.path] = getattr(output, "shape", (0,))[1:]
+        return output
+
+    with nn.intercept_methods(record):
+        params = variable_shapes(model, image_shape).get("params", {})
+    lines = [f"{'layer':<22}{'kernel':>14}{'output':>14}{'parameters':>14}"]
+    for path, output in outputs.items():
+        own = params
+        for name in path:
+            own = own.get(name, {})
+        if any(len(other) > len(path) and other[: len(path)] == path for other in outputs):
+            continue  # its layers have lines of their own
+        kernel = own["kernel"].shape if "kernel" in own else ()
+        lines.append(f"{'/'.join(path):<22}{_times(kernel):>14}{_times(output):>14}{_count(own):>14,}")
+    lines.append(f"{'total for ' + _times(image_shape) + ' images':<50}{_count(params):>14,}")
+    return "\n".join(lines)
+
+
+@partial(jax.jit, static_argnames=("model", "part_by_part"))
+def predict_logits(model: nn.Module, variables, images, part_by_part: bool = False):
+    """Logits (b, num_classes) float32 of images (b, h, w, c) uint8, in evaluation mode.
+
+    With `part_by_part`, a CPU does `PART` images at a time, which b must be a multiple of. One core does nearly all of
+    a call then, so that two calls at once keep two cores at work.
+    """
+
+    def logits(images):
+        return model.apply(variables, normalise(images), train=False).astype(jnp.float32)
+
+    def in_parts(images):
+        parts = images.reshape(-1, PART, *images.shape[1:])
+        return jax.lax.map(logits, parts).reshape(len(images), -1)
+
+    if not part_by_part:
+        return logits(images)
+    return jax.lax.platform_dependent(images, cpu=in_parts, default=logits)
+
+
+@partial(jax.jit, static_argnames="model")
+def predict_features(model: nn.Module, variables, images):
+    """What the last `nn.Dense` of a network makes its logits of, (b, width) float32, for images (b, h, w, c) uint8.
+
+    Raises `InputError` where no `nn.Dense` gives the logits.
+    """
+    last = []
+
+    def record(call, args, kwargs, context):
+        output = call(*args, **kwargs)
+        if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
+            last[:] = args[0], output
+        return output
+
+    with nn.intercept_methods(record):
+        logits = model.apply(variables, normalise(images), train=False)
+    if not last or last[1].shape != logits.shape:
+        raise InputError(
+            f"features are what the last nn.Dense gets, but in {type(model).__name__} none gives the logits"
+        )
+    return last[0].reshape(len(images), -1).astype(jnp.float32)
+
+
+def take_over(model: nn.Module, image_shape, fresh, trained, same_classes: bool) -> tuple[dict[str, Any], int]:
+    """Fresh variables with those arrays of trained ones that have the same names and shapes, and how many these are.
+
+    Where the classes are not the same, arrays whose shapes depend on their number stay fresh.
+    """
+    head = set() if same_classes else _dependent_on_classes(model, image_shape, fresh)
+    old = dict(jax.tree_util.tree_leaves_with_path(trained))
+    taken = 0
+
+    def chosen(path, leaf):
+        nonlocal taken
+        if path in head or path not in old or old[path].shape != leaf.shape:
+            return leaf
+        taken += 1
+        return np.asarray(old[path]).astype(leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(chosen, fresh), taken
+
+
+def _dependent_on_classes(model, image_shape, variables):
+    """The paths of the arrays whose shapes depend on `num_classes`, where the network has that argument."""
+    if not hasattr(model, "num_classes"):
+        return set()
+    other = variable_shapes(model.clone(num_classes=model.num_classes + 1), image_shape)
+    shapes = {path: leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(other)}
+    return {path for path, leaf in jax.tree_util.tree_leaves_with_path(variables) if shapes.get(path) != leaf.shape}
+
+
+def arguments(model: nn.Module) -> dict[str, Any]:
+    """The arguments that make a network again, as JSON has them.
+
+    An argument that JSON has no form for is left out where it is the class's default. Raises `InputError` where it is
+    another.
+    """
+    found = {}
+    for field in dataclasses.fields(model):
+        if field.name in ("parent", "name") or not field.init:
+            continue
+        value = getattr(model, field.name)
+        if _is_json(value):
+            found[field.name] = json.loads(json.dumps(value))
+        elif value is not field.default:
+            raise InputError(
+                f"{type(model).__name__}.{field.name} must be a number, a text, True, False, None or a list of them to "
+                f"be stored, got {value!r}"
+            )
+    return found
+
+
+def settings_of(model: nn.Module) -> dict[str, Any]:
+    """The arguments of a network for people and for comparison: those that JSON has no form for as text."""
+    return {
+        field.name: value if _is_json(value := getattr(model, field.name)) else _text(value)
+        for field in dataclasses.fields(model)
+        if field.name not in ("parent", "name") and field.init
+    }
+
+
+def _text(value):
+    """What is called by its name: the text of a function would tell where in the memory it lies."""
+    return getattr(value, "__qualname__", None) or repr(value)
+
+
+def _is_json(value):
+    try:
+        return _tuples(json.loads(json.dumps(value, allow_nan=False))) == _tuples(value)
+    except (TypeError, ValueError):
+        return False
+
+
+def network_of(kind: type[nn.Module], stored: dict[str, Any]) -> nn.Module:
+    """The network of a class and of what `arguments` gave. Raises `InputError` where it does not take them."""
+    try:
+        return kind(**{name: _tuples(value) for name, value in stored.items()})
+    except TypeError as error:
+        raise InputError(f"{kind.__name__} does not take the arguments {', '.join(stored)}: {error}") from error
+
+
+def _tuples(value):
+    """JSON's lists as the tuples that a network, which has to be hashable, was made with."""
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
+
+
+def splits_batches(model: nn.Module) -> bool:
+    """Whether the very class of a network makes the promise of `Network`."""
+    return vars(type(model)).get("SPLITS_BATCHES", False)
+
+
+@lru_cache
+def apply_function(model: nn.Module):
+    """`model.apply`, the same object for equal networks, so that what was compiled for one serves the other."""
+    return model.apply
+
+
+class Network(nn.Module):
+    """A network of the library's own, with what the functions above do as its methods.
+
+    A class that sets `SPLITS_BATCHES = True` in its own body promises two things, which let a batch be worked on in
+    parts: its `__call__` takes `axis_name`, that of the devices which share a batch, and normalises by the statistics
+    of the whole batch; in evaluation mode, the logits of an image do not depend on other images. A subclass has to
+    promise anew: it may do something else.
+    """
+
+    def initialise(self, seed: int, image_shape) -> dict[str, Any]:
+        """The fresh variables for images (h, w, c): see `initialise`."""
+        return initialise(self, seed, image_shape)
+
+    def variable_shapes(self, image_shape) -> dict[str, Any]:
+        """Shapes and types of the variables for images (h, w, c): see `variable_shapes`."""
+        return variable_shapes(self, image_shape)
+
+    def summary(self, image_shape) -> str:
+        """A printable table of the layers for images (h, w, c): see `summary`."""
+        return summary(self, image_shape)
+
+
+def _times(shape):
+    return "x".join(map(str, shape)) or "-"
+
+
+def _count(params):
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

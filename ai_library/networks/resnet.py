@@ -1,0 +1,58 @@
+"""A residual network, the library's second: more accurate for its parameters, and independent of the image's size."""
+
+import flax.linen as nn
+
+from ..errors import InputError, whole_number
+from .architecture import MAX_WIDTH
+from .cnn import space_to_depth
+from .layers import BatchNormReLU, Conv, max_pool
+from .network import Network
+
+MAX_BLOCKS = 64
+
+
+class ResNet(Network):
+    """A pre-activation residual network (He et al., arXiv:1603.05027) of 3x3 convolutions.
+
+    The image is folded into patches as `CNN` does it. A convolution makes the first stage's channels of them. A block
+    adds to its input what two convolutions make of it, each after BatchNorm and ReLU; each stage begins with 2x2 max
+    pooling and a 1x1 convolution to its own channels, but the first. The mean over all cells goes to the last dense
+    layer, so that the parameters do not depend on the image's size.
+
+    Call it on `images` (b, h, w, c) float32 in [-1, 1] to get the logits (b, num_classes) float32.
+    """
+
+    SPLITS_BATCHES = True
+
+    num_classes: int
+    features: tuple[int, ...] = (32, 64, 128)
+    """Channels of each stage."""
+    blocks: int = 1
+    """Blocks of each stage."""
+    patch: int = 4
+    """Side in pixels of the patches; 1 leaves the image as it is."""
+
+    def __post_init__(self):
+        if not isinstance(self.features, (tuple, list)) or not 1 <= len(self.features) <= MAX_BLOCKS:
+            raise InputError(f"features must be the channels of 1 to {MAX_BLOCKS} stages, got {self.features!r}")
+        self.features = tuple(whole_number("features", channels, 1, MAX_WIDTH) for channels in self.features)
+        self.num_classes = whole_number("num_classes", self.num_classes, 2, MAX_WIDTH)
+        self.blocks = whole_number("blocks", self.blocks, 1, MAX_BLOCKS)
+        self.patch = whole_number("patch", self.patch, 1, MAX_WIDTH)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, images, train: bool, axis_name: str | None = None):
+        """`train` normalises by the batch's own statistics and updates the running ones, "batch_stats"; with
+        `axis_name`, by those of the batch that the devices of this axis share.
+        """
+        x = Conv(self.features[0])(space_to_depth(images, self.patch), train)
+        for stage, channels in enumerate(self.features):
+            if stage:
+                x = max_pool(x, train) if min(x.shape[1:3]) > 1 else x
+                x = nn.Dense(channels, use_bias=False)(x)
+            for _ in range(self.blocks):
+                y = Conv(channels)(BatchNormReLU(axis_name=axis_name)(x, train), train)
+                x = x + Conv(channels)(BatchNormReLU(axis_name=axis_name)(y, train), train)
+        x = BatchNormReLU(axis_name=axis_name)(x, train).mean(axis=(1, 2))
+        return nn.Dense(self.num_classes)(x)

@@ -1,0 +1,102 @@
+"""What a training run is made of, beside its network and its data: `TrainConfig`."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..data.augmentation import Augmentation
+from ..errors import InputError, whole_number
+from .optimizers import NamedOptimizer
+
+_MOST = 2**31 - 1  # that JAX counts in an int32
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How to train.
+
+    Args:
+        epochs: Passes over the training images.
+        batch_size: Images of one step. Small batches stay in a CPU's cache and take more, and so fewer epochs, steps.
+        learning_rate: The highest, which the schedule reaches after `warmup` and leaves in a cosine to nearly 0.
+        warmup: Share of the steps before the highest learning rate.
+        optimizer: Name of an optimizer in `optax` or `optax.contrib` that takes a learning rate.
+        optimizer_arguments: Its other arguments: numbers, texts, True or False.
+        clip_norm: Largest norm of the gradient; a larger one is scaled down to it. None leaves it as it is.
+        class_weights: Weight of each class's loss; "balanced" weighs a class by 1 / (its share of the training images
+            times the number of classes), None all by 1.
+        label_smoothing: Share of a label that is spread evenly over all classes.
+        ema_decay: Share of the exponential moving average of the weights that a step keeps; that average predicts. 0:
+            the weights themselves do.
+        augmentation: How training images are changed; validation and evaluation images never are.
+        final_augmentation: Share of it that is left at the last step. It falls from the middle of the run on, so that
+            the network ends on images that are nearly those it will meet.
+        seed: Seed of the initial weights, of the augmentation and of dropout.
+
+    Raises:
+        InputError: A value is out of its bounds; the message names it.
+    """
+
+    epochs: int = 1
+    batch_size: int = 64
+    learning_rate: float = 4e-3
+    warmup: float = 0.25
+    optimizer: str = "adam"
+    optimizer_arguments: dict[str, Any] = field(default_factory=dict, hash=False)
+    clip_norm: float | None = None
+    class_weights: str | tuple[float, ...] | None = None
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
+    augmentation: Augmentation = Augmentation()
+    final_augmentation: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, bounds in {"epochs": (1, _MOST), "batch_size": (1, _MOST), "seed": (0, 2**32 - 1)}.items():
+            self._set(name, whole_number(name, getattr(self, name), *bounds))
+        self._check("learning_rate", 0 < _number(self.learning_rate) < math.inf, "be positive and finite")
+        self._check("warmup", 0 < _number(self.warmup) < 1, "be between 0 and 1")
+        for name in ("label_smoothing", "ema_decay"):
+            self._check(name, 0 <= _number(getattr(self, name)) < 1, "be at least 0 and below 1")
+        self._check("final_augmentation", 0 <= _number(self.final_augmentation) <= 1, "be from 0 to 1")
+        if self.clip_norm is not None:
+            self._check("clip_norm", 0 < _number(self.clip_norm) < math.inf, "be None, or positive and finite")
+        self._check("augmentation", isinstance(self.augmentation, Augmentation), "be an Augmentation")
+        self._check_class_weights()
+        self._check_optimizer()
+
+    def _check_class_weights(self):
+        weights = self.class_weights
+        if weights is not None and weights != "balanced":
+            listed = isinstance(weights, (tuple, list)) and all(0 <= _number(weight) < math.inf for weight in weights)
+            self._check("class_weights", listed and any(weights), "be None, 'balanced' or a weight for each class")
+            self._set("class_weights", tuple(map(float, weights)))
+
+    def _check_optimizer(self):
+        arguments = self.optimizer_arguments
+        try:
+            listed = isinstance(arguments, dict) and json.loads(json.dumps(arguments)) == arguments
+        except (TypeError, ValueError):
+            listed = False
+        self._check("optimizer_arguments", listed, "be a dictionary of numbers, texts, True and False")
+        self._set("optimizer_arguments", dict(arguments))
+        self.make_optimizer()
+
+    def make_optimizer(self) -> NamedOptimizer:
+        """The optimizer that the configuration names: a function from a learning rate schedule to an optax
+        transformation.
+        """
+        return NamedOptimizer(self.optimizer, json.dumps(self.optimizer_arguments, sort_keys=True))
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)
+
+    def _check(self, name, holds, must):
+        if not holds:
+            raise InputError(f"{name} must {must}, got {getattr(self, name)!r}")
+
+
+def _number(value):
+    """The value if it is a number, else one that is within no bounds."""
+    return value if isinstance(value, (int, float)) or hasattr(value, "__float__") else math.nan

@@ -1,0 +1,129 @@
+"""Optimizers by name, and the learning rate schedule as a part of their state.
+
+An optimizer here is a function from a schedule, (step) -> learning rate, to an optax transformation: `optax.lion` is
+one, and so is `lambda schedule: optax.chain(optax.clip(1.0), optax.sgd(schedule, momentum=0.9))`.
+"""
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from ..errors import InputError
+
+Optimizer = Callable[[optax.Schedule], optax.GradientTransformation]
+
+_LOWEST = 10, 1e5
+"""What the highest learning rate is divided by at the first step, and at the last."""
+
+
+@flax.struct.dataclass
+class OneCycle:
+    """The learning rate at each step of a run: up and down once, in half cosines (Smith, arXiv:1803.09820).
+
+    Its numbers are arrays, so that one compiled step serves all of them.
+    """
+
+    highest: jax.Array
+    warmup: jax.Array
+    """Share of the steps before the highest."""
+    steps: jax.Array
+    """Of the whole run."""
+
+    @classmethod
+    def of(cls, highest: float, warmup: float, steps: int) -> "OneCycle":
+        return cls(jnp.float32(highest), jnp.float32(warmup), jnp.int32(steps))
+
+    def __call__(self, step):
+        """The learning rate float32 of a step, counted from 0."""
+        peak = jnp.floor(self.warmup * self.steps)
+        up = jnp.clip(step / jnp.maximum(peak, 1), 0, 1)
+        down = jnp.clip((step - peak) / jnp.maximum(self.steps - peak, 1), 0, 1)
+        first, last = self.highest / _LOWEST[0], self.highest / _LOWEST[1]
+        rising = first + (self.highest - first) * _half_cosine(up)
+        falling = last + (self.highest - last) * _half_cosine(1 - down)
+        return jnp.where(step < peak, rising, falling).astype(jnp.float32)
+
+
+def _half_cosine(share):
+    return (1 - jnp.cos(jnp.pi * share)) / 2
+
+
+@dataclass(frozen=True)
+class NamedOptimizer:
+    """An optimizer of optax by its name and its arguments, as JSON text: two of the same are equal.
+
+    Raises `InputError` for a name that is none of an optimizer with a learning rate, and for arguments that it does not
+    take.
+    """
+
+    name: str
+    arguments: str = "{}"
+
+    def __post_init__(self):
+        if self.name not in _optimizers():
+            raise InputError(f"optimizer must be one of {', '.join(sorted(_optimizers()))}, got {self.name!r}")
+        arguments, taken = json.loads(self.arguments), inspect.signature(_optimizers()[self.name]).parameters
+        for argument in arguments:
+            if argument not in taken or argument == "learning_rate":
+                others = ", ".join(name for name in taken if name != "learning_rate")
+                raise InputError(f"optimizer_arguments of {self.name} must be among {others}, got {argument!r}")
+        try:
+            self(lambda step: 1e-3)
+        except Exception as error:  # whatever optax raises is about the arguments
+            raise InputError(
+                f"optimizer {self.name} cannot be made with {arguments}: {type(error).__name__}: {error}"
+            ) from error
+
+    def __call__(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        return _optimizers()[self.name](learning_rate=schedule, **json.loads(self.arguments))
+
+
+@lru_cache
+def _optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
+    """The functions of optax and optax.contrib that make an optimizer of a learning rate, by their names."""
+    found = {}
+    for module in (optax.contrib, optax):
+        for name, function in vars(module).items():
+            if name.startswith(("_", "scale_by_")) or not inspect.isfunction(function):
+                continue
+            if "learning_rate" in inspect.signature(function).parameters:
+                found[name] = function
+    return found
+
+
+class ScheduledState(NamedTuple):
+    """The schedule and the state of the optimizer that follows it."""
+
+    schedule: OneCycle
+    inner: Any
+
+
+@lru_cache
+def scheduled(optimizer: Optimizer, clip_norm: float | None) -> optax.GradientTransformationExtraArgs:
+    """The transformation of an optimizer whose schedule lies in its state: see `with_schedule`.
+
+    The same object for the same optimizer, so that what was compiled for one learning rate serves the others.
+    """
+
+    def made(schedule):
+        inner = optimizer(schedule)
+        clipped = optax.chain(optax.clip_by_global_norm(clip_norm), inner) if clip_norm is not None else inner
+        return optax.with_extra_args_support(clipped)
+
+    def init(params):
+        schedule = OneCycle.of(0.0, 0.5, 1)
+        return ScheduledState(schedule, made(schedule).init(params))
+
+    def update(updates, state, params=None, **extra):
+        updates, inner = made(state.schedule).update(updates, state.inner, params, **extra)
+        return updates, ScheduledState(state.schedule, inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)
