@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..networks.classifier import softmax
+from ..networks.probabilities import softmax
 from .intervals import wilson_interval
 
 CALIBRATION_BINS = 15

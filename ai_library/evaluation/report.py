@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError, whole_number
-from ..networks.classifier import softmax
+from ..networks.probabilities import softmax
 from ..runtime.distributed import gathered, share
 from .calibration import CALIBRATION_BINS, ReliabilityBin, reliability_bins
 from .intervals import wilson_interval
