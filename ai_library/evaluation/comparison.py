@@ -6,7 +6,7 @@ from itertools import accumulate
 import numpy as np
 
 from ..errors import InputError
-from .intervals import wilson_interval
+from .metrics import wilson_interval
 from .report import Report
 
 SIGNIFICANCE = 0.05

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError, whole_number
-from .intervals import wilson_interval
-from .report import check_same_classes
+from .evaluator import check_same_classes
+from .metrics import wilson_interval
 
 
 def _noise(image, level, rng):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .intervals import wilson_interval
+from .metrics import wilson_interval
 
 BINS = 5
 """Parts of equal count that a numeric factor is cut into."""

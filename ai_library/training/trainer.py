@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..evaluation.calibration import fit_temperature
-from ..evaluation.report import evaluate
+from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
 from ..runtime import distributed
 from .run_directory import RunDirectory
