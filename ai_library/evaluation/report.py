@@ -118,7 +118,7 @@ class Report:
     def confusion_matrix(self) -> np.ndarray:
         """(classes, classes) int, the number of examples by true class (row) and predicted class (column)."""
         classes = len(self.class_names)
-        pairs = self.labels * classes + self.predictions
+        pairs = self.labels.astype(np.int64) * classes + self.predictions  # in uint8 the product would overflow
         return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
     def most_confused(self, n: int = 10) -> list[Confusion]:

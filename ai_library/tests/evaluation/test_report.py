@@ -71,6 +71,14 @@ def test_the_most_confused_pairs_come_first():
     assert report.most_confused(1) == [("a", "b", 2, 0.5)]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.uint64])
+def test_labels_of_any_integer_type_give_the_same_matrix(dtype):
+    """99 * 100 + 99 is more than 8 bits hold."""
+    labels = np.array([0, 50, 99])
+    report = Report(np.eye(100)[labels], labels.astype(dtype), tuple(map(str, range(100))))
+    np.testing.assert_array_equal(np.argwhere(report.confusion_matrix), np.stack([labels, labels], axis=1))
+
+
 def test_the_hardest_examples_have_the_largest_loss():
     report = Report(np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), np.array([1, 1, 1]), ("yes", "no"))
     assert report.hardest(2).tolist() == [0, 2]
