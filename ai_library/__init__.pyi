@@ -13,8 +13,8 @@ from .evaluation.comparison import compare as compare
 from .evaluation.corruptions import CORRUPTIONS as CORRUPTIONS
 from .evaluation.corruptions import corrupt as corrupt
 from .evaluation.corruptions import evaluate_corrupted as evaluate_corrupted
+from .evaluation.evaluator import evaluate as evaluate
 from .evaluation.report import Report as Report
-from .evaluation.report import evaluate as evaluate
 from .evaluation.slices import Slice as Slice
 from .evaluation.slices import accuracy_by as accuracy_by
 from .evaluation.slices import accuracy_grid as accuracy_grid

@@ -1,1 +1,1 @@
-"""Metrics and how sure they are."""
+"""How good a classifier is, and how sure that figure is."""

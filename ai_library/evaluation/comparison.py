@@ -1,4 +1,4 @@
-"""Whether one classifier is better than another, or the data do not tell: two reports on the same examples."""
+"""Compares two classifiers on the same examples: is one better, or is the difference no more than chance?"""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -6,24 +6,39 @@ from itertools import accumulate
 import numpy as np
 
 from ..errors import InputError
-from .intervals import wilson_interval
+from .metrics import wilson_interval
 from .report import Report
 
 SIGNIFICANCE = 0.05
+"""The p value below which one classifier is called better."""
 
 
 def compare(first: Report, second: Report) -> "Comparison":
     """Compares two classifiers by the examples that only one of them has right.
 
-    Raises `InputError` unless both reports are on the same labels, in the same order, of the same classes.
+    Args:
+        first: The report of one classifier.
+        second: The report of the other, on the same examples in the same order.
+
+    Returns:
+        A `Comparison`, which prints both accuracies, their difference and a conclusion.
+
+    Raises:
+        InputError: The reports have different classes or different labels.
     """
     if first.class_names != second.class_names:
         raise InputError(
-            f"the first report has the classes {', '.join(first.class_names)}, the second "
-            f"{', '.join(second.class_names)}: compare models that were trained on the same classes"
+            f"both reports must have the same classes, got {', '.join(first.class_names)} in the first and "
+            f"{', '.join(second.class_names)} in the second: compare models that were trained on the same classes"
         )
     if not np.array_equal(first.labels, second.labels):
-        raise InputError("the two reports have different labels: compare models on the same examples, in one order")
+        found = f"{first.n:,} and {second.n:,} labels"
+        if first.n == second.n:
+            found = f"{np.count_nonzero(first.labels != second.labels):,} of {first.n:,} labels that differ"
+        raise InputError(
+            f"both reports must have the same labels in the same order, got {found}: evaluate both models on the same "
+            "examples"
+        )
     return Comparison(
         both=int((first.hits & second.hits).sum()),
         only_first=int((first.hits & ~second.hits).sum()),
@@ -34,26 +49,33 @@ def compare(first: Report, second: Report) -> "Comparison":
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many examples both classifiers have right, only one of them, or neither; printed, it says what follows."""
+    """Two classifiers on the same examples, counted by which of the two is right. `print` it for the conclusion."""
 
     both: int
+    """Number of examples that both classifiers have right."""
     only_first: int
+    """Number that only the first has right."""
     only_second: int
+    """Number that only the second has right."""
     neither: int
+    """Number that neither has right."""
 
     @property
     def n(self) -> int:
+        """Number of examples."""
         return self.both + self.only_first + self.only_second + self.neither
 
     @property
     def difference(self) -> float:
-        """Accuracy of the second less that of the first."""
+        """Accuracy of the second minus that of the first, in [-1, 1]."""
         return (self.only_second - self.only_first) / self.n
 
     @property
     def difference_interval(self) -> tuple[float, float]:
-        """95 % interval of the `difference` (Newcombe, Statistics in Medicine 17, 1998, 2635-2650, method 10): the
-        Wilson intervals of the two accuracies, joined by the correlation of the two classifiers' successes.
+        """(low, high), the 95 % interval of the `difference`.
+
+        It joins the Wilson intervals of the two accuracies by the correlation of the two classifiers' successes
+        (Newcombe, Statistics in Medicine 17, 1998, 2635-2650, method 10).
         """
         both, first, second, neither, n = self.both, self.only_first, self.only_second, self.neither, self.n
         covariance = both * neither - first * second
@@ -75,8 +97,10 @@ class Comparison:
 
     @property
     def p_value(self) -> float:
-        """Of McNemar's exact test, two-sided: the chance that the examples which only one of them has right would fall
-        at least as unevenly to the two, were both equally good (McNemar, Psychometrika 12, 1947).
+        """The p value of McNemar's exact test, two-sided (McNemar, Psychometrika 12, 1947).
+
+        If both classifiers were equally good, the examples that only one has right would be divided at least this
+        unevenly with this probability.
         """
         n, fewer = self.only_first + self.only_second, min(self.only_first, self.only_second)
         binomials = accumulate(range(fewer), lambda binomial, k: binomial * (n - k) // (k + 1), initial=1)
@@ -84,7 +108,7 @@ class Comparison:
 
     @property
     def conclusion(self) -> str:
-        """Which one is better, as far as McNemar's test tells at 5 %."""
+        """One sentence: which classifier is better by McNemar's test at 5 %, if either is."""
         if self.p_value >= SIGNIFICANCE:
             return "The data do not tell which one is better."
         return f"The {'second' if self.difference > 0 else 'first'} one is better."

@@ -1,7 +1,7 @@
-"""How much of its accuracy a classifier keeps on images that are worse than those it was trained on.
+"""Measures a classifier's accuracy on corrupted images: noise, blur, shifts and others, in five severities each.
 
-The idea is that of Hendrycks and Dietterich (ICLR 2019): common corruptions in five severities. The levels here are our
-own, and lengths are shares of the image's side, so that one table serves all sizes.
+The idea is from Hendrycks and Dietterich (ICLR 2019). The levels are our own. Lengths are given relative to the image's
+shorter side, so that one table serves images of all sizes.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError, whole_number
-from .intervals import wilson_interval
-from .report import check_same_classes
+from .evaluator import check_same_classes
+from .metrics import wilson_interval
 
 
 def _noise(image, level, rng):
@@ -54,54 +54,58 @@ def _side(image):
 
 
 class Corruption(NamedTuple):
+    """One way to make images worse."""
+
     meaning: str
-    """What the levels measure."""
+    """What the levels measure, and in which unit."""
     levels: tuple[float, float, float, float, float]
-    """One for each severity from 1 to 5."""
+    """The levels of the severities 1 to 5."""
     apply: Callable
-    """(image (h, w, c) float32 from 0 to 255, level, numpy Generator) -> the same, corrupted."""
+    """Function of (image, level, numpy Generator), where image is (h, w, c) float32 in [0, 255]; returns the same,
+    corrupted."""
 
 
 CORRUPTIONS = {
     "noise": Corruption(
-        "standard deviation of normal noise, black to white being 1", (0.04, 0.08, 0.12, 0.18, 0.26), _noise
+        "standard deviation of normal noise; black to white is 1", (0.04, 0.08, 0.12, 0.18, 0.26), _noise
     ),
-    "blur": Corruption(
-        "standard deviation of a Gaussian blur, the side being 1", (0.01, 0.02, 0.03, 0.045, 0.06), _blur
-    ),
-    "shift": Corruption("distance in a random direction, the side being 1", (0.03, 0.06, 0.09, 0.12, 0.16), _shift),
-    "rotation": Corruption("degrees, to either side", (6, 12, 18, 24, 30), _rotation),
+    "blur": Corruption("standard deviation of a Gaussian blur; the side is 1", (0.01, 0.02, 0.03, 0.045, 0.06), _blur),
+    "shift": Corruption("distance in a random direction; the side is 1", (0.03, 0.06, 0.09, 0.12, 0.16), _shift),
+    "rotation": Corruption("degrees, clockwise or counterclockwise", (6, 12, 18, 24, 30), _rotation),
     "occlusion": Corruption(
-        "side of a grey square at a random place, the image's being 1", (0.1, 0.2, 0.3, 0.4, 0.5), _occlusion
+        "side of a grey square at a random place; the image's is 1", (0.1, 0.2, 0.3, 0.4, 0.5), _occlusion
     ),
     "contrast": Corruption(
-        "share of the difference from the mean that is left", (0.75, 0.5, 0.35, 0.2, 0.1), _contrast
+        "share of each pixel's difference from the mean that is kept", (0.75, 0.5, 0.35, 0.2, 0.1), _contrast
     ),
 }
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
 def corrupt(images, kind: str, severity: int, seed: int = 0, indices=None) -> np.ndarray:
-    """Images (b, h, w, c) uint8 with one of the `CORRUPTIONS`; borders are continued where they move into the frame.
+    """Applies one of the `CORRUPTIONS` to each image. Where the border moves into the frame, its pixels are repeated.
 
-    The chance in it is a pure function of (seed, index): an image is corrupted alike in any batch, and the severities
-    of a kind differ in strength alone.
+    The random part of an image's corruption is a pure function of (seed, index): it is the same in any batch, and for
+    all severities of a kind.
 
     Args:
-        images: (b, h, w, c) uint8; they are left as they are.
-        kind: A name out of `CORRUPTIONS`.
-        severity: 1 to 5; 0 gives the same images back.
-        seed: Of the chance.
-        indices: (b,) int, what tells the images from each other; 0, 1, ... b - 1 where it is left out.
+        images: (b, h, w, c) uint8. The array itself is not changed.
+        kind: A name in `CORRUPTIONS`.
+        severity: From 1 to 5; 0 returns an unchanged copy.
+        seed: Seed of the random corruptions.
+        indices: (b,) int >= 0, the index of each image in its split. By default 0, 1, ..., b - 1.
 
-    Raises `InputError` for another kind, severity or type.
+    Returns:
+        (b, h, w, c) uint8, the corrupted images.
+
+    Raises:
+        InputError: `kind` is unknown, `severity` is out of range, or `images` has another shape or type.
     """
     if kind not in CORRUPTIONS:
         raise InputError(f"unknown corruption {kind!r}: choose from {', '.join(CORRUPTIONS)}")
-    if severity not in (0, *SEVERITIES):
-        raise InputError(f"severity={severity} does not fit: it needs to be from 0 to {SEVERITIES[-1]}")
+    severity = whole_number("severity", severity, 0, SEVERITIES[-1])
     if images.dtype != np.uint8 or images.ndim != 4:
-        raise InputError(f"images {images.shape} of {images.dtype} do not fit: they need to be (b, h, w, c) of uint8")
+        raise InputError(f"images must be (b, h, w, c) of uint8, got {images.shape} of {images.dtype}")
     corrupted = images.copy()
     if severity:
         level, apply = CORRUPTIONS[kind].levels[severity - 1], CORRUPTIONS[kind].apply
@@ -112,23 +116,39 @@ def corrupt(images, kind: str, severity: int, seed: int = 0, indices=None) -> np
 
 
 class CorruptedAccuracy(NamedTuple):
-    """The accuracy at one severity of a corruption; the kind "none" has severity 0."""
+    """The accuracy at one severity of a corruption."""
 
     kind: str
+    """A name in `CORRUPTIONS`, or "none" for the images as they are."""
     severity: int
+    """From 1 to 5; 0 for "none"."""
     n: int
+    """Number of images."""
     correct: int
+    """Number of right predictions."""
     accuracy: float
     accuracy_interval: tuple[float, float]
+    """95 % interval: low, high."""
 
 
 def evaluate_corrupted(
     classifier, source, split: str = "evaluation", *, n: int = 1000, seed: int = 0
 ) -> list[CorruptedAccuracy]:
-    """The accuracy of a classifier on `n` random examples of a split (all, if it has fewer): as they are, and with
-    every corruption in every severity.
+    """Measures the accuracy of a classifier on random examples of a split, plain and under every corruption.
 
-    Raises `InputError` where the classifier was made for other classes or images than the source has.
+    Args:
+        classifier: A `Classifier` for the classes and the image shape of `source`.
+        source: The data source, such as a `ShapeDataSource`.
+        split: "train", "validation" or "evaluation".
+        n: Number of examples, the same ones for all corruptions; all of the split if it has fewer.
+        seed: Seed of the choice of examples and of the random corruptions.
+
+    Returns:
+        The accuracy on the plain images first, then a row for each kind and severity.
+
+    Raises:
+        InputError: The classifier was made for other classes or other images than the source has, or `n` is out of
+            range.
     """
     check_same_classes(classifier, source)
     n = whole_number("n", n, 1, 2**32)

@@ -1,137 +1,128 @@
-"""How good a classifier is, and how sure that figure is: `evaluate` gives a `Report`.
-
-The metrics are a line or two of numpy each, tested against scikit-learn and scipy, whose import takes longer than
-predicting thousands of images.
-"""
+"""`Report`: the predictions of a classifier on labelled examples, and every figure that follows from them."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError, whole_number
-from ..networks.classifier import softmax
-from ..runtime.distributed import gathered, share
-from .calibration import CALIBRATION_BINS, ReliabilityBin, reliability_bins
-from .intervals import wilson_interval
-from .ranking import Coverage, coverage_curve, coverage_table, roc_auc_and_average_precision
+from ..errors import InputError
+from ..networks.probabilities import softmax
+from . import figures
+from .metrics import (
+    CALIBRATION_BINS,
+    Coverage,
+    ReliabilityBin,
+    check_labels,
+    coverage_curve,
+    coverage_table,
+    reliability_bins,
+    roc_auc_and_average_precision,
+    wilson_interval,
+)
 
-MAX_MATRIX = 40
-"""Classes up to which there is room for the names and counts of a confusion matrix."""
-
-
-def evaluate(classifier, source, split="evaluation", batch_size=128):
-    """The `Report` of a classifier on every example of a split, each counted once.
-
-    `batch_size` is how many images are fetched from the source at a time; it changes no figure. Raises `InputError`
-    where the classifier was made for other classes or images than the source has. Of several processes (see
-    `distributed`) each predicts its share, and all return the same report.
-    """
-    check_same_classes(classifier, source)
-    batch_size = whole_number("batch_size", batch_size, 1, 2**31)
-    own = share(source.size(split), classifier.BLOCK)
-    labels = [np.zeros(0, np.int32)]
-
-    def images():
-        for start in range(own.start, own.stop, batch_size):
-            batch, batch_labels = source.examples(split, range(start, min(start + batch_size, own.stop)))
-            labels.append(batch_labels)
-            yield batch
-
-    logits = [np.zeros((0, source.num_classes), np.float32), *classifier.predict_logits(images(), shared=True)]
-    logits, labels = map(np.concatenate, zip(*gathered([np.concatenate(logits), np.concatenate(labels)]), strict=True))
-    return Report(classifier.probabilities(logits), labels, source.class_names, classifier.temperature)
-
-
-def check_same_classes(classifier, source):
-    """Raises `InputError` unless a classifier was made for the classes of a source."""
-    if classifier.class_names != source.class_names:
-        raise InputError(
-            f"the model was made for the classes {', '.join(classifier.class_names)}, but the data has "
-            f"{', '.join(source.class_names)}: use a model that was trained on them"
-        )
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Confusion(NamedTuple):
-    """Examples of the class `true` that were taken for the class `predicted`."""
+    """The examples of the class `true` that were predicted as the class `predicted`."""
 
     true: str
     predicted: str
     count: int
     share: float
-    """Of the examples of the true class."""
+    """Share of the examples of the true class, in (0, 1]."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
-    """The metrics of n predictions. `print(report)` shows the main ones, `metrics()` has them all."""
+    """The metrics of n predictions. `print(report)` shows the main ones, `metrics()` has them all.
+
+    Every accuracy comes with its 95 % interval. Probabilities that are not from this library do as well:
+
+    >>> report = Report(np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), np.array([0, 1, 1]), ("cat", "dog"))
+    >>> report.correct, report.n
+    (2, 3)
+    >>> report.most_confused()
+    [Confusion(true='dog', predicted='cat', count=1, share=0.5)]
+
+    Raises:
+        InputError: The shapes differ from those below, there is no example, a label is not among the classes, or the
+            probabilities are not finite or not within [0, 1].
+    """
 
     probabilities: np.ndarray
-    """(n, classes) float64, each row with the sum 1."""
+    """(n, classes) float in [0, 1] with n >= 1, each row summing to 1."""
     labels: np.ndarray
-    """(n,) int: the true classes."""
+    """(n,) int, the true classes, from 0 to classes - 1."""
     class_names: tuple[str, ...]
     temperature: float = 1.0
-    """What the logits were divided by on the way to the probabilities."""
+    """What the logits were divided by before the softmax."""
 
     def __post_init__(self):
-        n, classes = self.probabilities.shape
-        if n < 1 or self.labels.shape != (n,) or classes != len(self.class_names):
+        classes, shape = len(self.class_names), self.probabilities.shape
+        if len(shape) != 2 or shape[1] != classes:
             raise InputError(
-                f"{self.labels.shape} labels and {self.probabilities.shape} probabilities do not fit together "
-                f"with {len(self.class_names)} classes: a report needs 1 prediction or more, each with its label"
+                f"probabilities must be (n, {classes}), got {shape}: pass a row for each prediction and a column for "
+                "each class name"
             )
-        if not np.isfinite(self.probabilities).all():
-            raise InputError("the network's outputs are not finite: train it with a lower learning rate")
-        if self.probabilities.min() < 0 or self.probabilities.max() > 1 + 1e-6:  # a float32 may be a little more
-            raise InputError("these are no probabilities, from 0 to 1: of logits, take their softmax")
-        if not 0 <= self.labels.min() <= self.labels.max() < classes:
+        check_labels(self.labels, *shape)
+        low, high = self.probabilities.min(), self.probabilities.max()
+        if not np.isfinite([low, high]).all():
             raise InputError(
-                f"labels run from {self.labels.min()} to {self.labels.max()}, the classes to {classes - 1}"
+                "probabilities must be finite, got nan or infinity: train the network with a lower learning rate"
+            )
+        if low < 0 or high > 1 + 1e-6:  # a float32 may be slightly above 1
+            raise InputError(
+                f"probabilities must be from 0 to 1, got {low:.4g} to {high:.4g}: if these are logits, take their "
+                "softmax"
             )
 
     @property
     def n(self) -> int:
+        """Number of examples."""
         return len(self.labels)
 
     @cached_property
     def predictions(self) -> np.ndarray:
-        """(n,) int: the most probable classes."""
+        """(n,) int, the most probable class of each example."""
         return self.probabilities.argmax(axis=1)
 
     @cached_property
     def confidence(self) -> np.ndarray:
-        """(n,) float64: the probabilities of the predictions."""
+        """(n,) float in [0, 1], the probability of each prediction."""
         return self.probabilities.max(axis=1)
 
     @cached_property
     def hits(self) -> np.ndarray:
-        """(n,) bool: which predictions are right."""
+        """(n,) bool, which predictions are right."""
         return self.predictions == self.labels
 
     @property
     def correct(self) -> int:
+        """Number of right predictions."""
         return int(self.hits.sum())
 
     @property
     def accuracy(self) -> float:
+        """Share of the predictions that are right."""
         return self.correct / self.n
 
     @property
     def accuracy_interval(self) -> tuple[float, float]:
-        """See `wilson_interval`."""
+        """(low, high), the 95 % interval of the accuracy: see `wilson_interval`."""
         return wilson_interval(self.correct, self.n)
 
     @cached_property
     def confusion_matrix(self) -> np.ndarray:
-        """(classes, classes) int: row the true class, column the predicted one."""
+        """(classes, classes) int, the number of examples by true class (row) and predicted class (column)."""
         classes = len(self.class_names)
-        pairs = self.labels * classes + self.predictions
+        pairs = self.labels.astype(np.int64) * classes + self.predictions  # in uint8 the product would overflow
         return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
     def most_confused(self, n: int = 10) -> list[Confusion]:
-        """The up to n pairs of a true and a predicted class with the most errors, the largest first."""
+        """The pairs of a true and a predicted class with the most errors, at most `n`, the largest first."""
         errors = self.confusion_matrix - np.diag(self.confusion_matrix.diagonal())
         names, shares = self.class_names, errors / np.maximum(self.confusion_matrix.sum(axis=1, keepdims=True), 1)
         largest = np.argsort(-errors, axis=None, kind="stable")[: min(n, np.count_nonzero(errors))]
@@ -142,8 +133,11 @@ class Report:
 
     @cached_property
     def per_class(self) -> dict[str, dict[str, float | None]]:
-        """Precision, recall, F1 and support of every class, 0 where a class was never predicted or never there; and how
-        well its probability tells it from the rest, None where all the labels or none of them are this class.
+        """The metrics of each class against the rest, by the class's name.
+
+        "precision", "recall" and "f1" are 0 where they are undefined: for a class that was never predicted, or is not
+        among the labels. "support" is the number of examples of the class. "roc_auc" and "average_precision" are None
+        if all labels are this class, or none is.
         """
         support, predicted = self.confusion_matrix.sum(axis=1), self.confusion_matrix.sum(axis=0)
         right = self.confusion_matrix.diagonal()
@@ -166,18 +160,18 @@ class Report:
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 of the classes that are among the labels or the predictions."""
+        """Mean F1 over the classes that occur among the labels or the predictions."""
         present = np.union1d(self.labels, self.predictions)
         return float(np.mean([self.per_class[self.class_names[label]]["f1"] for label in present]))
 
     @property
     def roc_auc(self) -> float | None:
-        """Mean area under the ROC curve of each class against the rest, over the classes that have one."""
+        """Mean area under the ROC curve over the classes that have one; None if no class does."""
         return self._mean_of_classes("roc_auc")
 
     @property
     def average_precision(self) -> float | None:
-        """Mean average precision of each class against the rest, over the classes that have one."""
+        """Mean average precision over the classes that have one; None if no class does."""
         return self._mean_of_classes("average_precision")
 
     def _mean_of_classes(self, metric):
@@ -186,7 +180,7 @@ class Report:
 
     @cached_property
     def losses(self) -> np.ndarray:
-        """(n,): negative natural logarithm of the true class's probability, which counts as 2.2e-16 at least."""
+        """(n,) float64, the cross-entropy of each example in nats; probabilities below 2.2e-16 count as 2.2e-16."""
         true = self.probabilities[np.arange(self.n), self.labels]
         return -np.log(np.maximum(true, np.finfo(float).eps))
 
@@ -196,49 +190,55 @@ class Report:
         return float(self.losses.mean())
 
     def hardest(self, n: int) -> np.ndarray:
-        """(n,) int: the indices of the examples with the largest loss, the largest first."""
+        """(at most n,) int, the indices of the examples with the largest losses, the largest first."""
         return np.argsort(-self.losses, kind="stable")[:n]
 
     @property
     def brier(self) -> float:
-        """Mean squared error of the probabilities, summed over the classes: from 0 to 2 (Brier, 1950)."""
+        """Squared error of the probabilities, summed over the classes, mean over the examples: 0 to 2 (Brier, 1950)."""
         true = np.eye(len(self.class_names))[self.labels]
         return float(((self.probabilities - true) ** 2).sum(axis=1).mean())
 
     @property
     def ece(self) -> float:
-        """Expected calibration error: mean distance between the confidence and the accuracy of the `reliability` bins,
-        weighted by their counts (Guo et al., ICML 2017).
+        """Expected calibration error (Guo et al., ICML 2017): the mean distance between confidence and accuracy over
+        the `reliability` bins, weighted by their numbers of examples.
         """
         return sum(each.n * abs(each.accuracy - each.confidence) for each in self.reliability) / self.n
 
     @cached_property
     def reliability(self) -> list[ReliabilityBin]:
-        """What each confidence was worth: see `reliability_bins`."""
+        """Accuracy by confidence: see `reliability_bins`."""
         return reliability_bins(self.confidence, self.hits)
 
     def coverage_curve(self) -> tuple[np.ndarray, np.ndarray]:
-        """Coverage (n,) and accuracy (n,) where the least certain examples are left to a person."""
+        """Coverage (n,) and accuracy (n,) if the least certain examples are left to a person: see
+        `metrics.coverage_curve`.
+        """
         return coverage_curve(self.confidence, self.hits)
 
     @property
     def coverage(self) -> list[Coverage]:
-        """Points of the `coverage_curve`: see `coverage_table`."""
+        """Some points of the `coverage_curve`: see `coverage_table`."""
         return coverage_table(self.confidence, self.hits)
 
     @cached_property
     def logits(self) -> np.ndarray:
-        """(n, classes) float64: logits that give the probabilities, but for a constant of each example."""
+        """(n, classes) float64, the logits before the temperature, up to a constant for each example."""
         return np.log(np.maximum(self.probabilities, np.finfo(float).tiny)) * self.temperature
 
     def at_temperature(self, temperature: float) -> "Report":
-        """The report of the same logits divided by another temperature; by 1, that of the network as it was trained."""
+        """The report of the same logits at another temperature; 1 is the network as it was trained.
+
+        Raises:
+            InputError: `temperature` is not a positive number.
+        """
         if not 0 < temperature < np.inf:
-            raise InputError(f"temperature={temperature} does not fit: it needs to be above 0")
+            raise InputError(f"temperature must be positive and finite, got {temperature}")
         return replace(self, probabilities=softmax(self.logits / temperature), temperature=temperature)
 
     def scores(self) -> dict:
-        """The figures of all predictions together; "uncalibrated" those that the temperature changes, at 1."""
+        """The figures of all examples together. "uncalibrated" has those that the temperature changes, at 1."""
         plain = self.at_temperature(1.0)
         return {
             "n": self.n,
@@ -256,7 +256,7 @@ class Report:
         }
 
     def metrics(self) -> dict:
-        """All figures, as `metrics.json` has them: the `scores`, and those of bins, coverages and classes."""
+        """All figures, as `metrics.json` has them: the `scores`, and those by bin, coverage and class."""
         return {
             **self.scores(),
             "reliability": _rows(self.reliability),
@@ -268,7 +268,7 @@ class Report:
         }
 
     def summary(self) -> dict[str, str]:
-        """The main figures with their names, as a person would like to read them."""
+        """The main figures as text, by their names."""
         low, high = self.accuracy_interval
         return {
             "accuracy": f"{self.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, n = {self.n:,})",
@@ -293,35 +293,13 @@ class Report:
 
     def _repr_html_(self):
         """What a notebook shows."""
-        from ..reporting.notebook import report_html
+        return figures.report_html(self)
 
-        return report_html(self)
-
-    def confusion_figure(self):
-        """A matplotlib figure of the confusion matrix: counts, shaded by the share of their row.
-
-        Of more than `MAX_MATRIX` classes it shows the shades alone, by the classes' numbers.
-        """
-        from matplotlib.figure import Figure
-
-        count = self.confusion_matrix
-        share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
-        side = 2.5 + 0.5 * min(len(count), MAX_MATRIX)
-        figure = Figure(figsize=(side, side), layout="constrained")
-        axis = figure.add_subplot()
-        axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        if len(count) <= MAX_MATRIX:
-            for (row, column), value in np.ndenumerate(count):
-                if value:
-                    colour = "white" if share[row, column] > 0.5 else "black"
-                    axis.text(column, row, f"{value:,}", ha="center", va="center", fontsize=8, color=colour)
-            ticks = range(len(count))
-            axis.set_xticks(ticks, self.class_names, rotation=45, ha="right", parse_math=False)
-            axis.set_yticks(ticks, self.class_names, parse_math=False)
-        axis.set(xlabel="predicted", ylabel="true", title=f"accuracy {self.accuracy:.2%}, n = {self.n:,}")
-        return figure
+    def confusion_figure(self) -> "Figure":
+        """A matplotlib figure of the confusion matrix: see `figures.confusion_figure`."""
+        return figures.confusion_figure(self)
 
 
 def _rows(table):
-    """A table as JSON reads it back."""
+    """Rows as JSON gives them back: dictionaries, with lists for tuples."""
     return [{**row._asdict(), "accuracy_interval": list(row.accuracy_interval)} for row in table]

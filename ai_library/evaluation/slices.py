@@ -1,4 +1,4 @@
-"""Where a classifier is weak: accuracy by what the images show, and the slices whose errors are more than chance."""
+"""Finds where a classifier is weak: accuracy by what the images show, and slices with more errors than chance."""
 
 from itertools import combinations, pairwise, starmap
 from typing import NamedTuple
@@ -6,69 +6,81 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .intervals import wilson_interval
+from .metrics import wilson_interval
 
 BINS = 5
-"""Parts of equal count that a numeric factor is cut into."""
+"""Number of parts, of equal counts, that a numeric factor is cut into."""
 MAX_VALUES = 10
-"""A numeric factor with up to this many distinct values is not cut, but taken by value."""
+"""A numeric factor with at most this many distinct values is not cut: each value is a part."""
 MIN_EXAMPLES = 10
-"""Smaller slices are not tested."""
+"""The smallest slice that is tested."""
 SIGNIFICANCE = 0.01
-"""Chance, at most, that any slice at all is named where none is weak."""
+"""The probability, at most, of naming any slice where none is weak."""
 
 
 class Slice(NamedTuple):
-    """Examples that have one or two factors in common, and are wrong more often than the others."""
+    """Examples that share a part of one or two factors, and are wrong more often than the others."""
 
     name: str
     n: int
+    """Number of examples in the slice."""
     errors: int
+    """Number of wrong predictions among them."""
     accuracy: float
     accuracy_interval: tuple[float, float]
-    """Of 95 %, as if the slice had not been chosen for its errors: the true accuracy lies above it more often."""
+    """95 % interval: low, high. It ignores that the slice was chosen for its errors, so the true accuracy lies above it
+    more often than the interval says."""
     p_value: float
-    """Corrected for the number of slices that were tested."""
+    """P value corrected for the number of slices that were tested."""
 
 
 class AccuracyRow(NamedTuple):
-    """The examples of one part of a factor."""
+    """The accuracy on the examples of one part of a factor."""
 
     name: str
     n: int
+    """Number of examples in the part."""
     correct: int
+    """Number of right predictions among them."""
     accuracy: float
     accuracy_interval: tuple[float, float]
+    """95 % interval: low, high."""
 
 
 class AccuracyGrid(NamedTuple):
-    """Accuracy by two factors, as a heat map shows it."""
+    """Accuracy by the parts of two factors, as a heat map shows it."""
 
     rows: list[str]
+    """Names of the parts of the first factor."""
     columns: list[str]
+    """Names of the parts of the second factor."""
     n: np.ndarray
-    """(rows, columns) int."""
+    """(rows, columns) int, the number of examples."""
     accuracy: np.ndarray
-    """(rows, columns) float64; nan where n is 0."""
+    """(rows, columns) float64, nan where n is 0."""
 
 
 def find_slices(correct, factors) -> list[Slice]:
-    """The slices in which errors are more frequent than elsewhere by more than chance.
+    """Finds the slices in which errors are more frequent than elsewhere, by more than chance.
 
-    A slice is a part of one factor, or what parts of two factors have in common. The one that chance explains least
-    comes first: neither a piece of a weak slice nor a larger one around it holds as much evidence. Its examples are
-    then put aside, and the search goes on among the others, so that no slice is named for another's errors: the figures
-    of a later slice are those of its examples that were left.
+    A slice is a part of one factor, or the intersection of the parts of two factors. Each is tested against all other
+    examples by Fisher's exact test, one-sided. The p value is multiplied by the number of slices tested (Bonferroni;
+    for the first slice this equals Holm's method, Scandinavian Journal of Statistics 6, 1979).
 
-    Each is tested against all other examples by Fisher's exact test, one-sided, its p value multiplied by the number
-    of slices tested (Bonferroni; for the first slice the same as Holm's, Scandinavian Journal of Statistics 6, 1979).
+    The slice with the smallest p value is named first. Its examples are then removed, and the search is repeated on
+    the rest. So no slice is named for another's errors, and the figures of a later slice are those of its remaining
+    examples.
 
     Args:
-        correct: (n,) bool, which predictions are right: `Report.hits`.
-        factors: What is known of the examples: names, each with (n,) numbers, which are cut into `BINS` parts of equal
-            count, or (n,) categories. Where a number is nan, the factor does not apply.
+        correct: (n,) bool, which predictions are right, such as `Report.hits`.
+        factors: What is known about the examples, by name: (n,) numbers, which are cut into `BINS` parts of equal
+            counts, or (n,) categories. A nan means that the factor does not apply to the example.
 
-    Raises `InputError` for a factor of another length.
+    Returns:
+        The weak slices in the order in which they were found; an empty list if there is none.
+
+    Raises:
+        InputError: A factor does not have one value for each prediction.
     """
     wrong = ~np.asarray(correct, bool)
     single = [_partition(values, len(wrong), name) for name, values in factors.items()]
@@ -92,7 +104,18 @@ def find_slices(correct, factors) -> list[Slice]:
 
 
 def accuracy_by(correct, values) -> list[AccuracyRow]:
-    """Accuracy in each part of a factor, in their order: `correct` (n,) bool, and `values` as in `find_slices`."""
+    """The accuracy in each part of a factor.
+
+    Args:
+        correct: (n,) bool, which predictions are right, such as `Report.hits`.
+        values: (n,) numbers or categories, as for `find_slices`.
+
+    Returns:
+        One row for each part, in the order of the values.
+
+    Raises:
+        InputError: `values` does not have one value for each prediction.
+    """
     correct = np.asarray(correct, bool)
     partition = _partition(values, len(correct))
     n, right = _counts([partition], slice(None)), _counts([partition], correct)
@@ -103,7 +126,19 @@ def accuracy_by(correct, values) -> list[AccuracyRow]:
 
 
 def accuracy_grid(correct, first, second) -> AccuracyGrid:
-    """Accuracy by the parts of two factors: `correct` (n,) bool, and the values of both as in `find_slices`."""
+    """The accuracy by the parts of two factors.
+
+    Args:
+        correct: (n,) bool, which predictions are right, such as `Report.hits`.
+        first: (n,) numbers or categories, as for `find_slices`: the rows of the grid.
+        second: The same for its columns.
+
+    Returns:
+        The `AccuracyGrid`.
+
+    Raises:
+        InputError: A factor does not have one value for each prediction.
+    """
     correct = np.asarray(correct, bool)
     rows, columns = _partition(first, len(correct)), _partition(second, len(correct))
     shape, both = (len(rows.names), len(columns.names)), [_crossed(rows, columns)]
@@ -112,10 +147,16 @@ def accuracy_grid(correct, first, second) -> AccuracyGrid:
 
 
 def factor_table(source, split: str = "evaluation") -> dict[str, np.ndarray] | None:
-    """What the images of a split show, as `find_slices` takes it; None where the source does not know.
+    """What the images of a split show, as `find_slices` takes it.
 
-    Lengths are shares of the image's side, angles degrees. A factor that a shape does not have is nan: the rotation of
-    a circle, the aspect of all but rectangles and ellipses, the stroke of what is filled.
+    Args:
+        source: The data source.
+        split: "train", "validation" or "evaluation".
+
+    Returns:
+        (n,) numbers or categories by the name of the factor; None if the source does not know what its images show.
+        Lengths are relative to the image's side, angles are in degrees. A factor that a shape does not have is nan:
+        the rotation of a circle, the aspect of all but rectangles and ellipses, the stroke of a filled shape.
     """
     factors = source.factors(split, range(source.size(split)))
     if factors is None:
@@ -142,15 +183,16 @@ def factor_table(source, split: str = "evaluation") -> dict[str, np.ndarray] | N
 class _Partition(NamedTuple):
     names: list[str]
     parts: np.ndarray
-    """(n,) int: indices into the names; their number where the factor does not apply."""
+    """(n,) int, indices into `names`; len(names) where the factor does not apply."""
 
 
 def _partition(values, n, factor=""):
-    """The parts of a factor; their names begin with its own where it is given."""
+    """The parts of a factor. Their names begin with the factor's, if it is given."""
     values = np.asarray(values)
     if values.shape != (n,):
         raise InputError(
-            f"factor {factor!r} has the shape {values.shape}: it needs a value for each of {n} predictions"
+            f"{f'factor {factor!r}' if factor else 'a factor'} must have one value for each of the {n:,} predictions, "
+            f"got shape {values.shape}"
         )
     numeric = np.issubdtype(values.dtype, np.number)
     known = ~np.isnan(values) if numeric else np.ones(n, bool)
@@ -170,22 +212,28 @@ def _partition(values, n, factor=""):
 
 
 def _crossed(first, second):
-    """What each part of one factor has in common with each of the other."""
+    """The intersections of each part of one factor with each part of the other."""
     names = [f"{one}, {other}" for one in first.names for other in second.names]
     both = (first.parts < len(first.names)) & (second.parts < len(second.names))
     return _Partition(names, np.where(both, first.parts * len(second.names) + second.parts, len(names)))
 
 
 def _counts(partitions, chosen):
-    """How many of the chosen examples lie in each part, over all partitions."""
+    """(parts,) int, how many of the chosen examples lie in each part, all partitions in a row."""
     return np.concatenate([np.bincount(each.parts[chosen], minlength=len(each.names) + 1)[:-1] for each in partitions])
 
 
 def _log_p_values(n, wrong, all_n, all_wrong):
-    """Logarithms of the corrected p values of slices of `n` (slices,) examples, `wrong` (slices,) of them errors.
+    """Logarithms of the corrected p values.
 
-    The chance of so many errors or more is the tail of the hypergeometric distribution. It is summed as logarithms:
-    those of large slices are too small for a float, but their order tells which one comes first.
+    The probability of so many errors or more is the tail of the hypergeometric distribution. It is summed in
+    logarithms: those of large slices are too small for a float, and yet their order decides which one comes first.
+
+    Args:
+        n: (slices,) int, the number of examples in each slice.
+        wrong: (slices,) int, the number of errors among them.
+        all_n: Number of all examples.
+        all_wrong: Number of all errors.
     """
     log_factorial = np.append(0, np.log(np.arange(1, all_n + 1)).cumsum())
 

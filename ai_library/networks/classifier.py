@@ -15,6 +15,7 @@ from ..runtime.cpu import cores
 from ..runtime.distributed import gathered
 from .architecture import Architecture, check_image_shape
 from .numpy_cnn import logits_by_numpy
+from .probabilities import softmax
 
 if TYPE_CHECKING:
     import flax.linen as nn
@@ -163,13 +164,6 @@ class Classifier:
                 f"{('n', *self.image_shape)} of uint8"
             )
         return images
-
-
-def softmax(logits):
-    """Probabilities (n, classes) float64 of logits (n, classes)."""
-    logits = np.asarray(logits, np.float64)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def _blocks(arrays, block):

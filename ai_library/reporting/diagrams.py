@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
-from ..evaluation.calibration import ReliabilityBin
 from ..evaluation.corruptions import SEVERITIES, CorruptedAccuracy
+from ..evaluation.metrics import ReliabilityBin
 
 _FIRST_COVERAGE = 0.1
 """Where the curve of coverage begins: before it a single example moves it up and down."""

@@ -1,4 +1,4 @@
-"""How reports and data sources show themselves in a notebook."""
+"""How data sources show themselves in a notebook."""
 
 import base64
 import io
@@ -7,26 +7,9 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-_REPORT = """<table>
-<caption><b>accuracy {{ "%.2f"|format(100 * report.accuracy) }} %</b></caption>
-{% for name, value in report.summary().items() %}<tr><th scope="row">{{ name }}</th><td>{{ value }}</td></tr>
-{% endfor %}</table>
-<table>
-<tr><th scope="col">class</th><th scope="col">precision</th><th scope="col">recall</th><th scope="col">F1</th>
-<th scope="col">images</th></tr>
-{% for name, row in report.per_class.items() %}<tr><th scope="row">{{ name }}</th>
-<td>{{ "%.4f"|format(row.precision) }}</td><td>{{ "%.4f"|format(row.recall) }}</td>
-<td>{{ "%.4f"|format(row.f1) }}</td><td>{{ "{:,}".format(row.support) }}</td></tr>
-{% endfor %}</table>"""
-
 _SOURCE = """<p><b>{{ kind }}</b>: {{ shape|join("x") }} images of {{ names|length }} classes ({{ names|join(", ") }});
 {% for split, size in sizes.items() %}{{ "{:,}".format(size) }} {{ split }}{{ ", " if not loop.last }}{% endfor %}</p>
 <img alt="the first training images: {{ shown|join(', ') }}" src="data:image/png;base64,{{ picture }}">"""
-
-
-def report_html(report) -> str:
-    """The main figures of a `Report`, and a row for each class."""
-    return _rendered(_REPORT, report=report)
 
 
 def source_html(source, sizes: dict[str, int], n: int = 18) -> str:

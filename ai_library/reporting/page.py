@@ -11,9 +11,9 @@ import jinja2
 import numpy as np
 from markupsafe import Markup, escape
 
-from ..evaluation.calibration import CALIBRATION_BINS
 from ..evaluation.corruptions import CORRUPTIONS, SEVERITIES
-from ..evaluation.report import MAX_MATRIX
+from ..evaluation.figures import MAX_MATRIX
+from ..evaluation.metrics import CALIBRATION_BINS
 from ..evaluation.slices import accuracy_grid
 from ..files.atomic import write_bytes
 from ..files.text import escaped

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..data.source import ShapeDataSource as DataSource
 from ..errors import InputError
 from ..evaluation.calibration import fit_temperature
-from ..evaluation.report import evaluate
+from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
 from ..networks.network import check_network, initialise, settings_of, take_over
 from ..runtime import distributed

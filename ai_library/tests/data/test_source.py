@@ -181,11 +181,11 @@ def test_show_draws_each_image_under_its_class_name(full_source):
         ({"channels": 2}, "1 or 3 channels"),
         ({"class_names": "ab", "ranges": None}, "class_names='ab' do not fit: give a tuple"),
         ({"class_names": (["a"], ["b"])}, "class name .* needs to be printable text"),
-        ({"sizes": (0, 10, 10)}, "size of train=0 does not fit: it needs to be a whole number from 1"),
-        ({"sizes": (10, 10.0, 10)}, "size of validation=10.0"),
+        ({"sizes": (0, 10, 10)}, "size of train must be a whole number from 1 to 4,294,967,295, got 0"),
+        ({"sizes": (10, 10.0, 10)}, "size of validation must be a whole number .*, got 10.0"),
         ({"sizes": 5}, "sizes=5 do not fit"),
-        ({"seed": -1}, "seed=-1"),
-        ({"seed": 1.5}, "seed=1.5 does not fit: it needs to be a whole number from 0"),
+        ({"seed": -1}, "seed must be a whole number .*, got -1"),
+        ({"seed": 1.5}, "seed must be a whole number from 0 to 4,294,967,295, got 1.5"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(arguments, message):

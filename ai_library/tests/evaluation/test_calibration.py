@@ -75,10 +75,11 @@ def test_temperature_stays_within_its_bounds():
 @pytest.mark.parametrize(
     ("logits", "labels", "message"),
     [
-        (np.zeros((0, 3)), np.zeros(0, int), "1 example or more"),
-        (np.zeros((2, 3)), np.zeros(3, int), "do not fit"),
-        (np.full((2, 3), np.nan), np.zeros(2, int), "finite"),
-        (np.zeros((2, 3)), np.array([0, 3]), "labels run from 0 to 3, the classes to 2"),
+        (np.zeros((0, 3)), np.zeros(0, int), "labels must be .* at least one"),
+        (np.zeros((2, 3)), np.zeros(3, int), r"labels must be \(2,\) integers, .*, got \(3,\) of int64"),
+        (np.zeros(3), np.zeros(3, int), r"logits must be \(n, classes\) and finite, got shape \(3,\)"),
+        (np.full((2, 3), np.nan), np.zeros(2, int), "logits must be .* finite, got nan or infinity"),
+        (np.zeros((2, 3)), np.array([0, 3]), "labels must be from 0 to 2, as there are 3 classes, got 0 to 3"),
     ],
 )
 def test_what_has_no_temperature_is_refused(logits, labels, message):

@@ -87,7 +87,10 @@ def test_the_conclusion_is_a_plain_sentence():
 
 
 def test_reports_that_cannot_be_compared_are_refused():
-    with pytest.raises(InputError, match="the first report has the classes no, yes, the second nein, ja"):
+    with pytest.raises(InputError, match="same classes, got no, yes in the first and nein, ja in the second"):
         compare(report([1, 0]), report([1, 0], ("nein", "ja")))
-    with pytest.raises(InputError, match="different labels"):
+    with pytest.raises(InputError, match="same labels in the same order, got 2 and 3 labels"):
         compare(report([1, 0]), report([1, 0, 1]))
+    other = Report(np.eye(2), np.array([0, 1]), ("no", "yes"))
+    with pytest.raises(InputError, match="same labels in the same order, got 1 of 2 labels that differ"):
+        compare(report([1, 0]), other)

@@ -130,15 +130,15 @@ def test_a_model_for_other_classes_is_refused(classifier):
 def test_what_cannot_be_corrupted_is_refused(images):
     with pytest.raises(InputError, match="unknown corruption 'snow': choose from noise, blur"):
         corrupt(images, "snow", 1)
-    with pytest.raises(InputError, match="severity=6 does not fit: it needs to be from 0 to 5"):
+    with pytest.raises(InputError, match="severity must be a whole number from 0 to 5, got 6"):
         corrupt(images, "blur", 6)
-    with pytest.raises(InputError, match="uint8"):
+    with pytest.raises(InputError, match=r"images must be \(b, h, w, c\) of uint8, got .* of float64"):
         corrupt(images / 255, "blur", 1)
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.5])
 def test_a_number_of_images_that_is_none_is_refused(classifier, source, n):
-    with pytest.raises(InputError, match=f"n={n} does not fit: it needs to be a whole number from 1"):
+    with pytest.raises(InputError, match=f"n must be a whole number from 1 to 4,294,967,296, got {n}"):
         evaluate_corrupted(classifier, source, n=n)
 
 

@@ -177,5 +177,7 @@ def test_a_part_between_a_quantile_and_the_value_just_above_it_that_many_have_is
 
 
 def test_a_factor_of_another_length_is_refused():
-    with pytest.raises(InputError, match=r"factor 'size' has the shape \(3,\): it needs a value for each of 2"):
+    with pytest.raises(
+        InputError, match=r"factor 'size' must have one value for each of the 2 predictions, got shape \(3,\)"
+    ):
         find_slices([True, False], {"size": [1.0, 2.0, 3.0]})

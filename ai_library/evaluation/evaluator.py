@@ -1,0 +1,54 @@
+"""`evaluate` runs a classifier over a split of a data source and returns the `Report` of its predictions."""
+
+import numpy as np
+
+from ..errors import InputError, whole_number
+from ..runtime.distributed import gathered, share
+from .report import Report
+
+
+def evaluate(classifier, source, split: str = "evaluation", batch_size: int = 128) -> Report:
+    """Predicts every example of a split, each exactly once.
+
+    Of several processes (see `distributed`) each predicts its own part, and all return the same report.
+
+    Args:
+        classifier: A `Classifier` for the classes and the image shape of `source`.
+        source: The data source, such as a `ShapeDataSource`.
+        split: "train", "validation" or "evaluation".
+        batch_size: Number of images that are taken from the source at a time; the report does not depend on it.
+
+    Returns:
+        The `Report` of all examples, in the order of the split.
+
+    Raises:
+        InputError: The classifier was made for other classes or other images than the source has, or an argument is
+            out of its range.
+    """
+    check_same_classes(classifier, source)
+    batch_size = whole_number("batch_size", batch_size, 1, 2**31)
+    own = share(source.size(split), classifier.BLOCK)
+    labels = [np.zeros(0, np.int32)]
+
+    def images():
+        for start in range(own.start, own.stop, batch_size):
+            batch, batch_labels = source.examples(split, range(start, min(start + batch_size, own.stop)))
+            labels.append(batch_labels)
+            yield batch
+
+    logits = [np.zeros((0, source.num_classes), np.float32), *classifier.predict_logits(images(), shared=True)]
+    logits, labels = map(np.concatenate, zip(*gathered([np.concatenate(logits), np.concatenate(labels)]), strict=True))
+    return Report(classifier.probabilities(logits), labels, source.class_names, classifier.temperature)
+
+
+def check_same_classes(classifier, source):
+    """Checks that a classifier was made for the classes of a source, in the same order.
+
+    Raises:
+        InputError: The two have different classes.
+    """
+    if classifier.class_names != source.class_names:
+        raise InputError(
+            f"the model was made for the classes {', '.join(classifier.class_names)}, but the data has "
+            f"{', '.join(source.class_names)}: use a model that was trained on the classes of the data"
+        )

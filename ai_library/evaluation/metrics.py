@@ -1,0 +1,159 @@
+"""The figures that are more than a line of numpy: intervals, ranking, coverage and reliability.
+
+Each is tested against scikit-learn or scipy, whose import takes longer than predicting thousands of images. Examples
+with equal scores are taken together, so that no figure depends on the order of the examples.
+"""
+
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+
+CALIBRATION_BINS = 15
+"""Number of equally wide bins of confidence."""
+COVERAGES = (1.0, 0.99, 0.95, 0.9, 0.8)
+"""Coverages that `coverage_table` shows."""
+
+
+class ReliabilityBin(NamedTuple):
+    """The examples whose confidence lies from `low` to `high`."""
+
+    low: float
+    high: float
+    n: int
+    """Number of examples in the bin."""
+    confidence: float
+    """Their mean confidence. A calibrated classifier's accuracy equals it."""
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    """95 % interval: low, high."""
+
+
+class Coverage(NamedTuple):
+    """The accuracy where the classifier decides the most certain examples and a person decides the others."""
+
+    coverage: float
+    """Share of the examples that the classifier decides."""
+    n: int
+    """Number of these examples."""
+    confidence: float
+    """The lowest confidence among them: the threshold that gives this coverage."""
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    """95 % interval: low, high."""
+
+
+def check_labels(labels: np.ndarray, n: int, classes: int):
+    """Checks that labels are (n,) integers from 0 to classes - 1.
+
+    Raises:
+        InputError: They have another shape or type, or there are none, or one of them is no class.
+    """
+    if not labels.size or labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"labels must be ({n},) integers, at least one, got {labels.shape} of {labels.dtype}: "
+            "pass the number of the true class of each example"
+        )
+    if not 0 <= labels.min() <= labels.max() < classes:
+        raise InputError(
+            f"labels must be from 0 to {classes - 1}, as there are {classes} classes, got {labels.min()} to "
+            f"{labels.max()}: number the classes from 0"
+        )
+
+
+def wilson_interval(correct: float, n: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share (Wilson, JASA 22, 1927).
+
+    Args:
+        correct: Number of successes, from 0 to `n`. It may be a fraction, such as the mean over several orders.
+        n: Number of trials, at least 1.
+
+    Returns:
+        (low, high) with 0 <= low <= correct / n <= high <= 1.
+    """
+    z = NormalDist().inv_cdf(0.975)
+    middle = (correct + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * (correct * (n - correct) / n + z**2 / 4) ** 0.5
+    share = correct / n  # inside by definition; rounding may put it just outside where it is 0 or 1
+    return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
+
+
+def reliability_bins(confidence: np.ndarray, hits: np.ndarray) -> list[ReliabilityBin]:
+    """The bins of the reliability diagram (Guo et al., ICML 2017).
+
+    Args:
+        confidence: (n,) float in [0, 1], the probabilities of the predictions.
+        hits: (n,) bool, which predictions are right.
+
+    Returns:
+        The non-empty ones among `CALIBRATION_BINS` equally wide bins, the lowest confidence first.
+    """
+    index = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    bins = []
+    for i in np.unique(index):
+        inside = index == i
+        n, right = int(inside.sum()), int(hits[inside].sum())
+        low, high = i / CALIBRATION_BINS, (i + 1) / CALIBRATION_BINS
+        mean = float(confidence[inside].mean())
+        bins.append(ReliabilityBin(float(low), float(high), n, mean, right / n, wilson_interval(right, n)))
+    return bins
+
+
+def roc_auc_and_average_precision(scores: np.ndarray, positive: np.ndarray) -> tuple[float | None, float | None]:
+    """How well scores separate positive from negative examples.
+
+    The area under the ROC curve is the chance that a positive example scores higher than a negative one; a tie counts
+    half (Hanley and McNeil, Radiology 143, 1982). Average precision is the precision at the score of each positive
+    example, averaged over the positive examples, without interpolation.
+
+    Args:
+        scores: (n,) float, higher for what is more likely positive.
+        positive: (n,) bool.
+
+    Returns:
+        (ROC AUC, average precision), each in [0, 1]; (None, None) if all examples are positive, or none is.
+    """
+    if positive.all() or not positive.any():
+        return None, None
+    count, hits = _by_score(scores, positive)
+    misses, found = count - hits, hits.cumsum()
+    roc_auc = (misses * (found - hits / 2)).sum() / (misses.sum() * found[-1])
+    return float(roc_auc), float((hits * found / count.cumsum()).sum() / found[-1])
+
+
+def coverage_curve(confidence: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy against coverage (El-Yaniv and Wiener, JMLR 11, 2010), the most certain examples first.
+
+    Where only some of the examples with one confidence are decided, each counts the mean accuracy of all of them.
+
+    Args:
+        confidence: (n,) float, the probabilities of the predictions.
+        hits: (n,) bool, which predictions are right.
+
+    Returns:
+        coverage: (n,) float64: 1/n, 2/n, ... 1.
+        accuracy: (n,) float64, that of the most certain 1, 2, ... n examples.
+    """
+    count, right = _by_score(confidence, hits)
+    decided = np.arange(1, len(hits) + 1)
+    correct = np.interp(decided, np.append(0, count.cumsum()), np.append(0, right.cumsum()))
+    return decided / len(hits), correct / decided
+
+
+def coverage_table(confidence: np.ndarray, hits: np.ndarray) -> list[Coverage]:
+    """The points of the `coverage_curve` that are nearest to `COVERAGES`; arguments as there."""
+    certain, (_, accuracy) = np.sort(confidence)[::-1], coverage_curve(confidence, hits)
+    rows = []
+    for share in COVERAGES:
+        n = max(1, round(share * len(hits)))
+        right = float(accuracy[n - 1])
+        rows.append(Coverage(n / len(hits), n, float(certain[n - 1]), right, wilson_interval(right * n, n)))
+    return rows
+
+
+def _by_score(scores, positive):
+    """How many examples have each score, and how many of these are positive, the highest score first."""
+    _, place = np.unique(-scores, return_inverse=True)
+    return np.bincount(place), np.bincount(place, weights=positive)

@@ -1,0 +1,95 @@
+"""Intervals, coverage and reliability agree with independent sources, and with figures worked out by hand."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ai_library.evaluation.metrics import (
+    coverage_curve,
+    coverage_table,
+    reliability_bins,
+    roc_auc_and_average_precision,
+    wilson_interval,
+)
+
+
+@st.composite
+def predictions(draw):
+    """Confidences with few decimals, so that many are equal, and hits."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n = draw(st.integers(1, 60))
+    return rng.random(n).round(draw(st.integers(0, 3))), rng.random(n) < 0.7
+
+
+def test_the_interval_is_wilsons():
+    """81 of 263: 0.2553 to 0.3662, the example of Newcombe, Statistics in Medicine 17 (1998), table I."""
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+def test_the_interval_holds_the_share_whatever_is_rounded():
+    for n in range(1, 200):
+        for correct in range(n + 1):
+            low, high = wilson_interval(correct, n)
+            assert 0 <= low <= correct / n <= high <= 1
+
+
+@settings(deadline=None)
+@given(predictions(), st.randoms())
+def test_the_coverage_curve_is_that_of_all_orders_of_equal_confidences(predictions, shuffle):
+    confidence, hits = predictions
+    n = len(hits)
+    coverage, accuracy = coverage_curve(confidence, hits)
+    assert accuracy[-1] == pytest.approx(hits.mean())
+    np.testing.assert_allclose(coverage, np.arange(1, n + 1) / n)
+    order = shuffle.sample(range(n), n)
+    np.testing.assert_allclose(coverage_curve(confidence[order], hits[order])[1], accuracy)
+    # where no confidence is shared, the most certain k are well defined
+    if len(np.unique(confidence)) == n:
+        certain_first = hits[np.argsort(-confidence)]
+        np.testing.assert_allclose(accuracy, [certain_first[:k].mean() for k in range(1, n + 1)])
+
+
+def test_equal_confidences_share_their_accuracy_in_the_coverage_curve():
+    """1 right at 0.9; then 4 at 0.6, of which 1 is right: each of them counts a quarter."""
+    _, accuracy = coverage_curve(np.array([0.9, 0.6, 0.6, 0.6, 0.6]), np.array([True, True, False, False, False]))
+    np.testing.assert_allclose(accuracy, [1, 1.25 / 2, 1.5 / 3, 1.75 / 4, 2 / 5])
+
+
+def test_coverage_is_tabulated_with_its_intervals():
+    """Of 100, 5 are wrong and the least certain: without the last tenth all are right."""
+    confidence, hits = np.linspace(0.99, 0.6, 100), np.repeat([True, False], [95, 5])
+    table = coverage_table(confidence, hits)
+    assert [(row.coverage, row.n, row.accuracy) for row in table] == [
+        (1.0, 100, 0.95), (0.99, 99, 95 / 99), (0.95, 95, 1.0), (0.9, 90, 1.0), (0.8, 80, 1.0),
+    ]  # fmt: skip
+    assert table[0].accuracy_interval == wilson_interval(95, 100)
+    assert table[3].confidence == confidence[89]
+
+
+def test_reliability_counts_every_example_in_the_bin_of_its_confidence():
+    """3 at 0.95, of which 2 are right, in the last bin of fifteen; 1 at 0.6, right, in the tenth."""
+    confidence, hits = np.array([0.95, 0.95, 0.95, 0.601]), np.array([True, True, False, True])
+    low, high = reliability_bins(confidence, hits)
+    assert (low.n, low.confidence, low.accuracy) == (1, pytest.approx(0.601), 1)
+    assert (high.n, high.confidence, high.accuracy) == (3, pytest.approx(0.95), pytest.approx(2 / 3))
+    assert (high.low, high.high) == (14 / 15, 1)
+    wanted = scipy.stats.binomtest(2, 3).proportion_ci(0.95, method="wilson")
+    assert high.accuracy_interval == pytest.approx((wanted.low, wanted.high))
+
+
+def test_a_confidence_of_1_lies_in_the_last_bin():
+    (only,) = reliability_bins(np.array([1.0]), np.array([True]))
+    assert (only.high, only.n) == (1, 1)
+
+
+def test_ranking_by_hand():
+    """Positives at 3 and 1, a negative at 2: one of two pairs is in order, and the precisions are 1 and 2/3."""
+    figures = roc_auc_and_average_precision(np.array([3, 2, 1]), np.array([True, False, True]))
+    assert figures == pytest.approx((1 / 2, (1 + 2 / 3) / 2))
+
+
+@pytest.mark.parametrize("positive", [[True, True], [False, False]])
+def test_one_kind_of_example_has_no_ranking(positive):
+    assert roc_auc_and_average_precision(np.array([0.1, 0.9]), np.array(positive)) == (None, None)

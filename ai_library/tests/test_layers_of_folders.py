@@ -1,0 +1,84 @@
+"""The folders of the library are layers: a module imports from its own and from lower ones, and never in a circle."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import ai_library
+
+ROOT = Path(ai_library.__file__).parent
+LAYERS = [{"errors"}, {"files", "runtime"}, {"data"}, {"networks"}, {"evaluation"}, {"training", "reporting"}]
+"""From the bottom up. Folders of one layer do not import each other."""
+MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 350, 70
+
+
+def module_name(path):
+    return ".".join(("ai_library", *path.relative_to(ROOT).with_suffix("").parts))
+
+
+FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+MODULES = [name for name in FILES if ".tests." not in name and not name.endswith("__init__")]
+
+
+def imports(name, at_run_time=False):
+    """The imports of a module, also those within functions, as {module: "file:line imports module"}. `at_run_time`
+    leaves out those that `if TYPE_CHECKING` guards.
+    """
+    nodes, found = list(ast.walk(ast.parse(FILES[name].read_text()))), {}
+    guards = [node for node in nodes if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    guarded = {inner for guard in guards for statement in guard.body for inner in ast.walk(statement)}
+    for node in nodes:
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = name.split(".")[: -node.level] if node.level else []
+            package = [*above, *filter(None, [node.module])]
+            members = [".".join([*package, alias.name]) for alias in node.names]
+            modules = [member if member in FILES else ".".join(package) for member in members]
+        if not (at_run_time and node in guarded):
+            found |= {each: f"{FILES[name].relative_to(ROOT)}:{node.lineno} imports {each}" for each in modules}
+    return found
+
+
+def height(name):
+    """The layer of a module; the package itself, which knows all of them, lies above."""
+    folder = name.split(".")[1:2]
+    return next((i for i, folders in enumerate(LAYERS) if folders.issuperset(folder) and folder), len(LAYERS))
+
+
+def test_every_folder_has_its_layer():
+    assert {name.split(".")[1] for name in MODULES} == set().union(*LAYERS)
+
+
+def test_imports_go_downwards():
+    wrong = [
+        line
+        for name in MODULES
+        for module, line in imports(name).items()
+        if module.split(".")[0] == "ai_library" and module.split(".")[1:2] != name.split(".")[1:2]
+        if height(module) >= height(name)
+    ]
+    assert not wrong, "a folder must import only from lower ones:\n" + "\n".join(wrong)
+
+
+def test_the_library_knows_no_application():
+    lines = [line for name in FILES for module, line in imports(name).items() if module.startswith("ai_application")]
+    assert not lines, "the library and its tests must run without the application:\n" + "\n".join(lines)
+
+
+def test_modules_do_not_import_each_other_in_a_circle():
+    graph = {name: imports(name, at_run_time=True).keys() & set(MODULES) for name in MODULES}
+    TopologicalSorter(graph).prepare()  # its error names the circle
+
+
+def test_files_and_functions_are_short_enough_to_be_read_in_one_sitting():
+    long = []
+    for path in FILES.values():
+        text = path.read_text()
+        sizes = {"": (text.count("\n"), MOST_LINES_OF_A_FILE)}
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                sizes[f"{node.name}() has "] = (node.end_lineno - node.lineno + 1, MOST_LINES_OF_A_FUNCTION)
+        long += [f"{path.relative_to(ROOT)}: {what}{n} lines" for what, (n, most) in sizes.items() if n > most]
+    assert not long, "split what is long by concept:\n" + "\n".join(long)
