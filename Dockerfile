@@ -1,6 +1,6 @@
 # The application with its trained models and evaluation images: predicts them, or what its arguments name, to /results.
 #   docker build -t ai-application .
-FROM python:3.11-slim
+FROM python:3.13-slim
 
 # Dependencies come first: a change of the code does not install them again.
 WORKDIR /app

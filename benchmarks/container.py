@@ -49,7 +49,7 @@ def main():
                     taken.append(time.perf_counter() - start)
                 else:
                     print(tag, next(line for line in said.splitlines() if "accuracy" in line), flush=True)
-    base = _size("python:3.11-slim")
+    base = _size("python:3.13-slim")
     lines = [f"{'image':<28}{'size':>9}{'above the base':>16}{'seconds: median':>18}{'least':>8}{'most':>8}"]
     for tag, taken in seconds.items():
         lines.append(
