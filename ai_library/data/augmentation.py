@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
 from ..errors import InputError
+from ..runtime.jax_settings import settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Augmentation:
             if not 0 <= value <= most:
                 raise InputError(f"{field.name}={value} does not fit: it needs to be from 0 to {most}")
 
+    @settings()
     def __call__(self, keys, images, strength=1.0):
         """Changes images (b, h, w, c) of any float type, each as its key out of `keys` (b,) has it; none where every
         value is 0.

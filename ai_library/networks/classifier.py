@@ -117,11 +117,13 @@ class Classifier:
         """What gives a function's result, by default the logits, for up to `BLOCK` images."""
         import jax
 
+        from ..runtime.jax_settings import settings
         from .network import predict_logits, splits_batches
 
         model, variables = self.model, jax.device_put(self.variables)
         function = function or partial(predict_logits, part_by_part=splits_batches(model))
 
+        @settings()  # in each thread
         def predict(images):
             filled = np.zeros((self.BLOCK, *self.image_shape), np.uint8)
             filled[: len(images)] = images

@@ -25,7 +25,7 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         """`train` has the gradient that a CPU computes fast; without, any derivative can be taken, forward-mode too."""
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features))
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features), jnp.float32)
         return conv3x3(x, kernel) if train else _conv3x3(x, kernel)
 
 
@@ -74,10 +74,10 @@ class BatchNormReLU(nn.Module):
     def __call__(self, x, train: bool):
         """`train` normalises by the batch's own mean and variance, and updates the running ones; without, by those."""
         shape = x.shape[-1:]
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-        running_var = self.variable("batch_stats", "var", jnp.ones, shape)
-        scale = self.param("scale", nn.initializers.ones, shape)
-        bias = self.param("bias", nn.initializers.zeros, shape)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+        scale = self.param("scale", nn.initializers.ones, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
         if not train:
             return _rectified(
                 _extremes(x, scale) if self.pool else x, running_mean.value, running_var.value, scale, bias

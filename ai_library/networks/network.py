@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError
+from ..runtime.jax_settings import random_key, settings
 from .architecture import PREPROCESSING, check_image_shape
 
 PART = 8
@@ -30,11 +31,12 @@ def normalise(images):
     return images.astype(jnp.float32) * PREPROCESSING["scale"] + PREPROCESSING["offset"]
 
 
+@settings()
 def initialise(model: nn.Module, seed: int, image_shape) -> dict[str, Any]:
     """The fresh variables {"params", and the collections of its state} for images (h, w, c), a pure function of the
     seed.
     """
-    return _fresh_variables(jax.random.key(seed), model, check_image_shape(image_shape))
+    return _fresh_variables(random_key(seed), model, check_image_shape(image_shape))
 
 
 @partial(jax.jit, static_argnames=("model", "image_shape"), compiler_options=_QUICKLY)
@@ -46,11 +48,13 @@ def _init(model, key, image_shape):
     return nn.unbox(model.init(key, jnp.zeros((1, *image_shape), jnp.float32), train=False))
 
 
+@settings()
 def variable_shapes(model: nn.Module, image_shape) -> dict[str, Any]:
     """Shapes and types of the variables for images (h, w, c), in their tree; nothing is computed."""
-    return jax.eval_shape(lambda: _init(model, jax.random.key(0), check_image_shape(image_shape)))
+    return jax.eval_shape(lambda: _init(model, random_key(0), check_image_shape(image_shape)))
 
 
+@settings()
 def check_network(model: nn.Module, image_shape, num_classes: int):
     """Raises `InputError` unless a network takes images (h, w, c) and gives so many logits, in training and without.
 
@@ -63,7 +67,7 @@ def check_network(model: nn.Module, image_shape, num_classes: int):
         return  # the library's own take any image; tracing them takes half a second
 
     def call(train):
-        key = jax.random.key(0)
+        key = random_key(0)
         variables = _init(model, key, image_shape)
         images = jnp.zeros((2, *image_shape), jnp.float32)
         state = sorted(variables.keys() - {"params"})

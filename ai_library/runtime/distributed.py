@@ -267,8 +267,11 @@ def _across(operation, row):
     """The operation on an array (p, m) of every process's row (m,): the result is in all of them."""
     import jax
 
+    from .jax_settings import settings
+
     rows, compiled = _compiled(operation)
-    return compiled(jax.make_array_from_process_local_data(rows, row[np.newaxis])).addressable_data(0)
+    with settings():
+        return compiled(jax.make_array_from_process_local_data(rows, row[np.newaxis])).addressable_data(0)
 
 
 @lru_cache

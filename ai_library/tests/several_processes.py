@@ -24,6 +24,7 @@ from ai_library import (
 )
 from ai_library.reporting.predictions import predict_samples, read_samples
 from ai_library.runtime import distributed
+from ai_library.runtime.jax_settings import HELD
 from ai_library.training import step, trainer
 
 STEPS = 8
@@ -76,7 +77,7 @@ def train(folder):
 def train_twice(folder):
     """The same, and the run once more with float64 for weights and all that is computed with them."""
     train(folder)
-    jax.config.update("jax_enable_x64", True)
+    HELD[jax.enable_x64] = True
     create, normalise = trainer.create_train_state, step.normalise
 
     def double(array):

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..networks.network import apply_function, initialise, normalise, splits_batches
 from ..runtime import distributed
 from ..runtime.distributed import BATCH
+from ..runtime.jax_settings import random_key, settings
 from .config import TrainConfig
 from .losses import CrossEntropy
 from .optimizers import OneCycle, Optimizer, scheduled
@@ -67,6 +68,7 @@ class TrainState(flax.training.train_state.TrainState):
         return self.ema_variables or self.current_variables
 
 
+@settings()
 def create_train_state(
     model: nn.Module,
     image_shape,
@@ -134,6 +136,7 @@ def _state_of(variables, schedule, seed, class_weights, model, image_shape, sett
     return state.replace(step=jnp.zeros((), jnp.int32)).with_schedule(schedule)
 
 
+@settings()
 def train_step(state: TrainState, images, labels) -> tuple[TrainState, dict[str, jax.Array]]:
     """One step of the optimizer on the mean loss of a batch. A pure function, jitted; the state passed in is used up.
 
@@ -156,6 +159,7 @@ def train_step(state: TrainState, images, labels) -> tuple[TrainState, dict[str,
     return _train_step(state, images, labels)
 
 
+@settings()
 def check_step(state: TrainState, image_shape, batch_size: int):
     """Raises `InputError` where a step on such a batch cannot be taken, or would give a state of another form: an
     optimizer may need more than gradients, a loss may fail. Nothing is computed; the step is traced, which it is only
@@ -197,7 +201,7 @@ def _described(array):
 @partial(jax.jit, donate_argnames="state")
 def _train_step(state, images, labels):
     mesh = distributed.batch_shardings(images.shape[0])[1].mesh
-    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+    key = jax.random.fold_in(random_key(state.seed), state.step)
     keys = jax.random.split(key, images.shape[0])
     if mesh.size == 1:
         return _step(state, images, labels, keys, key)

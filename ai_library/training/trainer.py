@@ -20,6 +20,7 @@ from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
 from ..networks.network import check_network, initialise, settings_of, take_over
 from ..runtime import distributed
+from ..runtime.jax_settings import settings
 from .callbacks import Callback
 from .config import TrainConfig
 from .optimizers import Optimizer
@@ -74,6 +75,9 @@ class Trainer:
     Of several processes (see `distributed`) each reads its part alone and returns the same classifier; only the first
     has a run directory.
 
+    All that runs in `fit`, also a network or a source of your own, finds JAX's settings at their defaults, whatever the
+    program's own are (see `jax_settings`).
+
     Args:
         model: Any linen module that takes images (b, h, w, c) float32 in [-1, 1] and `train`, and gives logits
             (b, num_classes): `CNN`, `ResNet`, or one of your own. It may have BatchNorm or other state, and dropout.
@@ -123,6 +127,7 @@ class Trainer:
         self._per_epoch = -(-source.size("train") // config.batch_size)
         self._steps = config.epochs * self._per_epoch
 
+    @settings()
     def fit(self, resume: bool = False) -> Classifier:
         """Trains to the last epoch and returns the classifier of the chosen one.
 

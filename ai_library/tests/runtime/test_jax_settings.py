@@ -1,0 +1,211 @@
+"""JAX's global settings, which belong to the user's program, change no bit of data, weights, steps and predictions."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ai_library import (
+    CNN,
+    Augmentation,
+    Classifier,
+    ShapeDataSource,
+    TrainConfig,
+    Trainer,
+    create_train_state,
+    evaluate,
+    train_step,
+)
+from ai_library.runtime.jax_settings import random_key
+
+ROOT = Path(__file__).resolve().parents[3]
+
+SETTINGS = [
+    {"enable_x64": True},
+    {"default_prng_impl": "rbg"},
+    {"default_prng_impl": "unsafe_rbg"},
+    {"threefry_partitionable": False},
+    {"numpy_dtype_promotion": "strict"},
+    {"numpy_rank_promotion": "raise"},
+    {"transfer_guard": "disallow"},
+    {"random_seed_offset": 1},
+    {"default_matmul_precision": "bfloat16"},
+    {"debug_nans": True},
+    {"check_tracer_leaks": True},
+]
+EVERYTHING = {name: value for setting in SETTINGS[:8] for name, value in setting.items()}
+MODEL = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
+CONFIG = TrainConfig(
+    epochs=2,
+    batch_size=8,
+    ema_decay=0.9,
+    label_smoothing=0.1,
+    augmentation=Augmentation(rotation=9, elastic=1),
+)
+STEPS, PER_EPOCH = 6, 3
+
+
+class Shapes(ShapeDataSource):
+    """Shapes; the batch `at` of the first epoch is never handed out, as if the process had been killed there."""
+
+    def __init__(self, at=None):
+        super().__init__(image_size=16, class_names=("star", "circle", "cross"), sizes=(24, 16, 300))
+        self.at = at
+
+    def batches(self, split, batch_size, epoch=None, *, first=0, **options):
+        for index, batch in enumerate(super().batches(split, batch_size, epoch, first=first, **options), first):
+            if (epoch, index) == (0, self.at):
+                raise KeyboardInterrupt
+            yield batch
+
+
+def draw():
+    source = Shapes()
+    return (
+        *source.examples("train", range(24)),
+        source.factors("evaluation", [299, 3]),
+        [*source.batches("train", 7, 1)],
+    )
+
+
+def initialise():
+    return MODEL.initialise(7, (16, 16, 1)), MODEL.summary((16, 16, 1))
+
+
+def step(train_step=train_step):
+    source = Shapes()
+    state = create_train_state(MODEL, source.image_shape, CONFIG, STEPS)
+    results = []
+    for images, labels in source.batches("train", 8, 0):
+        state, metrics = train_step(state, images, labels)
+        results.append(metrics)
+    return state.params, state.model_state, state.ema_variables, state.opt_state, state.step, results
+
+
+def step_within_a_program():
+    """As in a user's own compiled function, which is traced and compiled under the user's settings."""
+    own_step = jax.jit(lambda state, images, labels: train_step(state, images, labels))
+    return step(lambda state, *batch: own_step(state, *jax.device_put(batch)))
+
+
+def predict():
+    """By numpy, and by JAX where there are many images."""
+    source, variables = Shapes(), jax.tree.map(np.array, MODEL.initialise(7, (16, 16, 1)))
+    classifier = Classifier(MODEL, variables, source.class_names, source.image_shape)
+    images, _ = source.examples("evaluation", range(300))
+    return (
+        classifier.predict_proba(images[:9]),
+        classifier.predict_proba(images),
+        evaluate(classifier, source).metrics(),
+    )
+
+
+def fit(run_dir, at=None):
+    """A run, which with `at` is killed before the batch of that number and resumed; what it leaves behind."""
+    if at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(MODEL, Shapes(at), CONFIG, run_dir, checkpoint_seconds=0).fit()
+    classifier = Trainer(MODEL, Shapes(), CONFIG, run_dir, checkpoint_seconds=0).fit(resume=at is not None)
+    files = [max((run_dir / "checkpoints").glob("*.msgpack")), run_dir / "history.csv", run_dir / "config.json"]
+    return classifier.variables, classifier.temperature, classifier.metrics, [file.read_bytes() for file in files]
+
+
+TASKS = {task.__name__: task for task in (draw, initialise, step, step_within_a_program, predict)}
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory):
+    """What each task gives under JAX's defaults."""
+    results = {name: bits(task()) for name, task in TASKS.items()}
+    return {**results, "fit": bits(fit(tmp_path_factory.mktemp("run") / "whole"))}
+
+
+@pytest.fixture(scope="module", params=[*SETTINGS, EVERYTHING], ids=lambda setting: "+".join(setting))
+def setting(request, wanted):
+    """The program's own settings, one alone or many at once.
+
+    What was compiled before is used again where JAX finds that it fits, but not where it does not look: among what it
+    looks at is no PRNG.
+    """
+    before = {name: getattr(jax.config, f"jax_{name}") for name in request.param}
+    if "default_prng_impl" in request.param:
+        jax.clear_caches()
+    for name, value in request.param.items():
+        jax.config.update(f"jax_{name}", value)
+    yield
+    for name, value in before.items():
+        jax.config.update(f"jax_{name}", value)
+
+
+def bits(tree):
+    """For each leaf its place in the tree, and its type and a digest of its bits, or the leaf where it is no array."""
+    return {
+        jax.tree_util.keystr(path): (str(leaf.dtype), leaf.shape, hashlib.sha256(leaf.tobytes()).hexdigest())
+        if isinstance(leaf, np.ndarray | np.generic)
+        else leaf
+        for path, leaf in jax.tree.leaves_with_path(jax.device_get(tree))
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_gives_the_same_bits_under_any_setting(setting, wanted, task):
+    assert bits(TASKS[task]()) == wanted[task]
+
+
+def test_a_run_is_killed_and_resumed_to_the_same_bits_under_any_setting(setting, wanted, tmp_path):
+    assert bits(fit(tmp_path / "run", at=1)) == wanted["fit"]
+
+
+def test_gives_the_same_bits_on_another_default_device():
+    """Of two; `Trainer` and `train_step` use both whatever the default is."""
+    code = f"""
+import jax
+from {__name__} import TASKS, bits
+wanted = {{name: bits(task()) for name, task in TASKS.items()}}
+jax.clear_caches()
+jax.config.update("jax_default_device", jax.devices()[1])
+for name, task in TASKS.items():
+    assert bits(task()) == wanted[name], name
+"""
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+
+
+def test_the_program_keeps_its_settings_between_two_items_of_a_stream():
+    source, variables = Shapes(), MODEL.initialise(7, (16, 16, 1))
+    classifier = Classifier(MODEL, variables, source.class_names, source.image_shape)
+    images = np.zeros((300, 16, 16, 1), np.uint8)
+    with jax.enable_x64(True):
+        for _ in source.batches("train", 8):
+            assert jnp.zeros(1).dtype == np.float64
+        for _ in classifier.predict_logits([images]):
+            assert jnp.zeros(1).dtype == np.float64
+        assert jnp.zeros(1).dtype == np.float64
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_labels_of_64_bits_are_labels(compiled):
+    """As `jnp.arange(b)` gives them where the program has x64."""
+    source = Shapes()
+    images, labels = source.examples("train", range(8))
+    own_step = jax.jit(lambda state, images, labels: train_step(state, images, labels)) if compiled else train_step
+
+    def loss_of(labels):
+        return own_step(create_train_state(MODEL, source.image_shape, CONFIG, STEPS), images, labels)[1]
+
+    wanted = bits(loss_of(labels))
+    with jax.enable_x64(True):
+        labels = jnp.asarray(labels, jnp.int64)
+        assert labels.dtype == np.int64
+        assert bits(loss_of(labels)) == wanted
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1, 2**31, 2**32 - 1])
+def test_a_seeds_key_is_that_of_jax(seed):
+    assert (jax.random.key_data(random_key(seed)) == jax.random.key_data(jax.random.key(seed))).all()
