@@ -27,9 +27,10 @@ def fit_temperature(logits, labels) -> float:
         InputError: The shapes differ from those above, a logit is not finite, or a label is not among the classes.
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
-    if logits.ndim != 2 or not np.isfinite(logits).all():
-        found = f"got shape {logits.shape}" if logits.ndim != 2 else "got nan or infinity"
-        raise InputError(f"logits must be (n, classes) and finite, {found}: pass those of a network that was trained")
+    if logits.ndim != 2:
+        raise InputError(f"logits must be (n, classes), got {logits.shape}: pass a row for each example")
+    if not np.isfinite(logits).all():
+        raise InputError("logits must be finite, got nan or infinity: train the network with a lower learning rate")
     check_labels(labels, *logits.shape)
     beyond = logits - np.take_along_axis(logits, labels[:, None], axis=1)
     if (beyond <= 0).all():
