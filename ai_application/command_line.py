@@ -38,7 +38,7 @@ def _exit_status(main):
     try:
         main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_in_words_of_the_command(str(error))}", file=sys.stderr)
         return 1
     except TrainingStopped as stopped:
         print(stopped, file=sys.stderr)
@@ -53,6 +53,14 @@ def _exit_status(main):
             traceback.print_exc()
         return 1
     return 0
+
+
+def _in_words_of_the_command(message):
+    """The library's message, which names what Python programs write, with the flags that stand for it."""
+    words = {"by fit(resume=True)": "with --resume", "by fit()": "without --resume", "as run_dir": "with --run-dir"}
+    for of_python, flag in words.items():
+        message = message.replace(of_python, flag)
+    return message
 
 
 def add_process_arguments(parser: argparse.ArgumentParser):

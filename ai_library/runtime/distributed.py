@@ -63,7 +63,7 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
     except ValueError as error:
         raise InputError(
             f"the processes do not know of each other ({str(error).rstrip('.')}): start them by SLURM, Kubernetes or "
-            "Open MPI, or name --coordinator, --processes and --process"
+            "Open MPI, or name coordinator, processes and process"
         ) from error
     except jax.errors.JaxRuntimeError as error:
         raise InputError(
@@ -207,7 +207,7 @@ def _lost_line():
     others = process_count() - 1
     gone = f"process {1 - process_index()} of 2" if others == 1 else f"one of the {others} other processes"
     return (
-        f"{gone} is gone or cannot be reached, so that this one ends: start all of them again; with --resume a "
+        f"{gone} is gone or cannot be reached, so that this one ends: start all of them again; resumed, a "
         "training goes on from its last checkpoint"
     )
 

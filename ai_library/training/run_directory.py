@@ -38,12 +38,14 @@ class RunDirectory:
         self._found = None
         if resume:
             if not self._checkpoints.exist():
-                raise InputError(f"{path} holds no checkpoint to resume from: start one without --resume")
+                raise InputError(f"{path} holds no checkpoint to resume from: start a run there by fit()")
             self._found = self._checkpoints.newest()
             if differences := _differences(_with_more_epochs(self._found[1].pop("settings"), settings), settings):
                 raise InputError(f"{path} cannot be resumed with other settings: {differences}")
         elif self._checkpoints.exist():
-            raise InputError(f"{path} holds a run already: go on with it by fit(resume=True), on the command line --resume, or choose another folder")
+            raise InputError(
+                f"{path} holds a run already: go on with it by fit(resume=True), or choose another folder"
+            )
         write_bytes(path / "config.json", json.dumps(self._settings, indent=1).encode())
         self._curves: dict[str, EventFile] = {}
         self._since = None
@@ -82,7 +84,7 @@ class RunDirectory:
     @contextlib.contextmanager
     def _alone(cls, path, settings, resume):
         if resume and not path.is_dir():
-            raise InputError(f"{path} holds no run to resume: start one without --resume")
+            raise InputError(f"{path} holds no run to resume: start one there by fit()")
         with contextlib.ExitStack() as stack:
             with naming(path):
                 path.mkdir(parents=True, exist_ok=True)
@@ -106,7 +108,7 @@ class RunDirectory:
         """The folder in `runs` with the newest checkpoint. Raises `InputError` where there is none."""
         checkpoints = list(Path("runs").glob("*/checkpoints/*.msgpack"))
         if not checkpoints:
-            raise InputError("the folder 'runs' holds no run to resume: name one with --run-dir")
+            raise InputError("the folder 'runs' holds no run to resume: name another as run_dir")
         return max(checkpoints, key=lambda path: path.stat().st_mtime).parents[1]
 
     def restore(self, wanted) -> tuple[dict, dict]:

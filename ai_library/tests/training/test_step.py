@@ -274,7 +274,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_under_other_settings(trained, 
 def test_a_run_that_stopped_before_its_first_checkpoint_can_be_started_again(source, tmp_path):
     with pytest.raises(InputError, match="not finite|loss is"):
         Trainer(TINY, source, TrainConfig(epochs=1, learning_rate=1e30), tmp_path / "run").fit()
-    with pytest.raises(InputError, match="start one without --resume"):
+    with pytest.raises(InputError, match="start a run there by fit"):
         Trainer(TINY, source, CONFIG, tmp_path / "run").fit(resume=True)
     assert len(Trainer(TINY, source, TrainConfig(epochs=1), tmp_path / "run").fit().class_names) == 3
 
