@@ -113,7 +113,7 @@ def _write(findings, output):
     if process_count() > 1:
         parts = [_part(output, process) for process in range(process_count())]
         if missing := [part for part in parts if not part.exists()]:
-            raise InputError(f"{missing[0]} is not there: all processes need one output folder, on a disk that they share")
+            raise InputError(f"{missing[0]} is not there: all processes need one output folder, which they share")
         with replacing(output / "predictions.csv", "wb") as file:
             for part in parts:
                 with open(part, "rb") as rows:

@@ -77,9 +77,9 @@ def _check_meeting(coordinator, processes, process):
     """Raises `InputError` for what JAX would crash at."""
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise InputError(f"coordinator={coordinator!r} does not fit: it needs to be HOST:PORT, such as 10.0.0.1:5000")
+        raise InputError(f"coordinator must be HOST:PORT, such as 10.0.0.1:5000, got {coordinator!r}")
     if None not in (process, processes) and not 0 <= process < processes:
-        raise InputError(f"process={process} does not fit: of {processes} processes it is from 0 to {processes - 1}")
+        raise InputError(f"process must be from 0 to {processes - 1} of {processes} processes, got {process}")
 
 
 def process_count() -> int:

@@ -5,17 +5,18 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from ai_application.command_line import add_process_arguments, exit_status, joined
 from ai_library import (
     CNN,
     ArrayExamples,
     Augmentation,
     Classifier,
+    InputError,
     ShapeDataSource,
     TrainConfig,
     Trainer,
@@ -126,13 +127,29 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--heartbeat", type=int, default=distributed.HEARTBEAT_SECONDS)
-    add_process_arguments(parser)
+    parser.add_argument("--coordinator")
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--process", type=int)
     arguments = parser.parse_args()
     distributed.HEARTBEAT_SECONDS = arguments.heartbeat
     jax.config.update("jax_num_cpu_devices", arguments.devices)
-    with joined(arguments):
-        next(task for task in tasks if task.__name__ == arguments.task)(arguments.folder)
+    if arguments.coordinator:
+        distributed.initialise(arguments.coordinator, arguments.processes, arguments.process)
+    next(task for task in tasks if task.__name__ == arguments.task)(arguments.folder)
+    distributed.from_first(lambda: None)  # all wait for the first, which serves the others
+
+
+def exit_status():
+    """0, or 1 with a line that tells why; where others wait for this process, it does not wait for them."""
+    try:
+        main()
+    except Exception as error:
+        line = error if isinstance(error, InputError) else distributed.lost(error)
+        print(f"error: {line}" if line else traceback.format_exc(), file=sys.stderr)
+        distributed.leave(1)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(exit_status())

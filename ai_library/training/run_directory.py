@@ -43,9 +43,7 @@ class RunDirectory:
             if differences := _differences(_with_more_epochs(self._found[1].pop("settings"), settings), settings):
                 raise InputError(f"{path} cannot be resumed with other settings: {differences}")
         elif self._checkpoints.exist():
-            raise InputError(
-                f"{path} holds a run already: go on with it by fit(resume=True), or choose another folder"
-            )
+            raise InputError(f"{path} holds a run already: go on with it by fit(resume=True), or choose another folder")
         write_bytes(path / "config.json", json.dumps(self._settings, indent=1).encode())
         self._curves: dict[str, EventFile] = {}
         self._since = None

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ai_application.command_line import joined, training_parser
 from ai_library import InputError
 from ai_library.runtime import distributed
 from ai_library.tests.several_processes import CHILD, STEPS, Noise
@@ -157,8 +156,8 @@ def test_a_killed_process_ends_the_other_with_a_line(trained):
     assert (int(killed), int(status)) == (-signal.SIGKILL, 1)
     assert float(seconds) < BOUND_SECONDS
     assert error.splitlines()[-1] == (
-        "error: process 1 of 2 is gone or cannot be reached, so that this one ends: start all of them again; with "
-        "--resume a training goes on from its last checkpoint"
+        "error: process 1 of 2 is gone or cannot be reached, so that this one ends: start all of them again; resumed, "
+        "a training goes on from its last checkpoint"
     )
 
 
@@ -275,32 +274,17 @@ def test_shares_are_whole_blocks_and_together_everything(n, processes):
     assert max(map(len, shares)) - min(map(len, shares)) < 128
 
 
-def test_a_process_that_knows_of_no_others_is_told_what_is_missing():
-    command = [sys.executable, ROOT / "scripts/train_shapes.py", "--distributed"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "error: the processes do not know of each other" in done.stderr
-    assert "start them by SLURM, Kubernetes or Open MPI, or name --coordinator" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("meeting", "message"),
     [
-        (("here", 2, 0), "coordinator='here' does not fit: it needs to be HOST:PORT"),
-        (("here:port", 2, 0), "coordinator='here:port'"),
-        (("here:99999", 2, 0), "coordinator='here:99999'"),
-        ((":5000", 2, 0), "coordinator=':5000'"),
-        (("here:5000", 2, 2), "process=2 does not fit: of 2 processes it is from 0 to 1"),
-        (("here:5000", 2, -1), "process=-1"),
+        (("here", 2, 0), "coordinator must be HOST:PORT, such as 10.0.0.1:5000, got 'here'"),
+        (("here:port", 2, 0), "got 'here:port'"),
+        (("here:99999", 2, 0), "got 'here:99999'"),
+        ((":5000", 2, 0), "got ':5000'"),
+        (("here:5000", 2, 2), "process must be from 0 to 1 of 2 processes, got 2"),
+        (("here:5000", 2, -1), "got -1"),
     ],
 )
 def test_a_meeting_that_cannot_be_is_named(meeting, message):
     with pytest.raises(InputError, match=message):
         distributed.initialise(*meeting)
-
-
-@pytest.mark.parametrize("arguments", [["--coordinator", "here:1"], ["--distributed", "--process", "0"]])
-def test_arguments_that_name_the_others_belong_together(arguments):
-    arguments = training_parser("", epochs=1, model="m").parse_args(arguments)
-    with pytest.raises(InputError, match="--coordinator, --processes and --process belong together"), joined(arguments):
-        raise AssertionError("it should not have come so far")
