@@ -92,6 +92,9 @@ def create_train_state(
             configuration's label smoothing.
         class_weights: (classes,), in place of the configuration's, which may only be numbers here.
         variables: What to begin with, in place of fresh variables.
+
+    Raises:
+        InputError: The optimizer cannot begin with a schedule and these parameters.
     """
     if class_weights is None and config.class_weights is not None:
         class_weights = config.class_weights
@@ -103,15 +106,17 @@ def create_train_state(
         "final_augmentation": config.final_augmentation,
         "ema_decay": config.ema_decay,
     }
-    return _state_of(
+    arrays = (
         variables or initialise(model, config.seed, image_shape),
         OneCycle.of(config.learning_rate, config.warmup, steps),
         np.uint32(config.seed),
         None if class_weights is None else np.asarray(class_weights, np.float32),
-        model,
-        tuple(image_shape),
-        tuple(settings.items()),
     )
+    try:
+        return _state_of(*arrays, model, tuple(image_shape), tuple(settings.items()))
+    except Exception as error:  # whatever an optimizer raises is about it; the network has been called before
+        name = config.optimizer if optimizer is None else getattr(optimizer, "__name__", optimizer)
+        raise InputError(f"the optimizer {name} cannot begin: {_first_line(error)}") from error
 
 
 @partial(jax.jit, static_argnums=(4, 5, 6))  # else each shape of its arrays would be compiled alone
@@ -160,22 +165,28 @@ def train_step(state: TrainState, images, labels) -> tuple[TrainState, dict[str,
 
 
 @settings()
-def check_step(state: TrainState, image_shape, batch_size: int):
+def check_step(state: TrainState, image_shape, batch_size: int, sharding=None):
     """Raises `InputError` where a step on such a batch cannot be taken, or would give a state of another form: an
-    optimizer may need more than gradients, a loss may fail. Nothing is computed; the step is traced, which it is only
-    once.
+    optimizer may need more than gradients, a loss may fail. Nothing is computed. The step is traced, and not again for
+    a batch with this sharding.
     """
-    shapes = jax.ShapeDtypeStruct((batch_size, *image_shape), np.uint8), jax.ShapeDtypeStruct((batch_size,), np.int32)
+    images = jax.ShapeDtypeStruct((batch_size, *image_shape), np.uint8, sharding=sharding)
+    labels = jax.ShapeDtypeStruct((batch_size,), np.int32, sharding=sharding)
     try:
-        new, _ = _train_step.eval_shape(state, *shapes)
+        new, _ = _train_step.eval_shape(state, images, labels)
     except InputError:
         raise
     except Exception as error:  # whatever the user's own functions raise is about them
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise InputError(f"a training step cannot be taken with this network, optimizer and loss: {reason}") from error
+        raise InputError(
+            f"a training step cannot be taken with this network, optimizer and loss: {_first_line(error)}"
+        ) from error
     old, new = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state, new))
     if old != new:
         raise InputError("a training step must leave the shapes and types of the network's and the optimizer's state")
+
+
+def _first_line(error):
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _check_batch(images, labels, classes):

@@ -171,7 +171,8 @@ class Trainer:
             class_weights=self._class_weights(),
             variables=self._first_variables(),
         )
-        check_step(state, self.source.image_shape, self.config.batch_size)
+        state = distributed.place(state, self._everywhere)
+        check_step(state, self.source.image_shape, self.config.batch_size, self._shared_out)
         return state
 
     def _class_weights(self):
@@ -302,10 +303,9 @@ class Trainer:
         return {
             "train": asdict(self.config),
             "network": {"name": type(self.model).__name__, "arguments": settings_of(self.model)},
-            **{
-                name: getattr(function, "__qualname__", repr(function))
+            "functions": {
+                name: None if function is None else getattr(function, "__qualname__", repr(function))
                 for name, function in (("optimizer", self._optimizer), ("loss", self._loss))
-                if function is not None
             },
             "source": self.source.settings(),
         }

@@ -7,65 +7,13 @@ import numpy as np
 import pytest
 
 from ai_library import CNN, NETWORKS, Classifier, InputError, ModelFileError, ResNet, load_model, save_model
-from ai_library.networks.network import arguments, network_of
+from ai_library.networks.network import arguments, initialise, network_of
+from ai_library.tests.own_networks import OWN, Dropping, Linear, Mirrored, Stock, made
 
 SHAPE, NAMES = (16, 16, 1), ("dark", "grey", "light")
 
 
-class Mirrored(CNN):
-    """A network with the arguments and the weights of a `CNN`, which sees its images from behind."""
-
-    def __call__(self, images, train, axis_name=None):
-        return super().__call__(images[:, :, ::-1], train, axis_name)
-
-
-class Stock(nn.Module):
-    """Linen's own convolution and BatchNorm."""
-
-    num_classes: int
-    widths: tuple[int, ...] = (4, 8)
-
-    @nn.compact
-    def __call__(self, images, train: bool):
-        x = images
-        for width in self.widths:
-            x = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(width, (3, 3), strides=2)(x)))
-        return nn.Dense(self.num_classes)(x.reshape(len(x), -1))
-
-
-class Dropping(nn.Module):
-    """LayerNorm and dropout, and an argument that JSON has no form for."""
-
-    num_classes: int
-    rate: float = 0.5
-    activation: object = nn.gelu
-
-    @nn.compact
-    def __call__(self, images, train: bool):
-        x = self.activation(nn.LayerNorm()(nn.Dense(8)(images.reshape(len(images), -1))))
-        return nn.Dense(self.num_classes)(nn.Dropout(self.rate, deterministic=not train)(x))
-
-
-class Linear(nn.Module):
-    """No state at all."""
-
-    num_classes: int
-
-    @nn.compact
-    def __call__(self, images, train: bool):
-        return nn.Dense(self.num_classes)(images.reshape(len(images), -1))
-
-
-OWN = [Mirrored, Stock, Dropping, Linear]
-
-
-def made(kind):
-    return kind(num_classes=3, features=(8,) * 5, dense=8) if issubclass(kind, CNN) else kind(num_classes=3)
-
-
 def classifier_of(kind):
-    from ai_library.networks.network import initialise
-
     model = made(kind)
     variables = jax.tree.map(np.array, initialise(model, 0, SHAPE))
     last = max((name for name in variables["params"] if name.startswith("Dense")), default=None)

@@ -1,0 +1,58 @@
+"""Networks as a user of the library writes them, for its tests."""
+
+import flax.linen as nn
+
+from ai_library import CNN
+
+
+class Mirrored(CNN):
+    """A network with the arguments and the weights of a `CNN`, which sees its images from behind."""
+
+    def __call__(self, images, train, axis_name=None):
+        return super().__call__(images[:, :, ::-1], train, axis_name)
+
+
+class Stock(nn.Module):
+    """Linen's own convolution and BatchNorm."""
+
+    num_classes: int
+    widths: tuple[int, ...] = (4, 8)
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        x = images
+        for width in self.widths:
+            x = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(width, (3, 3), strides=2)(x)))
+        return nn.Dense(self.num_classes)(x.reshape(len(x), -1))
+
+
+class Dropping(nn.Module):
+    """LayerNorm and dropout, and an argument that JSON has no form for."""
+
+    num_classes: int
+    rate: float = 0.5
+    activation: object = nn.gelu
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        x = self.activation(nn.LayerNorm()(nn.Dense(8)(images.reshape(len(images), -1))))
+        return nn.Dense(self.num_classes)(nn.Dropout(self.rate, deterministic=not train)(x))
+
+
+class Linear(nn.Module):
+    """No state at all."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        return nn.Dense(self.num_classes)(images.reshape(len(images), -1))
+
+
+OWN = [Mirrored, Stock, Dropping, Linear]
+
+
+def made(kind, num_classes=3):
+    """A small network of the class."""
+    small = {"features": (8,) * 5, "dense": 8} if issubclass(kind, CNN) else {}
+    return kind(num_classes=num_classes, **small)

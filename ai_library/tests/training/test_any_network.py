@@ -1,0 +1,124 @@
+"""Any network trains, is saved, read, evaluated and resumed, on one device and on two."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from ai_library import (
+    CNN,
+    ResNet,
+    ShapeDataSource,
+    TrainConfig,
+    Trainer,
+    TrainingStopped,
+    create_train_state,
+    evaluate,
+    load_model,
+    save_model,
+    train_step,
+)
+from ai_library.tests.own_networks import OWN, Stock, made
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[3]
+KINDS = [CNN, ResNet, *OWN]
+CONFIG = TrainConfig(epochs=2, batch_size=16, ema_decay=0.9)
+
+
+class Signalling(ShapeDataSource):
+    """Three shapes; while the batch `at` of the first epoch is handed out, the process gets a SIGTERM."""
+
+    def __init__(self, at=None):
+        super().__init__(seed=1, image_size=16, class_names=("circle", "cross", "star"), sizes=(64, 40, 300))
+        self.at = at
+
+    def batches(self, split, batch_size, epoch=None, *, first=0, **options):
+        for index, batch in enumerate(super().batches(split, batch_size, epoch, first=first, **options), first):
+            if (epoch, index) == (0, self.at):
+                os.kill(os.getpid(), 15)
+            yield batch
+
+
+def life(kind, folder):
+    """A network's whole life: training, a training that a signal interrupts and its resumption, saving, reading,
+    evaluation, and prediction of 1, 100 and 300 images at a time."""
+    model = made(kind)
+    whole = Trainer(model, Signalling(), CONFIG, folder / "whole", verbose=False).fit()
+    with pytest.raises(TrainingStopped):
+        Trainer(model, Signalling(2), CONFIG, folder / "stopped", verbose=False).fit()
+    resumed = Trainer(model, Signalling(), CONFIG, folder / "stopped", verbose=False).fit(resume=True)
+    jax.tree.map(np.testing.assert_array_equal, resumed.variables, whole.variables)
+    assert resumed.metrics == whole.metrics
+
+    save_model(folder / "model.msgpack", whole)
+    loaded = load_model(folder / "model.msgpack", networks=OWN)
+    images, labels = Signalling().examples("evaluation", range(300))
+    wanted = whole.predict_proba(images)
+    for size in (1, 100, 300):
+        parts = [loaded.predict_proba(images[start : start + size]) for start in range(0, min(300, 5 * size), size)]
+        np.testing.assert_allclose(np.concatenate(parts), wanted[: sum(map(len, parts))], atol=1e-5)
+    report = evaluate(loaded, Signalling())
+    assert report.accuracy == pytest.approx((wanted.argmax(axis=1) == labels).mean())
+    return whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_network_lives_on_one_device(kind, tmp_path):
+    assert jax.device_count() == 1
+    life(kind, tmp_path)
+
+
+ON_TWO = """
+import sys
+from pathlib import Path
+
+import jax
+
+assert jax.device_count() == 2
+from ai_library.tests.training.test_any_network import KINDS, life
+
+for kind in KINDS:
+    (Path(sys.argv[1]) / kind.__name__).mkdir()
+    life(kind, Path(sys.argv[1]) / kind.__name__)
+"""
+
+STATISTICS = """
+import sys
+
+import jax
+import numpy as np
+
+from ai_library.tests.training.test_any_network import one_step
+
+np.savez(sys.argv[1], *jax.tree.leaves(one_step()))
+"""
+
+
+def on_two_devices(code, *arguments):
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, env=environment, check=True)
+
+
+def test_any_network_lives_on_two_devices(tmp_path):
+    on_two_devices(ON_TWO, tmp_path)
+
+
+def one_step():
+    """The statistics of linen's BatchNorm after a step on a batch whose halves are unlike."""
+    state = create_train_state(made(Stock), (16, 16, 1), CONFIG, 9)
+    images = np.repeat(np.array([20, 200], np.uint8), 8)[:, None, None, None] + np.zeros((16, 16, 16, 1), np.uint8)
+    state, _ = train_step(state, images, np.arange(16) % 3)
+    return jax.device_get(state.model_state)
+
+
+def test_stock_batch_norm_sees_the_whole_batch_on_two_devices(tmp_path):
+    on_two_devices(STATISTICS, tmp_path / "two.npz")
+    with np.load(tmp_path / "two.npz") as two:
+        for one, name in zip(jax.tree.leaves(one_step()), two.files, strict=True):
+            np.testing.assert_allclose(two[name], one, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,124 @@
+"""Every optimizer of optax that takes a learning rate trains and resumes, or is refused before the first step."""
+
+import warnings
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from ai_library import EarlyStopping, InputError, ShapeDataSource, TrainConfig, Trainer
+from ai_library.tests.own_networks import Linear
+from ai_library.training.optimizers import OneCycle, _optimizers
+
+pytestmark = pytest.mark.slow
+
+SOURCE = ShapeDataSource(image_size=16, class_names=("circle", "cross", "star"), sizes=(64, 32, 32))
+REFUSED = {
+    "dpsgd": "missing 3 required positional arguments",
+    "lbfgs": "a training step cannot be taken",  # it evaluates the loss by itself
+    "noisy_sgd": "Specifying a key will be required",
+    "optimistic_adam": "deprecated",
+    "rprop": "the optimizer rprop cannot begin",  # a learning rate for each weight: no schedule
+    "schedule_free": "missing 1 required positional argument: 'base_optimizer'",
+    "sm3": "cannot be made",  # no schedule
+    "sophia": "a training step cannot be taken",
+}
+
+
+class StopError(Exception):
+    pass
+
+
+def stop(history):
+    if len(history) == 1:
+        raise StopError
+
+
+def config(**changes):
+    return TrainConfig(epochs=2, batch_size=16, **changes)
+
+
+def trains_and_resumes(folder, **changes):
+    """Whether a run that ended after its first epoch goes on to the bits of one that did not."""
+    more = {"optimizer": changes.pop("function")} if "function" in changes else {}
+    whole = Trainer(Linear(3), SOURCE, config(**changes), folder / "whole", verbose=False, **more).fit()
+    with pytest.raises(StopError):
+        Trainer(
+            Linear(3),
+            SOURCE,
+            config(**changes),
+            folder / "r",
+            verbose=False,
+            callbacks=[stop],
+            checkpoint_seconds=0,
+            **more,
+        ).fit()
+    resumed = Trainer(Linear(3), SOURCE, config(**changes), folder / "r", verbose=False, **more).fit(resume=True)
+    jax.tree.map(np.testing.assert_array_equal, resumed.variables, whole.variables)
+    return True
+
+
+@pytest.mark.parametrize("name", sorted(_optimizers()))
+def test_every_optimizer_trains_and_resumes_or_is_refused(name, tmp_path):
+    if name in REFUSED:
+        with pytest.raises(InputError, match=REFUSED[name]), warnings.catch_warnings(action="error"):
+            Trainer(Linear(3), SOURCE, config(optimizer=name), tmp_path / "run").fit()
+        assert not list(tmp_path.glob("run/checkpoints/*"))
+    else:
+        assert trains_and_resumes(tmp_path, optimizer=name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer_arguments": {"mu_dtype": "bfloat16"}},
+        {"optimizer": "adamw", "optimizer_arguments": {"weight_decay": 1e-2}, "clip_norm": 0.1},
+        {"function": optax.lion},
+        {"function": lambda schedule: optax.chain(optax.clip(1.0), optax.sgd(schedule, momentum=0.9))},
+        {"function": lambda schedule: optax.MultiSteps(optax.adam(schedule), every_k_schedule=3)},
+        {"class_weights": "balanced"},
+        {"class_weights": (1, 2, 0)},
+    ],
+)
+def test_arguments_and_functions_train_and_resume(changes, tmp_path):
+    assert trains_and_resumes(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "adm"}, "optimizer must be one of .*adam.*, got 'adm'"),
+        ({"optimizer": None}, "optimizer must be one of"),
+        ({"optimizer_arguments": {"decay": 1}}, "optimizer_arguments of adam must be among b1, .*, got 'decay'"),
+        ({"optimizer_arguments": {"learning_rate": 1}}, "must be among .* got 'learning_rate'"),
+        ({"optimizer_arguments": {"b1": np.zeros(1)}}, "optimizer_arguments must be a dictionary of numbers"),
+        ({"clip_norm": 0}, "clip_norm must be None, or positive and finite, got 0"),
+        ({"class_weights": "even"}, "class_weights must be None, 'balanced' or a weight for each class, got 'even'"),
+        ({"class_weights": (0, 0)}, "class_weights must be"),
+        ({"augmentation": "flip"}, "augmentation must be an Augmentation, got 'flip'"),
+        ({"learning_rate": "high"}, "learning_rate must be positive and finite, got 'high'"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(changes, message):
+    with pytest.raises(InputError, match=message):
+        TrainConfig(**changes)
+
+
+@pytest.mark.parametrize("steps", [4, 20, 313])
+@pytest.mark.parametrize("warmup", [0.1, 0.25, 0.5])
+def test_the_schedule_is_optaxs_one_cycle(steps, warmup):
+    wanted = optax.cosine_onecycle_schedule(steps, 4e-3, warmup, div_factor=10)
+    ours = OneCycle.of(4e-3, warmup, steps)
+    for step in range(steps + 1):
+        if int(warmup * steps):
+            np.testing.assert_allclose(ours(step), wanted(step), rtol=1e-4, atol=1e-9)
+
+
+def test_early_stopping_waits_for_an_improvement():
+    rows = [{"validation_loss": loss} for loss in (3.0, 2.0, 2.5, 1.9, 2.0, 1.95, 1.9)]
+    ends = [EarlyStopping(patience=3)(rows[: count + 1]) for count in range(len(rows))]
+    assert ends == [False] * 6 + [True]
+    assert EarlyStopping(patience=2, least=0.5)(rows[:4])
+    with pytest.raises(InputError, match="metric must be one of"):
+        EarlyStopping(metric="loss")

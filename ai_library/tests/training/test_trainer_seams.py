@@ -1,0 +1,147 @@
+"""What a user passes to `Trainer`: a loss, a classifier to begin with, callbacks, more epochs, silence."""
+
+import logging
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from ai_library import CNN, EarlyStopping, InputError, ShapeDataSource, TrainConfig, Trainer
+from ai_library.networks.network import initialise
+from ai_library.tests.own_networks import Linear, Stock
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("circle", "cross", "star")
+SOURCE = ShapeDataSource(image_size=16, class_names=NAMES, sizes=(64, 32, 32))
+
+
+def config(**changes):
+    return TrainConfig(**{"epochs": 2, "batch_size": 16, **changes})
+
+
+def fitted(folder, model=Linear(3), source=SOURCE, settings=None, resume=False, **more):
+    return Trainer(model, source, settings or config(), folder, verbose=False, **more).fit(resume)
+
+
+def test_a_second_run_with_another_seed_and_rate_compiles_nothing(tmp_path, caplog):
+    def run(name, seed, rate, epochs):
+        source = ShapeDataSource(seed=seed, image_size=16, class_names=NAMES, sizes=(64, 32, 300))
+        model = CNN(num_classes=3, features=(4,) * 5, dense=4)
+        settings = config(seed=seed, learning_rate=rate, epochs=epochs, warmup=rate)
+        fitted(tmp_path / name, model, source, settings)
+
+    run("first", 0, 0.01, 2)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        run("second", 5, 0.2, 3)
+        compiled = [record.message for record in caplog.records if "ompiling" in record.message]
+        assert compiled == []
+        jax.jit(lambda x: x + 7)(1.0)  # which shows that it would be told
+    assert any("ompiling" in record.message for record in caplog.records)
+
+
+def test_a_loss_of_ones_own_is_minimised(tmp_path):
+    def focal(logits, labels):
+        cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return (1 - jax.numpy.exp(-cross_entropy)) ** 2 * cross_entropy
+
+    fitted(tmp_path / "own", loss=focal)
+    assert "focal" in (tmp_path / "own/config.json").read_text()
+    with pytest.raises(InputError, match=r"one number for each example, \(16,\), but gives \(\)"):
+        fitted(tmp_path / "mean", loss=lambda logits, labels: focal(logits, labels).mean())
+    with pytest.raises(InputError, match="a training step cannot be taken .*: NameError"):
+        fitted(tmp_path / "wrong", loss=lambda logits, labels: undefined(logits))  # noqa: F821
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_class_weights_weigh_the_loss(tmp_path):
+    only_stars = fitted(tmp_path / "a", settings=config(class_weights=(0, 0, 1), epochs=20, learning_rate=0.1))
+    assert (only_stars.predict(SOURCE.examples("evaluation", range(32))[0]) == 2).all()
+    with pytest.raises(InputError, match="a weight for each of 3 classes, got 2"):
+        fitted(tmp_path / "b", settings=config(class_weights=(1, 2)))
+
+
+def test_a_training_begins_with_the_weights_of_another(tmp_path):
+    model = Stock(3)
+    first = fitted(tmp_path / "first", model)
+    state = Trainer(model, SOURCE, config(), tmp_path / "x", initial=first)._first_state()
+    jax.tree.map(np.testing.assert_array_equal, state.current_variables, first.variables)
+
+
+def test_another_head_begins_anew_where_the_classes_are_others(tmp_path, capsys):
+    first = fitted(tmp_path / "first", Stock(3))
+    for names in (("circle", "square"), ("circle", "square", "cross")):  # fewer, and as many others
+        source = ShapeDataSource(image_size=16, class_names=names, sizes=(64, 32, 32))
+        model = Stock(len(names))
+        state = Trainer(model, source, config(seed=4), tmp_path / "x", initial=first)._first_state()
+        assert "begins with 12 of 14 arrays" in capsys.readouterr().out
+        fresh = initialise(model, 4, (16, 16, 1))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state.current_variables):
+            of = dict(jax.tree_util.tree_leaves_with_path(fresh if "Dense" in str(path) else first.variables))
+            np.testing.assert_array_equal(leaf, of[path])
+
+
+def test_a_classifier_of_another_network_is_no_beginning(tmp_path):
+    first = fitted(tmp_path / "first", Linear(3))
+    with pytest.raises(InputError, match="initial must share weights with the network"):
+        fitted(tmp_path / "x", CNN(num_classes=3, features=(4,) * 5, dense=4), initial=first)
+
+
+def test_callbacks_get_the_history_and_end_a_run(tmp_path):
+    seen = []
+    fitted(tmp_path / "run", settings=config(epochs=6), callbacks=[lambda history: seen.append(len(history))])
+    assert seen == [1, 2, 3, 4, 5, 6]
+    trainer = Trainer(
+        Linear(3),
+        SOURCE,
+        config(epochs=50, learning_rate=1e-9),
+        tmp_path / "short",
+        verbose=False,
+        callbacks=[EarlyStopping(patience=2, least=0.01)],
+    )
+    classifier = trainer.fit()
+    assert len(trainer.history) == 3
+    again = Trainer(
+        Linear(3),
+        SOURCE,
+        config(epochs=50, learning_rate=1e-9),
+        tmp_path / "short",
+        verbose=False,
+        callbacks=[EarlyStopping(patience=2, least=0.01)],
+    )
+    jax.tree.map(np.testing.assert_array_equal, again.fit(resume=True).variables, classifier.variables)
+    assert len(again.history) == 3
+
+
+def test_a_finished_run_can_be_given_more_epochs_but_not_fewer(tmp_path):
+    fitted(tmp_path / "run")
+    trainer = Trainer(Linear(3), SOURCE, config(epochs=4), tmp_path / "run", verbose=False)
+    trainer.fit(resume=True)
+    assert [row["epoch"] for row in trainer.history] == [1, 2, 3, 4]
+    with pytest.raises(InputError, match="train.epochs was 4, is now 2"):
+        fitted(tmp_path / "run", resume=True)
+
+
+def test_a_network_that_cannot_be_called_is_named_when_the_trainer_is_made(tmp_path):
+    with pytest.raises(InputError, match=r"Linear must give logits \(b, 3\), one for each class, but gives \(2, 4\)"):
+        Trainer(Linear(4), SOURCE, config(), tmp_path / "run")
+    with pytest.raises(InputError, match="must be a flax.linen.Module, got function"):
+        Trainer(lambda images, train: images, SOURCE, config(), tmp_path / "run")
+
+
+def test_a_silent_training_says_nothing(tmp_path, capfd):
+    fitted(tmp_path / "run")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_traced_to_check_a_step_is_not_traced_again(tmp_path):
+    calls = []
+
+    def counting(logits, labels):
+        calls.append(1)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+    trainer = Trainer(Linear(3), SOURCE, config(), tmp_path / "run", loss=counting, verbose=False)
+    trainer.fit()
+    assert len(calls) == 1
