@@ -7,9 +7,8 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from ..errors import InputError, whole_number
+from ..errors import InputError, check_image_shape, whole_number
 from ..files.text import is_printable
-from ..networks.architecture import check_image_shape
 from .rendering import SHAPES, Factors, ShapeRanges, check_drawable, draw
 from .shuffling import shuffled
 

@@ -8,7 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from .architecture import POOLED, PREPROCESSING, Architecture, check_image_shape
+from ..errors import check_image_shape
+from .architecture import POOLED, PREPROCESSING, Architecture
 from .layers import BatchNorm, Conv, max_pool
 
 
@@ -29,8 +30,9 @@ class CNN(nn.Module):
     Each convolution (3x3, without bias) is followed by BatchNorm and ReLU; the second and the fourth by 2x2 max
     pooling as well, placed before BatchNorm, which then has a quarter of the cells to normalise.
 
-    Call it on `images` (b, h, w, c) float32 from `normalise`, with any h and w from 16 up, to get the logits
-    (b, num_classes) float32. The parameters fit one image size and channel count: those it was initialised with.
+    Call it on `images` (b, h, w, c) float32 from `normalise`, of any height and width with 1 to 4
+    channels, to get the logits (b, num_classes) float32. The parameters fit one image size and channel count: those it
+    was initialised with.
     """
 
     num_classes: int

@@ -6,10 +6,10 @@ temperature, metrics and versions of the packages; its arrays are the variables 
 
 import importlib.metadata
 
-from ..errors import InputError
+from ..errors import InputError, check_image_shape
 from ..files.sealed_file import SealedFileError, SealedFormat, check_arrays
 from ..files.text import is_printable
-from .architecture import PREPROCESSING, Architecture, check_image_shape
+from .architecture import PREPROCESSING, Architecture
 from .classifier import Classifier
 
 FORMAT = SealedFormat(magic=b"AILMODEL", version=2, name="a model")  # version 1 had no temperature

@@ -138,7 +138,7 @@ def test_what_cannot_be_corrupted_is_refused(images):
 
 @pytest.mark.parametrize("n", [0, -1, 2.5])
 def test_a_number_of_images_that_is_none_is_refused(classifier, source, n):
-    with pytest.raises(InputError, match=f"n={n} does not fit: it needs to be a whole number from 1"):
+    with pytest.raises(InputError, match=f"n must be a whole number from 1 to .*, got {n}"):
         evaluate_corrupted(classifier, source, n=n)
 
 

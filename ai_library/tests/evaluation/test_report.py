@@ -238,5 +238,5 @@ def test_logits_are_not_taken_for_probabilities(logits):
 
 
 def test_a_batch_size_that_is_none_is_refused(classifier, source):
-    with pytest.raises(InputError, match="batch_size=0 does not fit"):
+    with pytest.raises(InputError, match="batch_size must be a whole number from 1 to .*, got 0"):
         evaluate(classifier, source, batch_size=0)
