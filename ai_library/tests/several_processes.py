@@ -13,7 +13,6 @@ import numpy as np
 from ai_application.command_line import add_process_arguments, exit_status, joined
 from ai_library import (
     CNN,
-    ArrayExamples,
     Augmentation,
     Classifier,
     ShapeDataSource,
@@ -48,10 +47,10 @@ class Noise(ShapeDataSource):
                 os.kill(os.getpid(), self._number)
             yield batch
 
-    def _load(self, split):
+    def load(self, split):
         labels = np.arange(self._sizes[split]) % 3
         images = np.random.default_rng(len(split)).integers(0, 128, (len(labels), 16, 16, 1))
-        return ArrayExamples((images + 40 * labels[:, None, None, None]).astype(np.uint8), labels)
+        return (images + 40 * labels[:, None, None, None]).astype(np.uint8), labels
 
 
 def fit(folder, name, source=None, config=CONFIG, resume=False):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from ai_library import ArrayExamples, Report, ShapeDataSource
+from ai_library import Report, ShapeDataSource
 
 
 def test_a_report_shows_its_figures_and_escapes_names():
@@ -38,8 +38,8 @@ def test_a_subclass_shows_its_own_images():
         def __init__(self):
             super().__init__(image_size=16, class_names=("a", "b"), ranges=None)
 
-        def _load(self, split):
-            return ArrayExamples(np.zeros((4, 16, 16, 1), np.uint8), [0, 1, 0, 1])
+        def load(self, split):
+            return np.zeros((4, 16, 16, 1), np.uint8), [0, 1, 0, 1]
 
     assert "<b>Noise</b>" in Noise()._repr_html_()
     assert "4 train, 4 validation, 4 evaluation" in Noise()._repr_html_()
