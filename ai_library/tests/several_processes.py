@@ -21,7 +21,8 @@ from ai_library import (
     TrainingStopped,
     evaluate,
 )
-from ai_library.reporting.predictions import predict_samples, read_samples
+from ai_library.data.samples import read_samples
+from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import distributed
 from ai_library.training import step, trainer
 
