@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ai_library import ArrayExamples, ShapeDataSource
+from ai_library import ShapeDataSource
 
 from .mnist_tfds import read_split
 
@@ -32,14 +32,14 @@ class MnistDataSource(ShapeDataSource):
         super().__init__(seed=seed, image_size=28, class_names=self.CLASS_NAMES, ranges=None)
         self._data_dir, self._files = data_dir, files
 
-    def _load(self, split):
+    def load(self, split):
         if split == "evaluation":
-            return ArrayExamples(*read_split(self.TFDS_NAME, "test", self._data_dir, self._files))
+            return read_split(self.TFDS_NAME, "test", self._data_dir, self._files)
         images, labels = self._train_split
         held_out = np.zeros(len(labels), bool)
         held_out[np.argsort(labels, kind="stable")[::12]] = True
         chosen = held_out if split == "validation" else ~held_out
-        return ArrayExamples(images[chosen], labels[chosen])
+        return images[chosen], labels[chosen]
 
     @cached_property
     def _train_split(self):

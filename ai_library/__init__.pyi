@@ -1,11 +1,14 @@
 # The public names. At run time each is imported when it is first asked for; type checkers read this file.
+from .data.arrays import ArrayDataSource as ArrayDataSource
 from .data.augmentation import Augmentation as Augmentation
+from .data.examples import ArrayExamples as ArrayExamples
+from .data.examples import Examples as Examples
 from .data.image_folder import ImageFolderDataSource as ImageFolderDataSource
 from .data.rendering import SHAPES as SHAPES
 from .data.rendering import ShapeRanges as ShapeRanges
-from .data.source import ArrayExamples as ArrayExamples
-from .data.source import Examples as Examples
-from .data.source import ShapeDataSource as ShapeDataSource
+from .data.shapes import ShapeDataSource as ShapeDataSource
+from .data.shapes import factor_table as factor_table
+from .data.source import DataSource as DataSource
 from .errors import InputError as InputError
 from .evaluation.calibration import fit_temperature as fit_temperature
 from .evaluation.comparison import Comparison as Comparison
@@ -18,7 +21,6 @@ from .evaluation.report import Report as Report
 from .evaluation.slices import Slice as Slice
 from .evaluation.slices import accuracy_by as accuracy_by
 from .evaluation.slices import accuracy_grid as accuracy_grid
-from .evaluation.slices import factor_table as factor_table
 from .evaluation.slices import find_slices as find_slices
 from .networks.classifier import Classifier as Classifier
 from .networks.cnn import CNN as CNN

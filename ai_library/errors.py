@@ -1,6 +1,11 @@
-"""The error that a user can mend, and the check that many arguments need."""
+"""The error that the user can mend, and the checks that many arguments need."""
 
 import operator
+
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 1, 4096
+"""The sides of an image, in pixels."""
+MAX_CHANNELS = 4
+"""Grey, grey with transparency, colour, colour with transparency."""
 
 
 class InputError(ValueError):
@@ -26,3 +31,22 @@ def whole_number(name, value, least, most) -> int:
     if number is None or not least <= number <= most:
         raise InputError(f"{name} must be a whole number from {least} to {most:,}, got {value!r}")
     return number
+
+
+def check_image_shape(image_shape) -> tuple[int, int, int]:
+    """Returns the image shape (h, w, c) as plain integers.
+
+    Raises:
+        InputError: It is not (height, width, channels) with sides from 1 to 4,096 pixels and 1 to 4 channels.
+    """
+    try:
+        height, width, channels = map(operator.index, image_shape)
+    except (TypeError, ValueError):
+        height = width = channels = 0
+    sides = min(height, width) >= MIN_IMAGE_SIZE and max(height, width) <= MAX_IMAGE_SIZE
+    if not sides or not 1 <= channels <= MAX_CHANNELS:
+        raise InputError(
+            f"image shape must be (height, width, channels) with sides from {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE:,} "
+            f"pixels and 1 to {MAX_CHANNELS} channels, got {image_shape!r}"
+        )
+    return height, width, channels

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clon
 from ai_application import EVALUATION
 from ai_application.command_line import exit_status
 from ai_library import InputError, Report, compare, load_model
-from ai_library.reporting.predictions import read_samples
+from ai_library.data.samples import read_samples
 
 
 def main():

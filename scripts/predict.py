@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clon
 from ai_application import EVALUATION, MODELS
 from ai_application.command_line import add_process_arguments, command_line, exit_status, joined
 from ai_library import InputError, load_model
-from ai_library.reporting.predictions import predict_samples, read_samples
+from ai_library.data.samples import read_samples
+from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime.cpu import give_freed_memory_back
 
 

@@ -17,8 +17,9 @@ import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw, ImageFont
 
 from ai_application.mnist import FashionMnistDataSource, MnistDataSource
-from ai_library import CNN, ArrayExamples, Augmentation, InputError, TrainConfig, Trainer, evaluate, load_model
-from ai_library.reporting.predictions import predict_samples, read_samples
+from ai_library import CNN, Augmentation, InputError, TrainConfig, Trainer, evaluate, load_model
+from ai_library.data.samples import read_samples
+from ai_library.reporting.predictions import predict_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,8 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 class FewDigits(MnistDataSource):
     """The first digits of each split, for tests that train."""
 
-    def _load(self, split):
-        return ArrayExamples(*super()._load(split)[np.arange(640)])
+    def load(self, split):
+        images, labels = super().load(split)
+        return images[:640], labels[:640]
 
 
 def prepared(data_dir):

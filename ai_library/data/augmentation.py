@@ -16,7 +16,10 @@ from ..runtime.jax_settings import settings
 class Augmentation:
     """How far an image is moved, turned and bent at most, evenly either way; 0 leaves it as it is.
 
-    What moves into the frame continues the border. Raises `InputError` for a value that does not fit.
+    What moves into the frame continues the border. Images may have any height, width and number of channels.
+
+    Raises:
+        InputError: A value is not from 0 to 180; to 0.9 for `scale`, and to 60 for `shear`.
     """
 
     shift: float = 0.0
@@ -24,7 +27,7 @@ class Augmentation:
     rotation: float = 0.0
     """In degrees."""
     scale: float = 0.0
-    """Along x and along y, as a share: 0.1 draws factors from 0.9 to 1.1."""
+    """Along x and along y, as a fraction: 0.1 draws factors from 0.9 to 1.1."""
     shear: float = 0.0
     """Slant of the vertical lines, in degrees."""
     elastic: float = 0.0
@@ -34,7 +37,7 @@ class Augmentation:
         for field in fields(self):
             value, most = getattr(self, field.name), {"scale": 0.9, "shear": 60}.get(field.name, 180)
             if not 0 <= value <= most:
-                raise InputError(f"{field.name}={value} does not fit: it needs to be from 0 to {most}")
+                raise InputError(f"{field.name} must be from 0 to {most}, got {value}")
 
     @settings()
     def __call__(self, keys, images, strength=1.0):

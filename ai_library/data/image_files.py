@@ -1,4 +1,4 @@
-"""Image files of any size and mode -> arrays that a model takes."""
+"""Reads image files of any size and mode as arrays of the shape that a model takes."""
 
 import contextlib
 import heapq
@@ -28,6 +28,7 @@ pixel, transparency twice that, so that no image needs much more than a gigabyte
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 _MAX_BYTES = 8 * MAX_PIXELS  # 16 bits in 4 channels, not compressed; some decoders read a file whole
 _NAMES = 1 << 14  # of a folder, sorted at a time
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _ENOUGH_PIXELS = 16_000_000  # more show nothing in a small image
 _NO_LOG = logging.NullHandler()
 
@@ -78,14 +79,16 @@ def listing(place):
 def read_image(path, image_shape, content_size=None) -> np.ndarray:
     """One image file as (h, w, c) uint8 of the shape asked for; see `fit_image` for how it gets there.
 
-    Of an animation the first frame is read; a photograph is turned upright by its EXIF tag; transparency is laid on
-    white; of 16 bits the upper 8 are used. Raises `InputError` where the file is no image that can be read, or has more
-    than `MAX_PIXELS`.
+    Of an animation the first frame is read; a photograph is turned upright by its EXIF tag; of 16 bits the upper 8 are
+    used. Transparency is kept as the last of 2 or 4 channels; for 1 or 3 it is laid on white.
+
+    Raises:
+        InputError: The file is no image that can be read, or has more than `MAX_PIXELS`.
     """
     logging.getLogger("PIL").addHandler(_NO_LOG)  # which without any handler writes to the terminal
     try:
         with warnings.catch_warnings(action="ignore"):  # an image is either read or an error
-            pixels = _pixels(path, "L" if image_shape[2] == 1 else "RGB")
+            pixels = _read(path, image_shape[2])
     except InputError:
         raise
     except UnidentifiedImageError as error:
@@ -98,8 +101,24 @@ def read_image(path, image_shape, content_size=None) -> np.ndarray:
     return fit_image(pixels, image_shape, content_size)
 
 
+def read_pillow(image: Image.Image, image_shape, content_size=None) -> np.ndarray:
+    """A Pillow image as (h, w, c) uint8 of the shape asked for: what `read_image` gives for its file.
+
+    Raises:
+        InputError: Its file, of which Pillow first reads only the beginning, cannot be read.
+    """
+    try:
+        pixels = _pixels(image.copy(), image_shape[2])
+    except OSError as error:
+        raise InputError(f"cannot be read: {error}") from error
+    return fit_image(pixels, image_shape, content_size)
+
+
 def fit_image(pixels: np.ndarray, image_shape, content_size=None) -> np.ndarray:
-    """Fits pixels (h, w) or (h, w, c) uint8 into an image of `image_shape` without bending what they show.
+    """Fits pixels (h, w) or (h, w, c) uint8 of 1 to 4 channels into an image of `image_shape`, without bending it.
+
+    1 channel is grey, 2 are grey and its opacity, 3 colour, 4 colour and its opacity. What is transparent is laid on
+    white where the image asked for has no opacity.
 
     The image is resized until it just fits, with antialiasing where it shrinks. One of other proportions is centred and
     surrounded by the median of its border, since stretching would make an ellipse of a circle.
@@ -111,11 +130,13 @@ def fit_image(pixels: np.ndarray, image_shape, content_size=None) -> np.ndarray:
     """
     height, width, channels = image_shape
     pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixels.shape[2] in (2, 4) and (content_size or channels in (1, 3)):
+        pixels = np.asarray(_on_white(_as_pil(pixels)).convert("RGB"))
     if content_size and np.median(_border(pixels)) > 127:
         pixels = 255 - pixels
     if content_size and pixels.shape[:2] != (height, width):
         pixels = _centred(pixels, image_shape, content_size)
-    image = _as_pil(pixels).convert("L" if channels == 1 else "RGB")
+    image = _as_pil(pixels).convert(_MODES[channels])
     if image.size != (width, height):
         scale = min(width / image.width, height / image.height)
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -127,8 +148,8 @@ def fit_image(pixels: np.ndarray, image_shape, content_size=None) -> np.ndarray:
     return np.asarray(image).reshape(image_shape)
 
 
-def _pixels(path, mode):
-    """The pixels (h, w) of a file in the mode "L", or (h, w, 3) in "RGB", all uint8."""
+def _read(path, channels):
+    """The pixels (h, w) or (h, w, c) uint8 of a file in so many channels."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise InputError("is no regular file")  # and a pipe would keep its reader waiting for ever
@@ -141,13 +162,22 @@ def _pixels(path, mode):
             file.draft(None, (file.width // factor, file.height // factor))
         with _silenced() if file.format == "TIFF" else contextlib.nullcontext():
             file.load()
-        image = _eight_bits(_reduced(file))
-        with contextlib.suppress(Exception):  # a damaged tag turns nothing
-            ImageOps.exif_transpose(image, in_place=True)
+        return _pixels(file, channels)
+
+
+def _pixels(image, channels):
+    """The pixels (h, w) or (h, w, c) uint8 of a Pillow image in so many channels; it is turned upright in place."""
+    image = _eight_bits(_reduced(image))
+    with contextlib.suppress(Exception):  # a damaged tag turns nothing
+        ImageOps.exif_transpose(image, in_place=True)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert(mode))
+        image = _on_white(image) if channels in (1, 3) else image.convert("RGBA")
+    return np.asarray(image.convert(_MODES[channels]))
+
+
+def _on_white(image):
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
 @contextlib.contextmanager
@@ -195,9 +225,9 @@ def _eight_bits(image):
 
 
 def _centred(pixels, image_shape, content_size):
-    """Light content (h, w, c), cut out, scaled, and put on black of `image_shape` by its centre of mass."""
-    height, width, channels = image_shape
-    canvas = np.zeros((height, width, channels), np.uint8)
+    """Light content (h, w, c), cut out, scaled, and put by its centre of mass on black (h, w, 1) of `image_shape`."""
+    height, width, _ = image_shape
+    canvas = np.zeros((height, width, 1), np.uint8)
     level = np.asarray(_as_pil(pixels).convert("L"), np.float32)
     ground = np.median(_border(level[..., None]))
     light = level - ground > 0.25 * (level.max() - ground)

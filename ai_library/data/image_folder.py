@@ -7,13 +7,13 @@ import numpy as np
 
 from ..errors import InputError
 from .image_files import image_files, listing, read_image
-from .source import SPLITS, ArrayExamples, ShapeDataSource
+from .source import SPLITS, DataSource, sides
 
 _SHARES = {"train": 0.7, "validation": 0.15, "evaluation": 0.15}
 _MIN_IMAGES = 20
 
 
-class ImageFolderDataSource(ShapeDataSource):
+class ImageFolderDataSource(DataSource):
     """Images in the sub-folders of a folder; each sub-folder is a class, named like it.
 
     70 % of the images are `train`, 15 % `validation` and 15 % `evaluation`. An image's split follows from a hash of its
@@ -23,14 +23,14 @@ class ImageFolderDataSource(ShapeDataSource):
         folder: Holds the sub-folders, each with 20 images or more. From 40 on all splits get some of a class, all but
             surely; with fewer a split may get none, which is then named.
         seed: Of the order of the training images.
-        image_size: Side of the square that images are fitted into, in pixels (see `fit_image`).
-        channels: 1 (grey) or 3 (colour).
+        image_size: Side of the square that images are fitted into (see `fit_image`), or (height, width), in pixels.
+        channels: 1 (grey), 2 (grey and its opacity), 3 (colour) or 4 (colour and its opacity).
 
     Raises `InputError` that names the folder where there are fewer than two classes, a class with too few images, or a
     split without any of a class; and, when a split is first read, the images that cannot be.
     """
 
-    def __init__(self, folder, *, seed: int = 0, image_size: int = 64, channels: int = 1):
+    def __init__(self, folder, *, seed: int = 0, image_size: int | tuple[int, int] = 64, channels: int = 1):
         self._folder = Path(folder)
         if not self._folder.is_dir():
             raise InputError(f"{folder} is no folder: name one with a sub-folder of images for each class")
@@ -42,7 +42,7 @@ class ImageFolderDataSource(ShapeDataSource):
             raise InputError(
                 f"{folder} has images in {len(files)} sub-folders: it needs one for each of 2 classes or more"
             )
-        super().__init__(seed=seed, image_size=image_size, channels=channels, class_names=tuple(files), ranges=None)
+        super().__init__(seed=seed, image_shape=(*sides(image_size), channels), class_names=tuple(files))
         self._files = {split: [] for split in SPLITS}
         for label, (name, paths) in enumerate(files.items()):
             if len(paths) < _MIN_IMAGES:
@@ -58,12 +58,12 @@ class ImageFolderDataSource(ShapeDataSource):
                 )
 
     def settings(self):
-        """Beside what every source tells, a digest of the names of all images."""
+        """Besides what every source tells, a digest of the names of all images."""
         names = sorted(str(path.relative_to(self._folder)) for files in self._files.values() for path, _ in files)
         digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         return {**super().settings(), "files": digest}
 
-    def _load(self, split):
+    def load(self, split):
         images, faults = [], []
         for path, _ in self._files[split]:
             try:
@@ -75,7 +75,7 @@ class ImageFolderDataSource(ShapeDataSource):
                 f"{len(faults)} of {len(self._files[split])} images of the {split} split cannot be used: "
                 f"{'; '.join(faults[:3])}: remove or replace them"
             )
-        return ArrayExamples(np.stack(images), [label for _, label in self._files[split]])
+        return np.stack(images), [label for _, label in self._files[split]]
 
 
 def _is_class(path):

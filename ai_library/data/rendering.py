@@ -86,16 +86,14 @@ class ShapeRanges:
                 low, high = getattr(self, field.name)
             except (TypeError, ValueError) as error:
                 raise InputError(
-                    f"range {field.name}={getattr(self, field.name)!r} does not fit: give (low, high)"
+                    f"range {field.name} must be (low, high), got {getattr(self, field.name)!r}"
                 ) from error
             object.__setattr__(self, field.name, (low, high))  # a list could not be a key of jit's cache
             least, most = bounds.get(field.name, (0, 1))
             if not least <= low <= high <= most:
-                raise InputError(
-                    f"range {field.name}=({low}, {high}) does not fit: it needs {least} <= low <= high <= {most}"
-                )
+                raise InputError(f"range {field.name} must have {least} <= low <= high <= {most}, got ({low}, {high})")
         if not 0 <= self.outlined <= 1:
-            raise InputError(f"outlined={self.outlined} does not fit: it is a share from 0 to 1")
+            raise InputError(f"outlined must be a fraction from 0 to 1, got {self.outlined}")
 
 
 class Factors(NamedTuple):

@@ -1,143 +1,92 @@
-"""Where examples come from: `ShapeDataSource`, and what a subclass inherits from it."""
+"""Where examples come from: `DataSource`, of which a subclass overrides one hook."""
 
-import dataclasses
+import difflib
+import inspect
+import operator
 from collections.abc import Iterator
-from typing import Protocol
 
-import jax
 import numpy as np
 
-from ..errors import InputError, whole_number
+from ..errors import InputError, check_image_shape, whole_number
 from ..files.text import is_printable
-from ..networks.architecture import check_image_shape
-from .rendering import SHAPES, Factors, ShapeRanges, check_drawable, draw
+from .examples import ArrayExamples, Examples, check_examples
 from .shuffling import shuffled
 
 SPLITS = ("train", "validation", "evaluation")
 
 
-class Examples(Protocol):
-    """The examples of one split, which can be asked for in any order."""
+class DataSource:
+    """Examples of three splits, in an order that the seed gives: the base of every data source.
 
-    def __len__(self) -> int: ...
+    A subclass overrides one hook, `load`. The checks, the order, the batches and the preview are inherited:
 
-    def __getitem__(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images (b, h, w, c) uint8 and labels (b,) int32 of the indices (b,)."""
+        class Stripes(DataSource):
+            def __init__(self, seed=0):
+                super().__init__(seed=seed, image_shape=(28, 56, 1), class_names=("across", "down"))
 
-
-class ArrayExamples:
-    """`Examples` held in memory: images (n, h, w, c) uint8 and labels (n,), whole numbers.
-
-    Raises `InputError` where they are something else.
-    """
-
-    def __init__(self, images, labels):
-        images, labels = np.asanyarray(images), np.asarray(labels)
-        if images.ndim != 4 or images.dtype != np.uint8:
-            raise InputError(f"images are {images.dtype}{images.shape}: they need to be uint8 (n, h, w, c)")
-        if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-            raise InputError(f"labels are {labels.dtype}{labels.shape}: they need to be a whole number for each image")
-        self._images, self._labels = images, labels.astype(np.int32)
-        if (self._labels != labels).any():
-            raise InputError(f"labels run from {labels.min()} to {labels.max()}: they need to be the classes' numbers")
-
-    def __len__(self):
-        return len(self._labels)
-
-    def __getitem__(self, indices):
-        return self._images[indices], self._labels[indices]
-
-
-class ShapeDataSource:
-    """Generated images of shapes, labelled by the shape they show.
-
-    Example `i` of a split is a pure function of (seed, split, i), and the order of an epoch one of (seed, epoch): runs
-    repeat, and nothing needs to be stored. Splits never share an example. The classes take turns, so that every split
-    is balanced.
-
-    A source of other data is a subclass that overrides one hook, `_load(split)`; the checks, the order, the batches
-    and the preview are inherited.
+            def load(self, split):
+                return images, labels  # (n, 28, 56, 1) uint8 and (n,) integers, of "train" or another split
 
     Args:
-        seed: Of the images and of their order, from 0 to 2**32 - 1.
-        image_size: Side of the square images in pixels, from 16 up.
-        channels: 1 (grey) or 3 (colour).
-        class_names: What the labels 0, 1, ... mean; for shapes, names out of `SHAPES`.
-        sizes: Number of examples in train, validation and evaluation. A larger split begins with the same examples.
-        ranges: What the factors of the shapes are drawn from; None in a subclass, which draws none.
+        image_shape: (height, width, channels) of all images, with sides from 1 to 4,096 and 1 to 4 channels.
+        class_names: What the labels 0, 1, ... mean: two names or more.
+        seed: Seed of the order of an epoch, from 0 to 2**32 - 1.
 
-    Raises `InputError` for arguments that do not fit.
+    Raises:
+        InputError: An argument is not of this kind, or the subclass has no `load`, or one of a similar name.
     """
 
     content_size: int | None = None
     """A subclass whose images show one light thing on black, centred and all of one size, names that size in pixels:
-    `predict.py` then brings other images into that form (see `fit_image`)."""
+    image files are then brought into that form (see `fit_image`)."""
 
-    def __init__(
-        self,
-        *,
-        seed: int = 0,
-        image_size: int = 64,
-        channels: int = 1,
-        class_names: tuple[str, ...] = SHAPES,
-        sizes: tuple[int, int, int] = (20_000, 2_000, 10_000),
-        ranges: ShapeRanges | None = ShapeRanges(),
-    ):
-        seed = whole_number("seed", seed, 0, 2**32 - 1)
-        image_shape = check_image_shape((image_size, image_size, channels))
-        if not isinstance(class_names, (tuple, list)):
-            raise InputError(f"class_names={class_names!a} do not fit: give a tuple of names")
-        for name in class_names:
-            if not isinstance(name, str) or not is_printable(name):
-                raise InputError(f"the class name {name!a} does not fit: it needs to be printable text, rename it")
-        if len(class_names) < 2 or len(set(class_names)) != len(class_names):
-            raise InputError(f"class names {tuple(class_names)} do not fit: name 2 or more, each once")
-        if ranges is not None:
-            check_drawable(class_names, image_size, ranges)
-        if not isinstance(sizes, (tuple, list)) or len(sizes) != len(SPLITS):
-            raise InputError(f"sizes={sizes!r} do not fit: give the number of examples in {', '.join(SPLITS)}")
-        self.seed = seed
-        self.class_names = tuple(class_names)
-        self.image_shape = image_shape
-        self._sizes = {
-            split: whole_number(f"size of {split}", size, 1, 2**32 - 1)
-            for split, size in zip(SPLITS, sizes, strict=True)
-        }
-        self._ranges = ranges
+    splits: tuple[str, ...] = SPLITS
+    """The splits that the source has, some or all of train, validation and evaluation."""
+
+    def __init__(self, *, image_shape: tuple[int, int, int], class_names: tuple[str, ...], seed: int = 0):
+        self.seed = whole_number("seed", seed, 0, 2**32 - 1)
+        self.image_shape = check_image_shape(image_shape)
+        self.class_names = _checked_names(class_names)
         self._loaded: dict[str, Examples] = {}
+        self._check_hook()
+
+    def load(self, split: str) -> "tuple[np.ndarray, np.ndarray] | Examples":
+        """The hook: returns images (n, h, w, c) uint8 and labels (n,) of integers, or `Examples`.
+
+        Images of one channel may be (n, h, w). It is called once for each split, when that is first needed.
+
+        Args:
+            split: "train", "validation" or "evaluation".
+        """
+        raise NotImplementedError  # no object without this hook can be made: see `_check_hook`
 
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
 
     def size(self, split: str) -> int:
-        """Number of examples in a split."""
+        """Returns the number of examples in a split."""
         return len(self._examples(split))
 
     def examples(self, split: str, indices) -> tuple[np.ndarray, np.ndarray]:
-        """Images (b, h, w, c) uint8 and labels (b,) int32 of the `indices` (b,) of a split.
+        """Returns images (b, h, w, c) uint8 and labels (b,) int32 of the `indices` (b,) of a split.
 
-        Raises `InputError` where there are no such indices, or where a subclass gives images of another shape than it
-        has said, or other labels than those of its classes.
+        Raises:
+            InputError: There are no such indices, or what a subclass gives is not of the shape, type and classes that
+                the source has.
         """
-        images, labels = self._examples(split)[self._checked(split, indices)]
-        if images.shape[1:] != self.image_shape:
-            raise InputError(f"the {split} split has images {images.shape[1:]}, but the source says {self.image_shape}")
-        if labels.size and not 0 <= labels.min() <= labels.max() < self.num_classes:
-            raise InputError(
-                f"the {split} split has labels from {labels.min()} to {labels.max()}: the {self.num_classes} classes "
-                f"have 0 to {self.num_classes - 1}"
-            )
-        return images, labels
+        indices = self._indices(split, indices)
+        found = self._examples(split)[indices]
+        return check_examples(self._place(split), found, len(indices), self.image_shape, self.num_classes)
 
     def example(self, split: str, index: int) -> tuple[np.ndarray, int]:
-        """One image (h, w, c) uint8 and its label: the same bits as in any batch that holds it."""
+        """Returns one image (h, w, c) uint8 and its label: the same bits as in any batch that holds it."""
         images, labels = self.examples(split, [index])
         return images[0], int(labels[0])
 
-    def factors(self, split: str, indices) -> Factors | None:
-        """What the images of the `indices` (b,) show, in numpy arrays; None where a source does not know."""
-        examples, indices = self._examples(split), self._checked(split, indices)
+    def factors(self, split: str, indices):
+        """Returns the `Factors` of the images of the `indices` (b,) as numpy arrays, or None where it has none."""
+        examples, indices = self._examples(split), self._indices(split, indices)
         return examples.factors(indices) if hasattr(examples, "factors") else None
 
     def batches(
@@ -162,7 +111,7 @@ class ShapeDataSource:
                 together are the batch; the others are not drawn or read.
         """
         if batch_size < 1:
-            raise InputError(f"batch_size={batch_size} does not fit: it needs to be 1 or more")
+            raise InputError(f"batch_size must be 1 or more, got {batch_size}")
         size = self.size(split)
         end = -(-size // batch_size) * batch_size if full else size
         index, parts = part
@@ -172,24 +121,10 @@ class ShapeDataSource:
             yield self.examples(split, positions if epoch is None else shuffled(positions, size, (self.seed, epoch)))
 
     def show(self, n: int = 27, split: str = "train", columns: int = 9):
-        """A matplotlib figure of the first `n` examples with their class names."""
-        import matplotlib.pyplot as plt
+        """Returns a matplotlib figure of the first `n` examples with their class names."""
+        from .preview import source_figure
 
-        n = min(n, self.size(split))
-        if n < 1:
-            raise InputError("n=0 leaves nothing to show: ask for 1 image or more")
-        images, labels = self.examples(split, range(n))
-        columns = min(columns, n)
-        rows = -(-n // columns)
-        figure, axes = plt.subplots(rows, columns, figsize=(1.2 * columns, 1.4 * rows), squeeze=False)
-        for axis in axes.flat:
-            axis.axis("off")
-        for axis, image, label in zip(axes.flat, images, labels, strict=False):
-            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-            axis.set_title(self.class_names[label], fontsize=9)
-        figure.tight_layout()
-        plt.close(figure)  # a notebook would show an open one twice
-        return figure
+        return source_figure(self, n, split, columns)
 
     def __repr__(self):
         height, width, channels = self.image_shape
@@ -197,38 +132,80 @@ class ShapeDataSource:
 
     def _repr_html_(self):
         """What a notebook shows."""
-        from ..reporting.notebook import source_html
+        from .preview import source_html
 
-        return source_html(self, {split: self.size(split) for split in SPLITS})
+        return source_html(self)
 
     def settings(self) -> dict:
-        """What tells this source from others, as JSON has it: a run's configuration holds it."""
+        """Returns what tells this source from others, as JSON has it; a run is resumed only under the same."""
         return {
             "source": type(self).__name__,
             "seed": self.seed,
             "class_names": list(self.class_names),
             "image_shape": list(self.image_shape),
-            "sizes": {split: self.size(split) for split in SPLITS},
-            "ranges": dataclasses.asdict(self._ranges) if self._ranges else None,
+            "sizes": {split: self.size(split) for split in self.splits},
         }
 
-    def _load(self, split: str) -> Examples:
-        """The hook: the examples of a split. Called once a split, when it is first needed."""
-        return _DrawnExamples(self, split, self._sizes[split], self._ranges)
+    def _abstract_loads(self):
+        """The `load`s that a subclass has to override."""
+        return [DataSource.load]
+
+    def _check_hook(self):
+        """Raises `InputError` for a hook that is missing, misspelt or takes no split: it would never be called."""
+        kind = type(self)
+        owner = next(each for each in kind.__mro__ if "load" in vars(each))
+        subclasses = kind.__mro__[: kind.__mro__.index(owner)]
+        for method in dict.fromkeys(method for each in subclasses for method in vars(each)):
+            if _resembles_load(method) and callable(getattr(kind, method)) and not hasattr(owner, method):
+                raise InputError(
+                    f"{kind.__name__} defines {method}, which nothing calls: rename it to load(self, split), the hook; "
+                    "if it is something else, give it a name that is less like the hook's"
+                )
+        if owner.load in self._abstract_loads():
+            raise InputError(
+                f"{kind.__name__} has no load: define load(self, split) in a subclass, which returns the images and "
+                "labels of a split"
+            )
+        try:
+            inspect.signature(self.load).bind("train")
+        except TypeError as error:
+            raise InputError(f"{kind.__name__}.load must take one argument, the split: {error}") from error
 
     def _examples(self, split):
         if split not in SPLITS:
             raise InputError(f"unknown split {split!r}: choose from {', '.join(SPLITS)}")
         if split not in self._loaded:
-            self._loaded[split] = self._load(split)
+            self._loaded[split] = self._as_examples(split, self.load(split))
         return self._loaded[split]
 
-    def _checked(self, split, indices):
+    def _as_examples(self, split, loaded):
+        """What the hook returned, as `Examples`. Arrays are checked as a whole."""
+        place = self._place(split)
+        if isinstance(loaded, (tuple, list)) and len(loaded) == 2:
+            try:
+                loaded = ArrayExamples(*loaded)
+            except InputError as error:
+                raise InputError(f"{place}: {error}") from error
+        others = tuple, list, np.ndarray, dict, str
+        if isinstance(loaded, others) or not all(hasattr(loaded, name) for name in ("__len__", "__getitem__")):
+            values = f" of {len(loaded)}" if isinstance(loaded, (tuple, list)) else ""
+            raise InputError(f"{place} must return (images, labels) or Examples, got {type(loaded).__name__}{values}")
+        if len(loaded) < 1:
+            raise InputError(f"{place} must have 1 example or more, got none")
+        if isinstance(loaded, ArrayExamples):
+            check_examples(place, (loaded.images, loaded.labels), len(loaded), self.image_shape, self.num_classes)
+        return loaded
+
+    def _place(self, split):
+        """What a message calls the examples of a split."""
+        return f"{type(self).__name__}.load({split!r})"
+
+    def _indices(self, split, indices):
         indices, size = np.asarray(indices), self.size(split)
         if indices.ndim != 1 or not (np.issubdtype(indices.dtype, np.integer) or indices.size == 0):
             raise InputError(
-                f"indices are {indices.dtype}{indices.shape}: they need to be whole numbers (b,); np.flatnonzero gives "
-                "those of a mask"
+                f"indices must be whole numbers (b,), got {indices.dtype} {indices.shape}; np.flatnonzero gives those "
+                "of a mask"
             )
         indices = indices.astype(np.int64)
         if indices.size and (indices.min() < 0 or indices.max() >= size):
@@ -236,43 +213,36 @@ class ShapeDataSource:
         return indices
 
 
-class _DrawnExamples:
-    """Shapes drawn when they are asked for.
+def sides(image_size) -> tuple[int, int]:
+    """Returns (height, width) of an image size, which is the side of a square or (height, width) itself.
 
-    Every call of `draw` draws one block of the same size, and what is not needed is dropped: one compiled program
-    serves all batch sizes, which keeps an image's bits independent of the batch it comes in.
+    Raises:
+        InputError: It is neither.
     """
+    try:
+        return (operator.index(image_size),) * 2
+    except TypeError:
+        pass
+    try:
+        height, width = map(operator.index, image_size)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"image_size must be a whole number or (height, width), got {image_size!r}") from error
+    return height, width
 
-    BLOCK = 64
 
-    def __init__(self, source, split, size, ranges):
-        self._size = size
-        self._key = jax.random.fold_in(jax.random.key(source.seed), SPLITS.index(split))
-        height, _, channels = source.image_shape
-        self._style = {
-            "class_names": source.class_names,
-            "image_size": height,
-            "channels": channels,
-            "ranges": ranges,
-        }
+def _checked_names(class_names):
+    if not isinstance(class_names, (tuple, list)):
+        raise InputError(f"class_names must be a tuple of names, got {class_names!a}")
+    for name in class_names:
+        if not isinstance(name, str) or not is_printable(name):
+            raise InputError(f"a class name must be printable text, got {name!a}: rename it")
+    if len(class_names) < 2 or len(set(class_names)) != len(class_names):
+        raise InputError(f"class_names must be 2 names or more, each once, got {tuple(class_names)}")
+    return tuple(class_names)
 
-    def __len__(self):
-        return self._size
 
-    def __getitem__(self, indices):
-        drawn = [(np.asarray(images)[:n], np.asarray(factors.label)[:n]) for n, images, factors in self._draw(indices)]
-        return tuple(map(np.concatenate, zip(*drawn, strict=True)))
-
-    def factors(self, indices):
-        drawn = [[np.asarray(leaf)[:n] for leaf in factors] for n, _, factors in self._draw(indices)]
-        return Factors(*map(np.concatenate, zip(*drawn, strict=True)))
-
-    def _draw(self, indices):
-        """[(number of examples, images and factors of a block that begins with them)], which may still be computed."""
-        drawn = []
-        for start in range(0, max(len(indices), 1), self.BLOCK):
-            used = indices[start : start + self.BLOCK]
-            block = np.zeros(self.BLOCK, np.uint32)
-            block[: len(used)] = used
-            drawn.append((len(used), *draw(self._key, block, **self._style)))
-        return drawn
+def _resembles_load(name):
+    """Whether a method was probably meant as the hook: `_load`, `Load`, `laod`, `loads`, `load_split`."""
+    word = name.strip("_").lower()
+    alike = difflib.SequenceMatcher(None, word, "load").ratio() >= 0.75
+    return name != "load" and (alike or (word.startswith("load") and not name.startswith("_")))

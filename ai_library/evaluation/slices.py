@@ -146,40 +146,6 @@ def accuracy_grid(correct, first, second) -> AccuracyGrid:
     return AccuracyGrid(rows.names, columns.names, n, np.where(n > 0, right / np.maximum(n, 1), np.nan))
 
 
-def factor_table(source, split: str = "evaluation") -> dict[str, np.ndarray] | None:
-    """What the images of a split show, as `find_slices` takes it.
-
-    Args:
-        source: The data source.
-        split: "train", "validation" or "evaluation".
-
-    Returns:
-        (n,) numbers or categories by the name of the factor; None if the source does not know what its images show.
-        Lengths are relative to the image's side, angles are in degrees. A factor that a shape does not have is nan:
-        the rotation of a circle, the aspect of all but rectangles and ellipses, the stroke of a filled shape.
-    """
-    factors = source.factors(split, range(source.size(split)))
-    if factors is None:
-        return None
-    side = source.image_shape[0]
-    light = factors.foreground.mean(axis=1) > factors.background.mean(axis=1)
-    return {
-        "class": np.array(source.class_names)[factors.label],
-        "size": factors.size / side,
-        "distance from the centre": np.linalg.norm(factors.center - side / 2, axis=1) / side,
-        "rotation": np.where(factors.rotation > 0, np.degrees(factors.rotation), np.nan),
-        "aspect": np.where(factors.aspect > 1, factors.aspect, np.nan),
-        "proportion": np.where(factors.proportion < 1, factors.proportion, np.nan),
-        "fill": np.where(factors.filled, "filled", "outlined"),
-        "stroke": np.where(factors.filled, np.nan, factors.stroke / side),
-        "polarity": np.where(light, "light on dark", "dark on light"),
-        "contrast": factors.contrast,
-        "gradient": np.linalg.norm(factors.gradient, axis=1),
-        "noise": factors.noise,
-        "blur": factors.blur / side,
-    }
-
-
 class _Partition(NamedTuple):
     names: list[str]
     parts: np.ndarray

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError, whole_number
+from ..errors import InputError, check_image_shape, whole_number
 
-MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 4096
 MAX_WIDTH = 1 << 14
 PREPROCESSING = {"scale": 1 / 127.5, "offset": -1.0}
 """What `normalise` does to a pixel; a model file says with which values its weights were trained."""
@@ -27,7 +26,7 @@ class ArrayShape(NamedTuple):
 
 @dataclass(frozen=True)
 class Architecture:
-    """The arguments of a `CNN`, which describes them. Raises `InputError` for those that do not fit."""
+    """The arguments of a `CNN`, which describes them. Raises `InputError` for values that a `CNN` cannot have."""
 
     num_classes: int
     features: tuple[int, ...] = (32, 64, 64, 128, 128)
@@ -36,7 +35,7 @@ class Architecture:
 
     def __post_init__(self):
         if not isinstance(self.features, (tuple, list)) or len(self.features) != 5:
-            raise InputError(f"features={self.features!r} do not fit: the network has five convolutions")
+            raise InputError(f"features must be five widths, one per convolution, got {self.features!r}")
         checked = {
             "num_classes": whole_number("num_classes", self.num_classes, 2, MAX_WIDTH),
             "features": tuple(whole_number("features", channels, 1, MAX_WIDTH) for channels in self.features),
@@ -78,17 +77,3 @@ class Architecture:
             if layer in POOLED and min(rows, columns) > 1:
                 rows, columns = -(-rows // 2), -(-columns // 2)
         return [*cells, rows * columns]
-
-
-def check_image_shape(image_shape) -> tuple[int, int, int]:
-    """The image shape as plain integers. Raises `InputError` unless it is an (h, w, c) that the network takes."""
-    try:
-        height, width, channels = map(operator.index, image_shape)
-    except (TypeError, ValueError):
-        height = width = channels = 0
-    if not MIN_IMAGE_SIZE <= min(height, width) <= max(height, width) <= MAX_IMAGE_SIZE or channels not in (1, 3):
-        raise InputError(
-            f"image shape {image_shape!r} does not fit: the network takes (height, width, channels) with sides from "
-            f"{MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE:,} pixels and 1 or 3 channels"
-        )
-    return height, width, channels

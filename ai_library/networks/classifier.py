@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..data.image_arrays import as_images
+from ..errors import check_image_shape
 from ..runtime.cpu import cores
 from ..runtime.distributed import gathered
-from .architecture import Architecture, check_image_shape
+from .architecture import Architecture
 from .numpy_cnn import logits_by_numpy
 from .probabilities import softmax
 
@@ -90,7 +91,7 @@ class Classifier:
         processes (see `distributed`) predict one stream, each a part: the numbers are then those of a process that
         predicts all of it.
         """
-        blocks = _blocks(map(self._checked, batches), self.BLOCK)
+        blocks = _blocks(map(self._as_images, batches), self.BLOCK)
         first = collections.deque(islice(blocks, self.FEW // self.BLOCK))
         found = sum(map(len, first))
         few = sum(gathered(found) if shared else [found]) < self.FEW  # the stream has ended
@@ -109,7 +110,7 @@ class Classifier:
         from .network import predict_features
 
         predict = self._by_jax(predict_features)
-        blocks = _blocks([self._checked(images)], self.BLOCK)
+        blocks = _blocks([self._as_images(images)], self.BLOCK)
         found = [predict(block) for block in blocks]
         return np.concatenate(found) if found else predict(np.zeros((0, *self.image_shape), np.uint8))
 
@@ -131,8 +132,16 @@ class Classifier:
 
         return predict
 
-    def predict_proba(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (n, num_classes) float64 for images (n, h, w, c) uint8; (0, num_classes) for none."""
+    def predict_proba(self, images) -> np.ndarray:
+        """The probabilities (n, num_classes) float64 of images; (0, num_classes) for none.
+
+        Args:
+            images: An array (n, h, w, c) uint8, or a list of paths, Pillow images and arrays of any size, each of which
+                is brought to the image shape: see `as_images`.
+
+        Raises:
+            InputError: An array has another shape or type, or an image of the list cannot be read.
+        """
         logits = list(self.predict_logits([images]))
         return self.probabilities(np.concatenate(logits) if logits else np.zeros((0, len(self.class_names))))
 
@@ -140,8 +149,8 @@ class Classifier:
         """Probabilities (n, num_classes) float64 of logits (n, num_classes), by the temperature."""
         return softmax(np.asarray(logits, np.float64) / self.temperature)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """The most probable labels (n,) int64 for images (n, h, w, c) uint8."""
+    def predict(self, images) -> np.ndarray:
+        """The most probable labels (n,) int64 of images, as `predict_proba` takes them."""
         return self.predict_proba(images).argmax(axis=1)
 
     def score(self, images, labels) -> float:
@@ -153,19 +162,28 @@ class Classifier:
         """The labels (num_classes,) int64 that `predict` gives, as scikit-learn wants them."""
         return np.arange(len(self.class_names))
 
+    def __sklearn_tags__(self):
+        """What scikit-learn asks: that this is a classifier, of images."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(two_d_array=False, three_d_array=True),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def _as_images(self, images):
+        return as_images(images, self.image_shape, self.content_size)
+
     def __repr__(self):
         names = ", ".join(self.class_names[:10]) + (", ..." if len(self.class_names) > 10 else "")
         kind = "CNN" if isinstance(self.network, Architecture) else type(self.network).__name__
         height, width, channels = self.image_shape
         return f"Classifier: {kind} for {height}x{width}x{channels} images of {len(self.class_names)} classes ({names})"
-
-    def _checked(self, images):
-        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
-            raise InputError(
-                f"images of shape {images.shape} and type {images.dtype} do not fit: this model takes "
-                f"{('n', *self.image_shape)} of uint8"
-            )
-        return images
 
 
 def _blocks(arrays, block):

@@ -20,8 +20,9 @@ class CNN(Network):
     Each convolution (3x3, without bias) is followed by BatchNorm and ReLU; the second and the fourth by 2x2 max
     pooling as well, placed before BatchNorm, which then has a quarter of the cells to normalise.
 
-    Call it on `images` (b, h, w, c) float32 from `normalise`, with any h and w from 16 up, to get the logits
-    (b, num_classes) float32. The parameters fit one image size and channel count: those it was initialised with.
+    Call it on `images` (b, h, w, c) float32 from `normalise`, of any height and width with 1 to 4
+    channels, to get the logits (b, num_classes) float32. The parameters fit one image size and channel count: those it
+    was initialised with.
     """
 
     SPLITS_BATCHES = True

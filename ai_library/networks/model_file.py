@@ -9,10 +9,10 @@ import importlib.metadata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, check_image_shape
 from ..files.sealed_file import SealedFileError, SealedFormat, check_arrays
 from ..files.text import is_printable
-from .architecture import PREPROCESSING, Architecture, check_image_shape
+from .architecture import PREPROCESSING, Architecture
 from .classifier import Classifier
 
 if TYPE_CHECKING:

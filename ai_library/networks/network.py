@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, check_image_shape
 from ..runtime.jax_settings import random_key, settings
-from .architecture import PREPROCESSING, check_image_shape
+from .architecture import PREPROCESSING
 
 PART = 8
 """Images that a CPU predicts at a time with a network of the library's own: what the largest layers make of them stays

@@ -9,11 +9,11 @@ import numpy as np
 
 from ..evaluation.corruptions import CorruptedAccuracy, evaluate_corrupted
 from ..evaluation.report import Report
-from ..evaluation.slices import AccuracyRow, Slice, accuracy_by, factor_table, find_slices
+from ..evaluation.slices import AccuracyRow, Slice, accuracy_by, find_slices
 from ..networks.classifier import Classifier
 
 if TYPE_CHECKING:
-    from ..data.source import ShapeDataSource
+    from ..data.source import DataSource
 
 HARDEST = 24
 """Examples that a page shows."""
@@ -45,7 +45,7 @@ class Findings:
     """Up to `HARDEST` of them, the largest loss first."""
     command: str = ""
     """What found it out, as a shell takes it; "" where nobody knows."""
-    source: "ShapeDataSource | None" = None
+    source: "DataSource | None" = None
     """What the classifier was trained on, where this was just done."""
     factors: dict[str, np.ndarray] | None = None
     """What the report's images show, as `find_slices` takes it; None where it isn't known."""
@@ -124,6 +124,8 @@ def examine(classifier: Classifier, source, report: Report, command: str = "") -
 
     Looks for weak slices where the source knows what its images show, and tries corruptions elsewhere.
     """
+    from ..data.shapes import factor_table  # imports JAX, which the prediction of a few images does without
+
     split = "evaluation"
     factors = factor_table(source, split)
     return Findings(

@@ -13,7 +13,6 @@ import numpy as np
 
 from ai_library import (
     CNN,
-    ArrayExamples,
     Augmentation,
     Classifier,
     InputError,
@@ -23,7 +22,8 @@ from ai_library import (
     TrainingStopped,
     evaluate,
 )
-from ai_library.reporting.predictions import predict_samples, read_samples
+from ai_library.data.samples import read_samples
+from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import distributed
 from ai_library.runtime.jax_settings import HELD
 from ai_library.training import step, trainer
@@ -50,10 +50,10 @@ class Noise(ShapeDataSource):
                 os.kill(os.getpid(), self._number)
             yield batch
 
-    def _load(self, split):
+    def load(self, split):
         labels = np.arange(self._sizes[split]) % 3
         images = np.random.default_rng(len(split)).integers(0, 128, (len(labels), 16, 16, 1))
-        return ArrayExamples((images + 40 * labels[:, None, None, None]).astype(np.uint8), labels)
+        return (images + 40 * labels[:, None, None, None]).astype(np.uint8), labels
 
 
 def fit(folder, name, source=None, config=CONFIG, resume=False):

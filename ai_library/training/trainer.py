@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from ..data.source import ShapeDataSource as DataSource
+from ..data.source import DataSource
 from ..errors import InputError
 from ..evaluation.calibration import fit_temperature
 from ..evaluation.evaluator import evaluate

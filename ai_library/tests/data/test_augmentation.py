@@ -95,6 +95,29 @@ def test_each_image_changes_in_its_own_way_that_its_key_decides(images):
 
 
 @pytest.mark.parametrize("change", [{"shift": -1}, {"scale": 1.0}, {"rotation": 200}, {"elastic": float("nan")}])
-def test_values_that_do_not_fit_are_refused(change):
-    with pytest.raises(InputError, match=next(iter(change))):
+def test_values_out_of_range_are_refused(change):
+    with pytest.raises(InputError, match=f"{next(iter(change))} must be from 0 to .*, got"):
         Augmentation(**change)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (28, 56, 1), (9, 5, 2), (20, 30, 3), (30, 20, 4)])
+def test_images_of_any_height_and_width_and_channels_are_changed_alike_in_all_channels(shape):
+    plane = np.random.default_rng(0).uniform(-1, 1, (4, *shape[:2], 1)).astype(np.float32)
+    images = jnp.asarray(np.repeat(plane, shape[2], axis=3))
+    assert Augmentation()(KEYS[:4], images) is images
+    changed = np.asarray(Augmentation(shift=2, rotation=20, scale=0.2, shear=10, elastic=1)(KEYS[:4], images))
+    assert changed.shape == (4, *shape)
+    assert np.isfinite(changed).all()
+    np.testing.assert_array_equal(changed, np.repeat(changed[..., :1], shape[2], axis=3))
+
+
+def test_a_wide_image_moves_by_pixels_and_turns_without_being_bent():
+    y, x = np.mgrid[:20, :60]
+    blob = np.exp(-((x - 38) ** 2 + (y - 8) ** 2) / 6)[None, :, :, None].astype(np.float32)
+    wide = jnp.asarray(np.tile(blob, (64, 1, 1, 1)))
+    moved = centers(Augmentation(shift=3)(KEYS, wide)) - centers(wide)
+    assert (np.abs(moved).max(axis=0) > 2.5).all()
+    assert np.abs(moved).max() <= 3.01
+    middle = np.array([9.5, 29.5])
+    before, after = centers(wide) - middle, centers(Augmentation(rotation=20)(KEYS, wide)) - middle
+    np.testing.assert_allclose(np.hypot(*after.T), np.hypot(*before.T), atol=0.1)

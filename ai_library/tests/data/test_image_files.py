@@ -309,3 +309,47 @@ def test_other_proportions_are_padded_not_stretched():
     assert (fitted[:20] == 200).all()
     assert (fitted[-20:] == 200).all()
     assert (fitted[25:35, 25:35] == 0).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
+def test_every_mode_is_read_into_1_to_4_channels(tmp_path, mode):
+    values = np.tile(np.repeat(np.uint8([0, 255]), 16), (32, 1))
+    image = Image.fromarray(values.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(values).convert(mode)
+    image.save(tmp_path / "image.tif")
+    for channels in (1, 2, 3, 4):
+        wanted = np.repeat(values[..., None], channels, axis=2)
+        if channels in (2, 4):
+            wanted[..., -1] = 255  # opaque
+        np.testing.assert_array_equal(read_image(tmp_path / "image.tif", (32, 32, channels)), wanted)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+@pytest.mark.parametrize("size", [32, 48])
+def test_transparency_is_the_last_of_2_or_4_channels(tmp_path, mode, size):
+    image = Image.new("RGBA", (size, size), (60, 60, 60, 255))
+    image.paste((200, 200, 200, 0), (0, 0, size // 2, size))
+    image.convert(mode if mode != "P" else "RGBA").save(tmp_path / "image.png")
+    if mode == "P":
+        palette = Image.new("P", (size, size), 1)
+        palette.putpalette([200, 200, 200, 60, 60, 60])
+        palette.paste(0, (0, 0, size // 2, size))
+        palette.save(tmp_path / "image.png", transparency=0)
+    for channels in (2, 4):
+        found = read_image(tmp_path / "image.png", (32, 32, channels))
+        assert (found[:, :13, -1] == 0).all()
+        assert (found[:, 19:, -1] == 255).all()
+        assert (found[:, 19:, :-1] == 60).all()
+    for channels in (1, 3):
+        found = read_image(tmp_path / "image.png", (32, 32, channels))
+        assert (found[:, :13] == 255).all()
+        assert (found[:, 19:] == 60).all()
+
+
+def test_content_that_is_cut_out_is_opaque():
+    pixels = np.zeros((150, 200, 4), np.uint8)  # transparent, with a dark bar
+    pixels[90:140, 10:30] = 10, 10, 10, 255
+    wanted = fit_image(np.where(pixels[..., 3] > 0, 10, 255).astype(np.uint8), (28, 28, 1), content_size=20)
+    for channels in (2, 4):
+        found = fit_image(pixels, (28, 28, channels), content_size=20)
+        np.testing.assert_array_equal(found[..., :1], wanted)
+        assert (found[..., -1] == 255).all()

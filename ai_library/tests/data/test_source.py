@@ -1,6 +1,5 @@
 """What every data source promises: pure examples, exact batches, splits that never meet, one hook."""
 
-import json
 import tracemalloc
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_library import SHAPES, ArrayExamples, InputError, ShapeDataSource
+from ai_library import SHAPES, ArrayExamples, DataSource, InputError, ShapeDataSource
 
 
 @pytest.fixture(scope="module")
@@ -30,27 +29,9 @@ def test_an_example_has_the_same_bits_in_every_batch(full_source, split, indices
     assert labels[row] == label == indices[row] % 9
 
 
-def test_every_row_is_the_same_wherever_it_stands_in_a_block(full_source):
-    images, _ = full_source.examples("train", range(640))
-    for shift in (1, 17, 63):
-        moved, _ = full_source.examples("train", range(shift, 640))
-        np.testing.assert_array_equal(moved, images[shift:])
-
-
-def test_sources_of_one_seed_are_equal_and_of_two_are_not():
-    first, again, other = (ShapeDataSource(seed=seed).examples("train", range(64))[0] for seed in (7, 7, 8))
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).reshape(64, -1).any(axis=1).all()
-
-
 def test_splits_share_no_example(full_source):
     seen = [full_source.examples(split, range(300))[0] for split in ("train", "validation", "evaluation")]
     assert len({image.tobytes() for images in seen for image in images}) == 900
-
-
-def test_a_larger_split_begins_with_the_same_examples():
-    small, large = ShapeDataSource(sizes=(50, 1, 1)), ShapeDataSource(sizes=(500, 7, 7))
-    np.testing.assert_array_equal(small.examples("train", range(50))[0], large.examples("train", range(50))[0])
 
 
 @settings(max_examples=30, deadline=None)
@@ -117,53 +98,211 @@ def test_an_epoch_of_billions_of_examples_begins_at_once_and_in_no_memory(epoch)
     assert images.shape == (63, 16, 16, 1)
 
 
-def test_a_subclass_overrides_the_hook_and_inherits_the_rest():
-    class Stripes(ShapeDataSource):
-        def __init__(self, seed=0):
-            super().__init__(seed=seed, image_size=16, class_names=("across", "down"), ranges=None)
+class Grey(DataSource):
+    """Six grey images of two classes, unless a hook is given."""
 
-        def _load(self, split):
+    def __init__(self, load=None, **arguments):
+        self.calls = []
+        self._given = load or (lambda: (IMAGES, LABELS))
+        super().__init__(**({"image_shape": (5, 9, 1), "class_names": ("a", "b")} | arguments))
+
+    def load(self, split):
+        self.calls.append(split)
+        return self._given()
+
+
+IMAGES, LABELS = np.arange(6 * 5 * 9, dtype=np.uint8).reshape(6, 5, 9, 1), np.arange(6) % 2
+
+
+class Gathered:
+    """Examples that are neither arrays nor drawn: they come from a function of the indices."""
+
+    def __init__(self, function, n=6):
+        self._function, self._n = function, n
+
+    def __len__(self):
+        return self._n
+
+    def __getitem__(self, indices):
+        return self._function(indices)
+
+
+@pytest.mark.parametrize("image_shape", [(1, 1, 1), (28, 56, 1), (5, 9, 2), (7, 3, 3), (8, 8, 4)])
+def test_a_subclass_overrides_the_hook_and_inherits_the_rest(image_shape):
+    class Stripes(DataSource):
+        def __init__(self, seed=0):
+            super().__init__(seed=seed, image_shape=image_shape, class_names=("dark", "light"))
+
+        def load(self, split):
             labels = np.arange(40) % 2
-            stripes = np.tile(np.arange(16) % 4 // 2 * 255, (16, 1)).astype(np.uint8)
-            return ArrayExamples(np.stack([stripes, stripes.T])[labels][..., None], labels)
+            return np.broadcast_to(255 * labels[:, None, None, None], (40, *image_shape)).astype(np.uint8), labels
 
     source = Stripes()
     assert source.num_classes == 2
-    assert source.image_shape == (16, 16, 1)
+    assert source.image_shape == image_shape
     assert source.size("evaluation") == 40
     images, labels = next(source.batches("train", 40, 0))
-    np.testing.assert_array_equal(np.ptp(images[:, 0, :, 0], axis=1), 255 * (labels == 0))
+    assert (labels != np.arange(40) % 2).any()
+    np.testing.assert_array_equal(images[:, 0, 0, 0], 255 * labels)
     assert source.factors("train", [0]) is None
     assert len(source.show(4).axes) == 4
+    assert "40 train, 40 validation, 40 evaluation" in source._repr_html_()
+    assert source.settings() == {
+        "source": "Stripes",
+        "seed": 0,
+        "class_names": ["dark", "light"],
+        "image_shape": list(image_shape),
+        "sizes": dict.fromkeys(("train", "validation", "evaluation"), 40),
+    }
 
 
-IMAGES = np.zeros((6, 16, 16, 1), np.uint8)
+def test_the_hook_is_called_once_a_split_when_that_is_needed():
+    source = Grey()
+    assert source.calls == []
+    for _ in range(3):
+        source.examples("validation", [0, 5])
+    assert source.calls == ["validation"]
+
+
+def test_images_of_one_channel_need_no_axis_for_it():
+    images, labels = Grey(lambda: (IMAGES[..., 0], LABELS)).examples("train", [5, 0])
+    np.testing.assert_array_equal(images, IMAGES[[5, 0]])
+    assert labels.tolist() == [1, 0]
+
+
+def test_examples_of_any_kind_are_asked_for_their_indices():
+    source = Grey(lambda: Gathered(lambda indices: (IMAGES[indices], LABELS[indices].astype(np.uint8))))
+    images, labels = source.examples("train", [4, 1])
+    np.testing.assert_array_equal(images, IMAGES[[4, 1]])
+    assert (labels.dtype, labels.tolist()) == (np.int32, [0, 1])
+    assert Grey(lambda: ArrayExamples(IMAGES, LABELS)).size("train") == 6
+
+
+WRONG = [
+    (
+        IMAGES / 255,
+        LABELS,
+        r"images must be uint8 .*, got float64 \(6, 5, 9, 1\): scale them to whole numbers from",
+    ),
+    (
+        IMAGES[:, 1:],
+        LABELS,
+        r"images must be uint8 \(6, 5, 9, 1\), as the source's image_shape says, got uint8 \(6, 4",
+    ),
+    (IMAGES, LABELS[:5], r"labels must be integers of shape \(6,\), one an image, got int64 \(5,\)"),
+    (IMAGES, np.ones(6), r"got float64 \(6,\)"),
+    (IMAGES, LABELS[:, None], r"got int64 \(6, 1\): use labels\[:, 0\]"),
+    (IMAGES, np.eye(2)[LABELS], r"got float64 \(6, 2\): use labels.argmax\(axis=1\) if they are one-hot"),
+    (IMAGES, LABELS + 1, "labels must be from 0 to 1 for 2 classes, got 1 to 2"),
+    (IMAGES, LABELS - 1, "labels must be from 0 to 1 for 2 classes, got -1 to 0"),
+]
+
+
+@pytest.mark.parametrize(("images", "labels", "message"), WRONG)
+def test_arrays_that_are_not_what_the_source_says_are_refused_with_class_and_split(images, labels, message):
+    for load in (lambda: (images, labels), lambda: [images, labels]):
+        with pytest.raises(InputError, match=rf"Grey.load\('validation'\): .*{message}"):
+            Grey(load).size("validation")
+
+
+@pytest.mark.parametrize(("images", "labels", "message"), WRONG)
+def test_other_examples_are_checked_on_each_access(images, labels, message):
+    source = Grey(lambda: Gathered(lambda indices: (images[: len(indices)], labels[: len(indices) or None])))
+    assert source.size("train") == 6
+    with pytest.raises(InputError, match=rf"Grey.load\('train'\): .*{message}"):
+        source.examples("train", range(6))
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "message"),
+    ("loaded", "message"),
     [
-        (IMAGES / 255, np.arange(6) % 2, r"images are float64\(6, 16, 16, 1\): they need to be uint8 \(n, h, w, c\)"),
-        (IMAGES[..., 0], np.arange(6) % 2, r"images are uint8\(6, 16, 16\)"),
-        (IMAGES, np.arange(5) % 2, r"labels are int64\(5,\): they need to be a whole number for each image"),
-        (IMAGES, np.ones(6), r"labels are float64\(6,\)"),
-        (IMAGES, 2**32 + np.arange(6) % 2, "labels run from 4294967296 to 4294967297"),
-        (IMAGES, np.arange(6) % 2 + 1, "the train split has labels from 1 to 2: the 2 classes have 0 to 1"),
-        (IMAGES, np.arange(6) % 2 - 1, "labels from -1 to 0"),
-        (
-            IMAGES[:, 1:],
-            np.arange(6) % 2,
-            r"the train split has images \(15, 16, 1\), but the source says \(16, 16, 1\)",
-        ),
+        (None, r"Grey.load\('train'\) must return \(images, labels\) or Examples, got NoneType"),
+        (IMAGES, "got ndarray"),
+        ((IMAGES,), "got tuple of 1"),
+        ((IMAGES, LABELS, 2), "got tuple of 3"),
+        ({"images": IMAGES}, "got dict"),
+        ((IMAGES[:0], LABELS[:0]), "must have 1 example or more, got none"),
+        (([[1], [2, 3]], LABELS), "images must be one array, got list"),
+        ((IMAGES, 2**32 + LABELS), "labels must be the numbers of classes, got 4294967296 to 4294967297"),
+        (Gathered(lambda _: None), r"load\('train'\)\[indices\] must be \(images, labels\), got NoneType"),
+        (Gathered(lambda _: (IMAGES, LABELS), 0), "must have 1 example or more"),
+        (Gathered(lambda _: (IMAGES, LABELS)), r"images must be uint8 \(2, 5, 9, 1\), .* got uint8 \(6, 5, 9, 1\)"),
     ],
 )
-def test_what_a_subclass_loads_has_to_fit(images, labels, message):
-    class Own(ShapeDataSource):
-        def _load(self, split):
-            return ArrayExamples(images, labels)
-
+def test_a_hook_that_returns_something_else_is_told_so(loaded, message):
     with pytest.raises(InputError, match=message):
-        list(Own(image_size=16, class_names=("a", "b"), ranges=None).batches("train", 6))
+        Grey(lambda: loaded).examples("train", [0, 1])
+
+
+def test_a_source_without_the_hook_cannot_be_made():
+    class Nothing(DataSource):
+        pass
+
+    class Wrapped(Grey):
+        load = None
+
+    for kind in (DataSource, Nothing):
+        with pytest.raises(InputError, match=rf"{kind.__name__} has no load: define load\(self, split\) in a subclass"):
+            kind(image_shape=(5, 9, 1), class_names=("a", "b"))
+    with pytest.raises(InputError, match="Nothing has no load: define load"):
+        type("Nothing", (ShapeDataSource,), {})(image_size=9, class_names=("a", "b"), ranges=None)
+    with pytest.raises(InputError, match="Wrapped.load must take one argument, the split"):
+        Wrapped()
+
+
+@pytest.mark.parametrize("base", [DataSource, Grey, ShapeDataSource])
+@pytest.mark.parametrize("name", ["_load", "Load", "laod", "loads", "load_split", "_laod"])
+def test_a_misspelt_hook_is_named_though_another_would_be_called(base, name):
+    arguments = {"class_names": ("star", "cross")} | ({} if base is ShapeDataSource else {"image_shape": (5, 9, 1)})
+    kind = type("Own", (type("Between", (base,), {name: lambda self, split: (IMAGES, LABELS)}),), {})
+    with pytest.raises(InputError, match=rf"Own defines {name}, which nothing calls: rename it to load\(self, split\)"):
+        kind(**arguments)
+
+
+def test_a_helper_beside_the_hook_or_one_that_a_base_knows_is_none_of_its_misspellings():
+    class Base(Grey):
+        def load(self, split):
+            return self.load_images(), LABELS
+
+        def load_images(self):
+            return IMAGES
+
+    class Inverted(Base):
+        def load_images(self):
+            return 255 - IMAGES
+
+        def download(self):
+            pass
+
+    np.testing.assert_array_equal(Inverted().example("train", 3)[0], 255 - IMAGES[3])
+
+
+@pytest.mark.parametrize("load", [lambda self: (IMAGES, LABELS), lambda self, split, more: (IMAGES, LABELS)])
+def test_a_hook_that_takes_something_else_than_a_split_is_told_so(load):
+    with pytest.raises(InputError, match="Own.load must take one argument, the split: "):
+        type("Own", (Grey,), {"load": load})()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"image_shape": (5, 9)},
+            r"image shape must be \(height, width, channels\) with sides from 1 .*\(5, 9\)",
+        ),
+        ({"image_shape": (5, 9, 5)}, "1 to 4 channels"),
+        ({"class_names": "ab"}, "class_names must be a tuple of names, got 'ab'"),
+        ({"class_names": (0, 1)}, "a class name must be printable text, got 0: rename it"),
+        ({"class_names": (["a"], ["b"])}, "a class name must be printable text"),
+        ({"class_names": ("a",)}, "class_names must be 2 names or more, each once"),
+        ({"class_names": ("a", "a")}, "each once"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 4,294,967,295, got -1"),
+        ({"seed": 1.5}, "seed must be .*, got 1.5"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        Grey(**arguments)
 
 
 def test_show_draws_each_image_under_its_class_name(full_source):
@@ -171,32 +310,10 @@ def test_show_draws_each_image_under_its_class_name(full_source):
     assert [axis.get_title() for axis in figure.axes] == list(SHAPES)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"class_names": ("circle", "blob")}, "unknown class 'blob': choose from circle, ellipse"),
-        ({"class_names": ("circle", "circle")}, "each once"),
-        ({"class_names": (0, 1)}, "class name 0 does not fit: it needs to be printable text"),
-        ({"image_size": 0}, "sides from 16 to"),
-        ({"channels": 2}, "1 or 3 channels"),
-        ({"class_names": "ab", "ranges": None}, "class_names='ab' do not fit: give a tuple"),
-        ({"class_names": (["a"], ["b"])}, "class name .* needs to be printable text"),
-        ({"sizes": (0, 10, 10)}, "size of train must be a whole number from 1 to 4,294,967,295, got 0"),
-        ({"sizes": (10, 10.0, 10)}, "size of validation must be a whole number .*, got 10.0"),
-        ({"sizes": 5}, "sizes=5 do not fit"),
-        ({"seed": -1}, "seed must be a whole number .*, got -1"),
-        ({"seed": 1.5}, "seed must be a whole number from 0 to 4,294,967,295, got 1.5"),
-    ],
-)
-def test_arguments_that_do_not_fit_are_named(arguments, message):
-    with pytest.raises(InputError, match=message):
-        ShapeDataSource(**arguments)
-
-
 def test_unknown_split_batch_size_and_index_are_named(full_source):
     with pytest.raises(InputError, match="unknown split 'test': choose from train, validation, evaluation"):
         full_source.example("test", 0)
-    with pytest.raises(InputError, match="batch_size=0"):
+    with pytest.raises(InputError, match="batch_size must be 1 or more, got 0"):
         next(full_source.batches("train", 0))
     with pytest.raises(InputError, match="0 to 299, not 300"):
         full_source.example("validation", 300)
@@ -205,10 +322,7 @@ def test_unknown_split_batch_size_and_index_are_named(full_source):
 @pytest.mark.parametrize("indices", [np.ones(300, bool), [3.9], 3, [[0, 1]]])
 def test_indices_that_are_none_are_refused(full_source, indices):
     """A mask would else be taken for many times the examples 0 and 1."""
-    with pytest.raises(InputError, match=r"they need to be whole numbers \(b,\); np.flatnonzero gives those of a mask"):
+    with pytest.raises(
+        InputError, match=r"indices must be whole numbers \(b,\), got .*; np.flatnonzero gives those of"
+    ):
         full_source.examples("validation", indices)
-
-
-def test_numpys_whole_numbers_are_whole_numbers():
-    source = ShapeDataSource(seed=np.uint8(3), sizes=tuple(np.arange(10, 13)))
-    assert json.loads(json.dumps(source.settings()))["sizes"] == {"train": 10, "validation": 11, "evaluation": 12}

@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ai_library import (
-    ImageFolderDataSource,
-    InputError,
-    ShapeDataSource,
-    accuracy_by,
-    accuracy_grid,
-    factor_table,
-    find_slices,
-)
-from ai_library.tests.pillow_shapes import draw_pillow_folder
+from ai_library import InputError, ShapeDataSource, accuracy_by, accuracy_grid, factor_table, find_slices
 
 
 def ten_factors(n, rng):
@@ -143,25 +134,6 @@ def test_a_slice_of_drawn_shapes_is_found_by_what_they_show():
     first = find_slices(correct, factors)[0]
     assert "fill outlined" in first.name
     assert "contrast 0.3" in first.name
-
-
-def test_factors_are_in_units_that_people_read():
-    source = ShapeDataSource(seed=1, image_size=32, sizes=(9, 9, 900))
-    factors = factor_table(source)
-    assert all(values.shape == (900,) for values in factors.values())
-    assert factors["class"].tolist() == [
-        source.class_names[label] for label in source.examples("evaluation", range(900))[1]
-    ]
-    assert 0.15 <= factors["size"].min() < factors["size"].max() <= 0.48
-    assert 0 <= np.nanmin(factors["rotation"]) < 170 < np.nanmax(factors["rotation"]) <= 180
-    np.testing.assert_array_equal(np.isnan(factors["rotation"]), factors["class"] == "circle")
-    np.testing.assert_array_equal(np.isnan(factors["aspect"]), ~np.isin(factors["class"], ["ellipse", "rectangle"]))
-    np.testing.assert_array_equal(np.isnan(factors["stroke"]), factors["fill"] == "filled")
-
-
-def test_a_source_that_does_not_know_its_factors_has_no_table(tmp_path):
-    draw_pillow_folder(tmp_path, ("circle", "square"), 120)
-    assert factor_table(ImageFolderDataSource(tmp_path, image_size=32)) is None
 
 
 def test_no_factors_and_no_errors_give_no_slices():

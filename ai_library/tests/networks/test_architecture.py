@@ -1,5 +1,7 @@
 """What is known of a network without JAX is what Flax says of it."""
 
+import re
+
 import jax
 import pytest
 
@@ -9,7 +11,9 @@ from ai_library.networks.layers import Conv
 from ai_library.networks.network import arguments
 
 
-@pytest.mark.parametrize("image_shape", [(16, 16, 1), (17, 30, 3), (28, 28, 1), (65, 16, 3), (4096, 33, 1)])
+@pytest.mark.parametrize(
+    "image_shape", [(1, 1, 1), (5, 9, 4), (8, 8, 2), (17, 30, 3), (28, 56, 1), (65, 16, 3), (4096, 33, 1)]
+)
 @pytest.mark.parametrize("patch", [1, 2, 3, 4, 16])
 def test_variables_have_the_shapes_and_types_that_flax_gives_them(image_shape, patch):
     model = CNN(num_classes=5, features=(4, 6, 8, 10, 12), dense=7, patch=patch)
@@ -36,6 +40,8 @@ def test_arguments_are_those_of_the_network_with_the_same_defaults():
     assert CNN(**vars(Architecture(3, [8] * 5))) == CNN(3, (8,) * 5)
 
 
-def test_image_shapes_that_the_network_does_not_take_are_refused():
-    with pytest.raises(InputError, match=r"image shape \(15, 64, 1\) does not fit"):
-        Architecture(3).variable_shapes((15, 64, 1))
+@pytest.mark.parametrize("image_shape", [(0, 64, 1), (4097, 64, 1), (64, 64, 0), (64, 64, 5), (64, 64), 64, "abc"])
+def test_image_shapes_that_the_network_does_not_take_are_refused(image_shape):
+    message = "image shape must be .* sides from 1 to 4,096 pixels and 1 to 4 channels, got "
+    with pytest.raises(InputError, match=message + re.escape(repr(image_shape))):
+        Architecture(3).variable_shapes(image_shape)

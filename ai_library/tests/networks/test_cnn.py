@@ -11,10 +11,10 @@ from ai_library import CNN, InputError
 from ai_library.networks.network import normalise
 
 
-@pytest.mark.parametrize("image_shape", [(16, 16, 1), (17, 30, 1), (28, 28, 3), (64, 64, 1), (96, 40, 3)])
+@pytest.mark.parametrize("image_shape", [(1, 1, 1), (5, 9, 4), (8, 8, 2), (28, 56, 3), (96, 40, 3)])
 @pytest.mark.parametrize("patch", [1, 2, 4])
-def test_takes_any_size_from_16_up(image_shape, patch):
-    """By the shapes alone: the figures are compared in `test_numpy_network.py`."""
+def test_takes_any_height_and_width_and_1_to_4_channels(image_shape, patch):
+    """By the shapes alone: the figures are compared in `test_numpy_cnn.py`."""
     model = CNN(num_classes=10, features=(4, 4, 8, 8, 8), dense=8, patch=patch)
     images = jax.ShapeDtypeStruct((3, *image_shape), jnp.float32)
     logits = jax.eval_shape(partial(model.apply, train=False), model.variable_shapes(image_shape), images)

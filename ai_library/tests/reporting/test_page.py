@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from ai_library import ArrayExamples, ShapeDataSource, evaluate
+from ai_library.data.samples import Sample
 from ai_library.evaluation.corruptions import CORRUPTIONS, CorruptedAccuracy
 from ai_library.reporting.findings import HARDEST, Example, Findings, examine
 from ai_library.reporting.page import report_page, write_findings
-from ai_library.reporting.predictions import Sample, predict_samples
+from ai_library.reporting.predictions import predict_samples
 
 VOID = {"meta", "img", "br", "line", "polyline", "circle"}
 
@@ -62,8 +63,8 @@ class Page(html.parser.HTMLParser):
 class Undescribed(ShapeDataSource):
     """Shapes that nobody knows more of."""
 
-    def _load(self, split):
-        return ArrayExamples(*super()._load(split)[np.arange(self._sizes[split])])
+    def load(self, split):
+        return ArrayExamples(*super().load(split)[np.arange(self._sizes[split])])
 
 
 @pytest.fixture(scope="module")

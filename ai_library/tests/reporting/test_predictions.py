@@ -3,11 +3,8 @@
 import csv
 import dataclasses
 import io
-import itertools
 import json
 import os
-import tracemalloc
-import zipfile
 
 import numpy as np
 import pytest
@@ -16,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ai_library import InputError, evaluate
-from ai_library.reporting.predictions import Sample, predict_samples, read_samples
+from ai_library.data.samples import Sample, read_samples
+from ai_library.reporting.predictions import predict_samples
 
 N = 70  # more than a block
 
@@ -160,56 +158,6 @@ def test_whatever_names_hold_a_row_is_a_line_and_no_cell_a_formula(classifier, t
     assert not [cell for row in rows for cell in row if cell.startswith(tuple("=+-@\t\r\n"))]
 
 
-def test_arrays_of_any_order_and_compression_give_the_same(classifier, source, tmp_path):
-    images, labels = source.examples("evaluation", range(N))
-    np.savez(tmp_path / "plain.npz", images=images, labels=labels)
-    np.savez_compressed(tmp_path / "other.npz", images=np.asfortranarray(images), labels=labels.astype(">u8"))
-    plain, other = (list(read_samples(tmp_path / name, classifier)) for name in ("plain.npz", "other.npz"))
-    for one, two, image, label in zip(plain, other, images, labels, strict=True):
-        assert one.label == two.label == label
-        np.testing.assert_array_equal(one.image, image)
-        np.testing.assert_array_equal(two.image, image)
-
-
-def test_arrays_larger_than_the_memory_are_read_in_parts(classifier, tmp_path):
-    np.savez_compressed(tmp_path / "zeros.npz", images=np.zeros((40_000, 64, 64), np.uint8))  # 164 MB
-    tracemalloc.start()
-    for sample in itertools.islice(read_samples(tmp_path / "zeros.npz", classifier), 9_000):
-        assert sample.image.shape == classifier.image_shape
-    assert tracemalloc.get_traced_memory()[1] < 80e6
-    tracemalloc.stop()
-
-
-def header(shape, kind="|u1", by_columns=False, version=1):
-    """An .npy file of this header and no data."""
-    text = f"{{'descr': {kind!r}, 'fortran_order': {by_columns}, 'shape': {shape}, }}\n".encode()
-    return b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(2 if version == 1 else 4, "little") + text
-
-
-@pytest.mark.parametrize(
-    ("images", "labels", "message"),
-    [
-        (header((10**15, 28, 28)), None, "data.npz cannot be read as .npz: its array 'images' ends too early"),
-        (header((10**15, 1, 1)), header((10**15,), "<i8"), "its array 'labels' ends too early"),
-        (header((10**9, 28, 28), by_columns=True), None, "784,000,000,000 bytes of images in Fortran's order"),
-        (header((1, 10**6, 10**6)), None, "1,000,000 x 1,000,000 pixels, and at most 128,000,000"),
-        (header((-1, 28, 28)), None, r"holds no images: their shape is \(-1, 28, 28\)"),
-        (header((2, 28, 28), version=2), None, "format version"),
-        (header((2, 28, 28)), header((2,), "|O"), "pickled Python objects, which are never loaded"),
-        (header((2, 28, 28)), header((2,), "<m8[s]"), "need to be .* of integers"),
-        (header((2, 28, 28))[:-20], None, "cannot be read as .npz"),
-        (header("nonsense"), None, "cannot be read as .npz"),
-    ],
-)
-def test_arrays_that_promise_more_than_they_hold_are_refused(classifier, tmp_path, images, labels, message):
-    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
-        archive.writestr("images.npy", images)
-        if labels:
-            archive.writestr("labels.npy", labels)
-    with pytest.raises(InputError, match=message):
-        list(read_samples(tmp_path / "data.npz", classifier))
-
-
 def test_a_damaged_archive_leaves_no_half_written_table(classifier, source, tmp_path):
     np.savez(tmp_path / "data.npz", images=source.examples("evaluation", range(N))[0])
     content = bytearray((tmp_path / "data.npz").read_bytes())
@@ -218,41 +166,3 @@ def test_a_damaged_archive_leaves_no_half_written_table(classifier, source, tmp_
     with pytest.raises(InputError, match="data.npz cannot be read as .npz: Bad CRC-32"):
         predicted(classifier, tmp_path / "data.npz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"pictures": np.zeros((1, 32, 32), np.uint8)}, "has no array 'images'"),
-        ({"images": np.full((1, 32, 32), np.nan, np.float32)}, "float32: they need to be"),
-        ({"images": np.zeros((1, 32, 32), np.uint16)}, "uint16: they need to be"),
-        ({"images": np.zeros((1, 32, 32, 4), np.uint8)}, "they need to be"),
-        ({"images": np.zeros((1, 1, 32, 32, 3), np.uint8)}, "they need to be"),
-        ({"images": np.zeros((32, 32), np.uint8)}, "they need to be"),
-        ({"images": np.zeros((0, 32, 32), np.uint8)}, "holds no images"),
-        ({"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0])}, r"\(2,\) of integers"),
-        ({"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0, 7])}, "labels from 0 to 7, but this model"),
-        ({"images": np.zeros((1, 32, 32), np.uint8), "labels": np.array([0.0])}, r"\(1,\) of integers"),
-        ({"images": np.array([{}], dtype=object)}, "cannot be read as .npz: it holds pickled Python objects"),
-        (b"PK\x03\x04 not an archive", "cannot be read as .npz"),
-        (b"\x93NUMPY\x01\x00", "cannot be read as .npz"),
-    ],
-)
-def test_arrays_that_do_not_fit_are_named(classifier, tmp_path, arrays, message):
-    if isinstance(arrays, bytes):
-        (tmp_path / "data.npz").write_bytes(arrays)
-    else:
-        np.savez(tmp_path / "data.npz", **arrays)
-    with pytest.raises(InputError, match=message):
-        read_samples(tmp_path / "data.npz", classifier)
-
-
-def test_folders_that_do_not_fit_are_named(classifier, folder, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty holds no images"):
-        read_samples(tmp_path / "empty", classifier)
-    with pytest.raises(InputError, match="nowhere does not exist"):
-        read_samples(tmp_path / "nowhere", classifier)
-    (folder / "star").rename(folder / "cat")
-    with pytest.raises(InputError, match="sub-folder 'cat', but this model's classes are circle, rectangle, star"):
-        read_samples(folder, classifier)

@@ -1,0 +1,108 @@
+"""Arrays in memory as a data source, without a class of one's own."""
+
+import hashlib
+from functools import cached_property
+from numbers import Real
+
+import numpy as np
+
+from ..errors import InputError
+from .examples import ArrayExamples
+from .source import SPLITS, DataSource
+
+
+class ArrayDataSource(DataSource):
+    """Examples out of arrays: images (n, h, w, c) uint8, or (n, h, w) for one channel, and labels (n,) of integers.
+
+    Each split is given as (images, labels). The arrays are not copied, and must not be changed afterwards.
+
+        source = ArrayDataSource(train=(x, y), validation=0.1, evaluation=(x_test, y_test), class_names=("cat", "dog"))
+
+    Args:
+        train: What is trained on; its images say the shape of all.
+        validation: What chooses the epoch; a number such as 0.1 takes this part out of `train`, the same for each class
+            and evenly spaced within it, whatever the seed. A source without it cannot be trained on.
+        evaluation: What the final figures are measured on. None leaves the split out.
+        class_names: What the labels 0, 1, ... mean. Default: the labels themselves, "0", "1" and so on, up to the
+            highest of `train`, which then must have each of them.
+        seed: Seed of the order of the training images.
+
+    Raises:
+        InputError: An array is of another shape or type, labels are those of no class, or a split is asked for that was
+            not given.
+    """
+
+    def __init__(self, *, train, validation=None, evaluation=None, class_names=None, seed: int = 0):
+        part = validation if isinstance(validation, Real) else None
+        given = {"train": train, "validation": None if part is not None else validation, "evaluation": evaluation}
+        self._arrays = {split: self._array_examples(split, pair) for split, pair in given.items() if pair is not None}
+        if "train" not in self._arrays:
+            raise InputError("train must be (images, labels), got None")
+        if part is not None:
+            self._arrays |= _divided(self._arrays["train"], part)
+        self.splits = tuple(split for split in SPLITS if split in self._arrays)
+        if class_names is None:
+            class_names = _numbers(self._arrays["train"].labels)
+        super().__init__(image_shape=self._arrays["train"].images.shape[1:], class_names=class_names, seed=seed)
+        for split in self.splits:
+            self.size(split)  # which checks it
+
+    def load(self, split):
+        """Returns the examples of a split that was given."""
+        if split not in self._arrays:
+            part = " or validation=0.1, which takes a tenth of train," if split == "validation" else ""
+            raise InputError(f"this source has no {split} examples: make it with {split}=(images, labels){part}")
+        return self._arrays[split]
+
+    def settings(self):
+        """Besides what every source tells, a digest of all images and labels."""
+        return {**super().settings(), "contents": self._digest}
+
+    @cached_property
+    def _digest(self):
+        digest = hashlib.sha256()
+        for split, examples in self._arrays.items():
+            digest.update(f"{split} {examples.images.shape}".encode())
+            digest.update(examples.labels.astype("<i4"))
+            for start in range(0, len(examples), 1024):  # of an array in another order copies one part at a time
+                digest.update(np.ascontiguousarray(examples.images[start : start + 1024]))
+        return digest.hexdigest()
+
+    def _array_examples(self, split, pair):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise InputError(f"{split} must be (images, labels), got {type(pair).__name__}")
+        try:
+            return ArrayExamples(*pair)
+        except InputError as error:
+            raise InputError(f"{self._place(split)}: {error}") from error
+
+    def _place(self, split):
+        return f"{type(self).__name__}(..., {split}=(images, labels))"
+
+
+def _divided(train, part):
+    """The examples of train and validation where `part` of each class of `train` goes to validation."""
+    if not 0 < part < 1:
+        raise InputError(f"validation must be (images, labels) or a number between 0 and 1, got {part}")
+    held_out = np.zeros(len(train), bool)
+    for label in np.unique(train.labels):
+        members = np.flatnonzero(train.labels == label)
+        count = min(round(part * len(members)), len(members) - 1)  # one at least stays
+        held_out[members[np.diff(np.arange(len(members) + 1) * count // len(members)) > 0]] = True
+    if not held_out.any():
+        raise InputError(f"validation={part} takes no example of {len(train)}: give a larger part")
+    return {
+        "train": ArrayExamples(train.images[~held_out], train.labels[~held_out]),
+        "validation": ArrayExamples(train.images[held_out], train.labels[held_out]),
+    }
+
+
+def _numbers(labels):
+    """The class names "0", "1", ... of labels that have each number."""
+    found = np.unique(labels)
+    if len(found) < 2 or found[0] != 0 or found[-1] != len(found) - 1:
+        raise InputError(
+            "class_names must be given unless train has every label from 0 up, of 2 classes or more; its labels are "
+            f"{', '.join(map(str, found[:5]))}{', ...' if len(found) > 5 else ''}: number the classes from 0"
+        )
+    return tuple(map(str, found))

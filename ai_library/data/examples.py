@@ -1,0 +1,97 @@
+"""The examples of one split: what a data source's hook returns, and the check that it is what the source says."""
+
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import InputError
+
+
+class Examples(Protocol):
+    """The examples of one split, which can be asked for in any order."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images (b, h, w, c) uint8 and labels (b,) of integers, those of the indices (b,) int64."""
+
+
+class ArrayExamples:
+    """`Examples` held in memory.
+
+    Args:
+        images: (n, h, w, c) uint8, or (n, h, w) for images of one channel. They are not copied.
+        labels: (n,) integers.
+
+    Raises:
+        InputError: The arrays are of another shape or type.
+    """
+
+    def __init__(self, images, labels):
+        images, labels = _array("images", images), _array("labels", labels)
+        if images.dtype != np.uint8 or images.ndim not in (3, 4):
+            raise InputError(_images_message("uint8 (n, h, w, c) or (n, h, w)", images))
+        _check_labels(labels, len(images))
+        self.images = images if images.ndim == 4 else images[..., np.newaxis]
+        self.labels = labels.astype(np.int32)
+        if (self.labels != labels).any():
+            raise InputError(f"labels must be the numbers of classes, got {labels.min()} to {labels.max()}")
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, indices):
+        return self.images[indices], self.labels[indices]
+
+
+def check_examples(place, found, n, image_shape, num_classes) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images (n, *image_shape) uint8 and labels (n,) int32 once they are that.
+
+    Args:
+        place: What a message calls the examples.
+        found: What `Examples` gave for `n` indices.
+        n: Number of examples that were asked for.
+        image_shape: (h, w, c) that the source says.
+        num_classes: Number of classes that the source says.
+
+    Raises:
+        InputError: They are of another shape or type, or labels are those of no class.
+    """
+    try:
+        images, labels = found
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{place}[indices] must be (images, labels), got {type(found).__name__}") from error
+    try:
+        images, labels = _array("images", images), _array("labels", labels)
+        if images.dtype != np.uint8 or images.shape != (n, *image_shape):
+            raise InputError(_images_message(f"uint8 {(n, *image_shape)}, as the source's image_shape says", images))
+        _check_labels(labels, n)
+        if n and not 0 <= labels.min() <= labels.max() < num_classes:
+            raise InputError(
+                f"labels must be from 0 to {num_classes - 1} for {num_classes} classes, got {labels.min()} to "
+                f"{labels.max()}"
+            )
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
+    return images, labels.astype(np.int32, copy=False)
+
+
+def _check_labels(labels, n):
+    if labels.shape == (n,) and np.issubdtype(labels.dtype, np.integer):
+        return
+    mend = ""
+    if labels.ndim == 2:
+        mend = ": use labels[:, 0]" if labels.shape[1] == 1 else ": use labels.argmax(axis=1) if they are one-hot"
+    raise InputError(f"labels must be integers of shape ({n},), one an image, got {labels.dtype} {labels.shape}{mend}")
+
+
+def _images_message(wanted, images):
+    mend = "" if images.dtype == np.uint8 else ": scale them to whole numbers from 0 to 255 and use .astype(np.uint8)"
+    return f"images must be {wanted}, got {images.dtype} {images.shape}{mend}"
+
+
+def _array(name, values):
+    try:
+        return np.asanyarray(values)
+    except ValueError as error:  # rows of several lengths
+        raise InputError(f"{name} must be one array, got {type(values).__name__}: {error}") from error

@@ -1,0 +1,59 @@
+"""How a data source shows its first images: a figure, and a strip in a notebook."""
+
+import base64
+import io
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
+
+_TEMPLATE = """<p><b>{{ kind }}</b>: {{ shape|join("x") }} images of {{ names|length }} classes ({{ names|join(", ")
+}});
+{% for split, size in sizes.items() %}{{ "{:,}".format(size) }} {{ split }}{{ ", " if not loop.last }}{% endfor %}</p>
+<img alt="the first training images: {{ shown|join(', ') }}" src="data:image/png;base64,{{ picture }}">"""
+
+
+def source_figure(source, n: int, split: str, columns: int):
+    """Returns a matplotlib figure of the first `n` examples of a split with their class names, in `columns`."""
+    import matplotlib.pyplot as plt
+
+    n = min(n, source.size(split))
+    if n < 1:
+        raise InputError(f"n must be 1 or more, got {n}")
+    images, labels = source.examples(split, range(n))
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(1.2 * columns, 1.4 * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, label in zip(axes.flat, images, labels, strict=False):
+        axis.imshow(_shown(image), cmap="gray", vmin=0, vmax=255)
+        axis.set_title(source.class_names[label], fontsize=9)
+    figure.tight_layout()
+    plt.close(figure)  # a notebook would show an open one twice
+    return figure
+
+
+def source_html(source, n: int = 18) -> str:
+    """Returns what a data source holds, and its first `n` training images side by side at their own size, as HTML."""
+    images, labels = source.examples("train", range(min(n, source.size("train"))))
+    picture = io.BytesIO()
+    Image.fromarray(_shown(np.concatenate(list(images), axis=1))).save(picture, format="PNG")
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_TEMPLATE)
+    return template.render(
+        kind=type(source).__name__,
+        shape=source.image_shape,
+        names=source.class_names,
+        sizes={split: source.size(split) for split in source.splits},
+        shown=[source.class_names[label] for label in labels],
+        picture=base64.b64encode(picture.getvalue()).decode(),
+    )
+
+
+def _shown(image):
+    """An image (h, w, c) uint8 of 1 to 4 channels as both Pillow and matplotlib take it: (h, w), (h, w, 3 or 4)."""
+    if image.shape[2] == 2:
+        return image[..., [0, 0, 0, 1]]
+    return image[..., 0] if image.shape[2] == 1 else image

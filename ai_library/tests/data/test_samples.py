@@ -1,0 +1,151 @@
+"""Images of a file, a folder or an npz file are read one by one, and what cannot be read is named."""
+
+import itertools
+import tracemalloc
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ai_library import InputError
+from ai_library.data.samples import read_samples
+
+READER = SimpleNamespace(
+    class_names=("circle", "rectangle", "star"), image_shape=(32, 32, 1), content_size=None, BLOCK=128
+)
+N = 7
+IMAGES, LABELS = np.random.default_rng(0).integers(0, 256, (N, 32, 32, 1), np.uint8), np.arange(N) % 3
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The images as PNG files in sub-folders named like their classes."""
+    for index, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True)):
+        path = tmp_path / "images" / READER.class_names[label] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.squeeze()).save(path)
+    return tmp_path / "images"
+
+
+def test_a_folder_gives_its_images_with_their_labels_in_the_order_of_their_names(folder):
+    (folder / "star/broken.png").write_text("no image")
+    *whole, broken = read_samples(folder, READER)
+    assert [sample.name for sample in whole] == [
+        f"{READER.class_names[label]}/{index}.png" for label in range(3) for index in range(label, N, 3)
+    ]
+    for sample in whole:
+        index = int(sample.name.split("/")[1][0])
+        assert sample.label == LABELS[index]
+        np.testing.assert_array_equal(sample.image, IMAGES[index])
+    assert broken == ("star/broken.png", 2, None, "not an image, or of an unknown format")
+
+
+def test_one_file_is_one_image_without_a_label(folder):
+    (sample,) = read_samples(folder / "circle/0.png", READER)
+    assert (sample.name, sample.label) == ("0.png", None)
+    np.testing.assert_array_equal(sample.image, IMAGES[0])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_arrays_of_1_to_4_channels_are_fitted(tmp_path, channels):
+    np.savez(tmp_path / "data.npz", images=np.full((2, 9, 20, channels), 255, np.uint8))
+    for wanted in (1, 2, 3, 4):
+        reader = SimpleNamespace(**vars(READER) | {"image_shape": (16, 12, wanted)})
+        for sample in read_samples(tmp_path / "data.npz", reader):
+            np.testing.assert_array_equal(sample.image, 255)
+
+
+def test_arrays_of_any_order_and_compression_give_the_same(tmp_path):
+    images, labels = IMAGES, LABELS
+    np.savez(tmp_path / "plain.npz", images=images, labels=labels)
+    np.savez_compressed(tmp_path / "other.npz", images=np.asfortranarray(images), labels=labels.astype(">u8"))
+    plain, other = (list(read_samples(tmp_path / name, READER)) for name in ("plain.npz", "other.npz"))
+    for one, two, image, label in zip(plain, other, images, labels, strict=True):
+        assert one.label == two.label == label
+        np.testing.assert_array_equal(one.image, image)
+        np.testing.assert_array_equal(two.image, image)
+
+
+def test_arrays_larger_than_the_memory_are_read_in_parts(tmp_path):
+    np.savez_compressed(tmp_path / "zeros.npz", images=np.zeros((40_000, 64, 64), np.uint8))  # 164 MB
+    tracemalloc.start()
+    for sample in itertools.islice(read_samples(tmp_path / "zeros.npz", READER), 9_000):
+        assert sample.image.shape == READER.image_shape
+    assert tracemalloc.get_traced_memory()[1] < 80e6
+    tracemalloc.stop()
+
+
+def header(shape, kind="|u1", by_columns=False, version=1):
+    """An .npy file of this header and no data."""
+    text = f"{{'descr': {kind!r}, 'fortran_order': {by_columns}, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(2 if version == 1 else 4, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (header((10**15, 28, 28)), None, "data.npz cannot be read as .npz: its array 'images' ends too early"),
+        (header((10**15, 1, 1)), header((10**15,), "<i8"), "its array 'labels' ends too early"),
+        (header((10**9, 28, 28), by_columns=True), None, "784,000,000,000 bytes of images in Fortran's order"),
+        (header((1, 10**6, 10**6)), None, "1,000,000 x 1,000,000 pixels, and at most 128,000,000"),
+        (header((-1, 28, 28)), None, r"holds no images: their shape is \(-1, 28, 28\)"),
+        (header((2, 28, 28), version=2), None, "format version"),
+        (header((2, 28, 28)), header((2,), "|O"), "pickled Python objects, which are never loaded"),
+        (header((2, 28, 28)), header((2,), "<m8[s]"), r"labels of integers of shape \(2,\), got timedelta64"),
+        (header((2, 28, 28))[:-20], None, "cannot be read as .npz"),
+        (header("nonsense"), None, "cannot be read as .npz"),
+    ],
+)
+def test_arrays_that_promise_more_than_they_hold_are_refused(tmp_path, images, labels, message):
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+        archive.writestr("images.npy", images)
+        if labels:
+            archive.writestr("labels.npy", labels)
+    with pytest.raises(InputError, match=message):
+        list(read_samples(tmp_path / "data.npz", READER))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pictures": np.zeros((1, 32, 32), np.uint8)}, "has no array 'images'"),
+        ({"images": np.full((1, 32, 32), np.nan, np.float32)}, r"must have images uint8 .*, got float32 \(1, 32, 32\)"),
+        ({"images": np.zeros((1, 32, 32), np.uint16)}, r"got uint16 \(1, 32, 32\)"),
+        ({"images": np.zeros((1, 32, 32, 5), np.uint8)}, "of 1 to 4 channels, got uint8"),
+        ({"images": np.zeros((1, 1, 32, 32, 3), np.uint8)}, "must have images uint8"),
+        ({"images": np.zeros((32, 32), np.uint8)}, "must have images uint8"),
+        ({"images": np.zeros((0, 32, 32), np.uint8)}, "holds no images"),
+        (
+            {"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0])},
+            r"labels of integers of shape \(2,\), got int64 \(1,\)",
+        ),
+        ({"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0, 7])}, "labels from 0 to 7, but this model"),
+        (
+            {"images": np.zeros((1, 32, 32), np.uint8), "labels": np.array([0.0])},
+            r"of integers of shape \(1,\), got float64",
+        ),
+        ({"images": np.array([{}], dtype=object)}, "cannot be read as .npz: it holds pickled Python objects"),
+        (b"PK\x03\x04 not an archive", "cannot be read as .npz"),
+        (b"\x93NUMPY\x01\x00", "cannot be read as .npz"),
+    ],
+)
+def test_arrays_of_another_kind_are_named(tmp_path, arrays, message):
+    if isinstance(arrays, bytes):
+        (tmp_path / "data.npz").write_bytes(arrays)
+    else:
+        np.savez(tmp_path / "data.npz", **arrays)
+    with pytest.raises(InputError, match=message):
+        read_samples(tmp_path / "data.npz", READER)
+
+
+def test_folders_of_another_kind_are_named(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty holds no images"):
+        read_samples(tmp_path / "empty", READER)
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        read_samples(tmp_path / "nowhere", READER)
+    (folder / "star").rename(folder / "cat")
+    with pytest.raises(InputError, match="sub-folder 'cat', but this model's classes are circle, rectangle, star"):
+        read_samples(folder, READER)
