@@ -2,10 +2,12 @@
 #   docker build -t ai-application .
 FROM python:3.13-slim
 
-# Dependencies come first: a change of the code does not install them again.
+# Dependencies come first: a change of the code does not install them again. They have an environment of their own, which
+# takes nothing from the base image's packages: pip cannot replace those that are a distribution's.
 WORKDIR /app
 COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
+RUN python -m venv --without-pip /venv && pip --python /venv install --no-cache-dir -r requirements.txt
+ENV PATH=/venv/bin:$PATH
 
 COPY docker-entrypoint.sh ./
 COPY ai_library ai_library

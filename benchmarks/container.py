@@ -58,11 +58,12 @@ def main():
         )
     ratio = statistics.median(theirs / ours for ours, theirs in zip(*seconds.values(), strict=True))
     images = len(list(ROOT.glob("ai_application/evaluation/shapes/*/*.png")))
+    packages = _docker("run", "--rm", "--entrypoint=pip", PEER, "--python=/venv", "freeze")
     lines += [
         "",
         f"Peer: {_size(PEER) / _size(OURS):.2f} times the size, {ratio:.2f} times the seconds (median of ratios)",
         f"{arguments.runs} runs of each, in turn, on {images} images",
-        f"Its packages: {_docker('run', '--rm', '--entrypoint=pip', PEER, 'freeze').replace(chr(10), ' ')}",
+        f"Its packages: {packages.replace(chr(10), ' ')}",
     ]
     keep("container", lines)
     _docker("image", "rm", "--force", OURS, PEER)

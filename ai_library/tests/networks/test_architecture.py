@@ -3,6 +3,7 @@
 import re
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from ai_library import CNN, InputError
@@ -22,7 +23,8 @@ def test_variables_have_the_shapes_and_types_that_flax_gives_them(image_shape, p
     found = architecture.variable_shapes(image_shape)
     assert jax.tree.map(tuple, found, is_leaf=lambda leaf: isinstance(leaf, tuple)) == wanted
 
-    outputs = jax.eval_shape(lambda images: convolutions(model, images), jax.ShapeDtypeStruct((1, *image_shape), float))
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    outputs = jax.eval_shape(lambda images: convolutions(model, images), images)
     assert architecture.activations(image_shape) == sum(output.size for output in outputs)
 
 
