@@ -77,7 +77,7 @@ def add_process_arguments(parser: argparse.ArgumentParser):
 @contextlib.contextmanager
 def joined(arguments: argparse.Namespace) -> Iterator[None]:
     """Works with other processes, where the arguments say so: only the first one's prints are seen, and at the end
-    all wait for it. Raises `InputError` where the arguments do not fit together.
+    all wait for it. Raises `InputError` where the arguments contradict each other.
     """
     explicit = [arguments.coordinator, arguments.processes, arguments.process]
     if not arguments.distributed and explicit == [None] * 3:
@@ -90,7 +90,7 @@ def joined(arguments: argparse.Namespace) -> Iterator[None]:
         if not distributed.is_first():
             stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         yield
-    distributed.from_first(lambda: None)
+    distributed.broadcast_from_first(lambda: None)
 
 
 def training_parser(description: str, epochs: int | None, model: str | Path) -> argparse.ArgumentParser:
@@ -139,7 +139,7 @@ def _train_and_save(arguments, model, source, config):
     activations = Architecture(**arguments_of(model)).activations(source.image_shape) if type(model) is CNN else 0
     share_out_cores(config.batch_size // distributed.process_count(), activations)
     keep_freed_memory()
-    trainer = Trainer(model, source, config, distributed.from_first(run_dir), arguments.checkpoint_seconds)
+    trainer = Trainer(model, source, config, distributed.broadcast_from_first(run_dir), arguments.checkpoint_seconds)
     print(model.summary(source.image_shape), end="\n\n")
     try:
         classifier = trainer.fit(arguments.resume)

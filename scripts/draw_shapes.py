@@ -22,11 +22,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="of the data (%(default)s)")
     arguments = parser.parse_args()
     if arguments.number < 1:
-        raise InputError(f"--number {arguments.number} does not fit: it needs to be 1 or more")
+        raise InputError(f"--number must be 1 or more, got {arguments.number}")
 
     source = ShapeDataSource(seed=arguments.seed)
     if arguments.number > source.size(arguments.split):
-        raise InputError(f"--number {arguments.number} does not fit: the split has {source.size(arguments.split):,}")
+        raise InputError(
+            f"--number must be at most {source.size(arguments.split):,}, the size of the split, got {arguments.number}"
+        )
     if any(arguments.output.glob("*/*.png")):
         raise InputError(f"{arguments.output} holds images already: choose another folder, or remove it")
     images, labels = source.examples(arguments.split, range(arguments.number))

@@ -182,7 +182,11 @@ def test_confidences_of_the_committed_shapes_model_are_true():
         ("train_shapes.py", ["--seed", "-1"], "error: seed must be a whole number from 0 to 4,294,967,295, got -1"),
         ("train_shapes.py", ["--resume", "--run-dir", "nowhere"], "error: nowhere holds no run to resume"),
         ("draw_shapes.py", ["--number", "-1"], "error: --number"),
-        ("draw_shapes.py", ["--number", str(10**20)], f"error: --number {10**20} does not fit: the split has 10,000"),
+        (
+            "draw_shapes.py",
+            ["--number", str(10**20)],
+            f"error: --number must be at most 10,000, the size of the split, got {10**20}",
+        ),
     ],
 )
 def test_input_at_fault_ends_with_one_line_and_status_1(script, arguments, message):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import MAX_CHANNELS, InputError
-from ..runtime.distributed import share
+from ..runtime.distributed import shard
 from .image_files import IMAGE_ENDINGS, MAX_PIXELS, fit_image, image_files, read_image
 
 _BLOCK_BYTES = 16_000_000  # of the arrays in an npz file, read at a time
@@ -51,7 +51,7 @@ def read_samples(path, classifier) -> Iterator[Sample]:
         raise InputError(f"{path} does not exist: name an image, a folder of images or an .npz file")
     if path.suffix.lower() == ".npz" and path.is_file():
         return _from_arrays(path, classifier)
-    return (_read(path, path.name, None, classifier) for _ in share(1, classifier.BLOCK))
+    return (_read(path, path.name, None, classifier) for _ in shard(1, classifier.BLOCK))
 
 
 def _from_folder(folder, classifier):
@@ -64,7 +64,7 @@ def _from_folder(folder, classifier):
             f"{folder} has the sub-folder {unknown[0]!r}, but this model's classes are "
             f"{', '.join(classifier.class_names)}: rename it, or use a model that was trained on these classes"
         )
-    own = share(found.total(), classifier.BLOCK)
+    own = shard(found.total(), classifier.BLOCK)
     return (
         _read(path, str(path.relative_to(folder)), labels.get(_sub_folder(path, folder)), classifier)
         for path in itertools.islice(image_files(folder), own.start, own.stop)
@@ -99,7 +99,7 @@ def _from_arrays(path, classifier):
                 )
             labels = np.concatenate(list(_blocks(archive, "labels")))
             _check_labels(path, labels, classifier.class_names)
-    own = share(shape[0], classifier.BLOCK)
+    own = shard(shape[0], classifier.BLOCK)
     return (
         Sample(
             str(i),

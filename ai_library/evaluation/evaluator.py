@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..errors import InputError, whole_number
-from ..runtime.distributed import gathered, share
+from ..runtime.distributed import all_gather, shard
 from .report import Report
 
 
@@ -27,7 +27,7 @@ def evaluate(classifier, source, split: str = "evaluation", batch_size: int = 12
     """
     check_same_classes(classifier, source)
     batch_size = whole_number("batch_size", batch_size, 1, 2**31)
-    own = share(source.size(split), classifier.BLOCK)
+    own = shard(source.size(split), classifier.BLOCK)
     labels = [np.zeros(0, np.int32)]
 
     def images():
@@ -37,7 +37,9 @@ def evaluate(classifier, source, split: str = "evaluation", batch_size: int = 12
             yield batch
 
     logits = [np.zeros((0, source.num_classes), np.float32), *classifier.predict_logits(images(), shared=True)]
-    logits, labels = map(np.concatenate, zip(*gathered([np.concatenate(logits), np.concatenate(labels)]), strict=True))
+    logits, labels = map(
+        np.concatenate, zip(*all_gather([np.concatenate(logits), np.concatenate(labels)]), strict=True)
+    )
     return Report(classifier.probabilities(logits), labels, source.class_names, classifier.temperature)
 
 

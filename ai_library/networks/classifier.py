@@ -13,7 +13,7 @@ import numpy as np
 from ..data.image_arrays import as_images
 from ..errors import check_image_shape
 from ..runtime.cpu import cores
-from ..runtime.distributed import gathered
+from ..runtime.distributed import all_gather
 from .architecture import Architecture
 from .numpy_cnn import logits_by_numpy
 from .probabilities import softmax
@@ -94,7 +94,7 @@ class Classifier:
         blocks = _blocks(map(self._as_images, batches), self.BLOCK)
         first = collections.deque(islice(blocks, self.FEW // self.BLOCK))
         found = sum(map(len, first))
-        few = sum(gathered(found) if shared else [found]) < self.FEW  # the stream has ended
+        few = sum(all_gather(found) if shared else [found]) < self.FEW  # the stream has ended
         if few and self.architecture:
             for images in first:
                 yield logits_by_numpy(self.architecture, self.variables, images)

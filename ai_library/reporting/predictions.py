@@ -19,7 +19,7 @@ from ..evaluation.report import Report
 from ..files.atomic import replacing, write_bytes
 from ..files.text import escaped
 from ..networks.classifier import Classifier
-from ..runtime.distributed import gathered, is_first, process_count, process_index
+from ..runtime.distributed import all_gather, is_first, process_count, process_index
 from .findings import HARDEST, Example, Findings
 from .page import write_findings
 
@@ -51,7 +51,7 @@ def predict_samples(classifier: Classifier, samples: Iterable[Sample], output, c
             images, unreadable = images + len(block), unreadable + len(block) - len(readable)
     hardest = [[os.fsencode(name), *rest] for name, *rest in hardest]  # a name may be no text that can be sent
     own = [images, unreadable, np.array(labels, np.int64), np.concatenate(probabilities), hardest]
-    images, unreadable, labels, probabilities, hardest = zip(*gathered(own), strict=True)
+    images, unreadable, labels, probabilities, hardest = zip(*all_gather(own), strict=True)
     labels = np.concatenate(labels)
     known = (np.concatenate(probabilities), labels, names, classifier.temperature) if len(labels) else None
     report = Report(*known) if known else None

@@ -38,8 +38,10 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
         processes: How many there are.
         process: Which of them this is, from 0.
 
-    What is None, SLURM, Kubernetes or Open MPI have to tell. Raises `InputError` where they do not, and where the
-    others cannot be reached.
+    Arguments left as None are taken from SLURM, Kubernetes or Open MPI.
+
+    Raises:
+        InputError: An argument is missing or wrong, or the other processes cannot be reached.
     """
     import jax
 
@@ -97,16 +99,16 @@ def is_first() -> bool:
     return process_index() == 0
 
 
-def share(n: int, unit: int) -> range:
+def shard(n: int, unit: int) -> range:
     """Which of n items are this process's. They are given out in whole units, of which only the last may be smaller;
-    the shares of all, in the order of the processes, are `range(n)`.
+    the shards of all processes, in their order, are `range(n)`.
     """
     units = -(-n // unit)
     first, end = (min(units * (process_index() + i) // process_count() * unit, n) for i in (0, 1))
     return range(first, end)
 
 
-def from_first(function: Callable[[], Any]):
+def broadcast_from_first(function: Callable[[], Any]):
     """Calls the function in the first process, and gives what it returns to all: numbers, text, arrays, and lists and
     dictionaries of them. An `InputError` that it raises there is raised in all.
     """
@@ -129,8 +131,8 @@ def from_first(function: Callable[[], Any]):
     return told["value"]
 
 
-def gathered(value) -> list:
-    """The values of all processes, in their order; such as `from_first` takes."""
+def all_gather(value) -> list:
+    """The values of all processes, in their order; such as `broadcast_from_first` takes."""
     if process_count() == 1:
         return [value]
     from flax.serialization import msgpack_restore, msgpack_serialize

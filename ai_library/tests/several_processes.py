@@ -136,7 +136,7 @@ def main():
     if arguments.coordinator:
         distributed.initialise(arguments.coordinator, arguments.processes, arguments.process)
     next(task for task in tasks if task.__name__ == arguments.task)(arguments.folder)
-    distributed.from_first(lambda: None)  # all wait for the first, which serves the others
+    distributed.broadcast_from_first(lambda: None)  # all wait for the first, which serves the others
 
 
 def exit_status():

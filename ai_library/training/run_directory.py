@@ -74,7 +74,7 @@ class RunDirectory:
                 run = stack.enter_context(cls._alone(Path(path), settings, resume))
                 return settings
 
-            if differences := _differences(distributed.from_first(enter), settings):
+            if differences := _differences(distributed.broadcast_from_first(enter), settings):
                 raise InputError(f"every process needs the settings of the first, but in this one {differences}")
             yield run
 

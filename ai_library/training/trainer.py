@@ -146,7 +146,7 @@ class Trainer:
         state = self._first_state()
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
         with RunDirectory.opened(self.run_dir, self._settings(), resume) as run, StopSignals() as stop:
-            progress = progress.restored(*distributed.from_first(lambda: self._begin(progress, run, resume)))
+            progress = progress.restored(*distributed.broadcast_from_first(lambda: self._begin(progress, run, resume)))
             progress.state = distributed.place(progress.state.with_schedule(state.schedule), self._everywhere)
             self.history = progress.history
             if progress.stopped and len(self.history) < self.config.epochs and not self._ends(self.history):
@@ -273,7 +273,9 @@ class Trainer:
 
     def _ends(self, history) -> bool:
         """Whether a callback ends the run; all of them are called, in the first process."""
-        return distributed.from_first(lambda: sum(bool(callback(history)) for callback in self._callbacks) > 0)
+        return distributed.broadcast_from_first(
+            lambda: sum(bool(callback(history)) for callback in self._callbacks) > 0
+        )
 
     def _save(self, progress, run, asked):
         """Writes a checkpoint; ends the run there if a signal asked for it, in whichever process."""

@@ -268,7 +268,7 @@ def test_shares_are_whole_blocks_and_together_everything(n, processes):
         patch.setattr(distributed, "process_count", lambda: processes)
         for process in range(processes):
             patch.setattr(distributed, "process_index", lambda process=process: process)
-            shares.append(distributed.share(n, 64))
+            shares.append(distributed.shard(n, 64))
     assert [index for share in shares for index in share] == list(range(n))
     assert all(share.start % 64 == 0 for share in shares if share)
     assert max(map(len, shares)) - min(map(len, shares)) < 128
