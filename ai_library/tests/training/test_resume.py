@@ -196,7 +196,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 run_dir, function, call = sys.argv[1], sys.argv[2], int(sys.argv[3])
-from ai_library.tests.test_resume import CONFIG, MODEL, Signalling
+from ai_library.tests.training.test_resume import CONFIG, MODEL, Signalling
 from ai_library import Trainer
 if function:
     real, calls = getattr(os, function), 0
