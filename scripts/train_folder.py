@@ -14,7 +14,9 @@ def main():
     parser = training_parser(__doc__, epochs=None, model="model.msgpack")
     parser.add_argument("folder", type=Path, help="its sub-folders are the classes")
     parser.add_argument("--image-size", type=int, default=64, help="side that images are fitted into (%(default)s)")
-    parser.add_argument("--channels", type=int, choices=(1, 3), default=3, help="1: grey, 3: colour (%(default)s)")
+    parser.add_argument(
+        "--channels", type=int, choices=(1, 2, 3, 4), default=3, help="1: grey, 3: colour (%(default)s)"
+    )
     arguments = parser.parse_args()
     source = ImageFolderDataSource(
         arguments.folder, seed=arguments.seed, image_size=arguments.image_size, channels=arguments.channels

@@ -37,6 +37,8 @@ class EventFile:
 
     def images(self, tag: str, images, step: int):
         """Images (n, h, w, c) uint8, as a grid."""
+        if images.shape[-1] == 2:  # grey with transparency, for which TensorBoard has no form
+            images = images[..., [0, 0, 0, 1]]
         self._write(step, summary=tensorboardX.summary.image(tag, images, dataformats="NHWC"))
 
     def figure(self, tag: str, figure, step: int):

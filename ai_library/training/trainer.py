@@ -124,6 +124,7 @@ class Trainer:
         self._optimizer, self._loss, self._initial = optimizer, loss, initial
         self._callbacks, self._verbose = tuple(callbacks), verbose
         self._everywhere, self._shared_out = distributed.batch_shardings(config.batch_size)
+        source.size("validation")  # whose lack is better known now than after an epoch
         self._per_epoch = -(-source.size("train") // config.batch_size)
         self._steps = config.epochs * self._per_epoch
 
