@@ -7,7 +7,17 @@ import numpy as np
 import optax
 import pytest
 
-from ai_library import CNN, EarlyStopping, InputError, ShapeDataSource, TrainConfig, Trainer
+from ai_library import (
+    CNN,
+    ArrayDataSource,
+    EarlyStopping,
+    InputError,
+    ShapeDataSource,
+    TrainConfig,
+    Trainer,
+    create_train_state,
+    train_step,
+)
 from ai_library.networks.network import initialise
 from ai_library.tests.own_networks import Linear, Stock
 
@@ -56,10 +66,34 @@ def test_a_loss_of_ones_own_is_minimised(tmp_path):
 
 
 def test_class_weights_weigh_the_loss(tmp_path):
-    only_stars = fitted(tmp_path / "a", settings=config(class_weights=(0, 0, 1), epochs=20, learning_rate=0.1))
-    assert (only_stars.predict(SOURCE.examples("evaluation", range(32))[0]) == 2).all()
+    images, labels = SOURCE.examples("train", range(16))
+
+    def loss(**settings):
+        state = create_train_state(Linear(3), (16, 16, 1), config(**settings), 9)
+        return float(train_step(state, images, labels)[1]["loss"])
+
+    alone = [loss(class_weights=np.eye(3)[label].tolist()) for label in range(3)]
+    assert min(alone) > 0
+    assert loss() == pytest.approx(sum(alone), rel=1e-5)
+    assert loss(class_weights=(1, 2, 0)) == pytest.approx(alone[0] + 2 * alone[1], rel=1e-5)
     with pytest.raises(InputError, match="a weight for each of 3 classes, got 2"):
         fitted(tmp_path / "b", settings=config(class_weights=(1, 2)))
+
+
+def test_balanced_class_weights_make_up_for_rare_classes(tmp_path):
+    images, labels = SOURCE.examples("train", range(64))
+    kept = np.concatenate([np.flatnonzero(labels == 0)[:4], np.flatnonzero(labels > 0)])
+    source = ArrayDataSource(
+        train=(images[kept], labels[kept]), validation=(images, labels), class_names=("circle", "cross", "star")
+    )
+    trainer = Trainer(Linear(3), source, config(class_weights="balanced"), tmp_path / "run")
+    counts = np.bincount(labels[kept])
+    np.testing.assert_allclose(trainer._first_state().class_weights * counts, counts.sum() / 3, rtol=1e-6)
+    missing = ArrayDataSource(
+        train=(images[labels > 0], labels[labels > 0]), validation=(images, labels), class_names=NAMES
+    )
+    with pytest.raises(InputError, match="training images of every class, and 'circle' has none"):
+        fitted(tmp_path / "x", source=missing, settings=config(class_weights="balanced"))
 
 
 def test_a_training_begins_with_the_weights_of_another(tmp_path):
