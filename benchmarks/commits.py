@@ -1,7 +1,10 @@
-"""Whole trainings by the library as it was at several commits, in turns: what a change cost or brought.
+"""Training, prediction and the start of `predict.py` by this project as it was at several commits, in turns: what a
+change cost or brought.
 
-Each is checked out beside this checkout and trains the default network on shapes that it draws, with everything that
-`Trainer.fit` does: steps, validation, checkpoints, curves.
+Each commit is checked out beside this checkout. `training` trains the default network on shapes that it draws, with
+everything that `Trainer.fit` does: steps, validation, checkpoints, curves. `prediction` is what `Classifier` does of
+images in memory. `start` is the whole process of `predict.py` on one image. A commit may have a Python of its own, with
+the packages that it was held at: `f2df111=/path/to/python`.
 """
 
 import argparse
@@ -14,21 +17,33 @@ from pathlib import Path
 
 from measuring import ROOT, Worker, keep, ratio, serve, take_turns
 
-IMAGES = 1_600
+IMAGES = {"training": 1_600, "prediction": 2_048, "start": 1}
 HERE = "this checkout"
 
 
-def work(root: str, batch_size: int, devices: int):
-    """Trains with the library in the folder `root`, as often as it is asked to."""
+def work(what: str, root: str, batch_size: int, devices: int):
+    """Does one kind of work with the project in the folder `root`, as often as it is asked to."""
+    if what == "start":
+        serve(starts(root))
+        return
     sys.path.insert(0, root)
     import jax
 
     jax.config.update("jax_num_cpu_devices", devices)
-    from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer
-    from ai_library.runtime.cpu import keep_freed_memory
+    try:
+        from ai_library.runtime.cpu import keep_freed_memory
+    except ImportError:  # of the commits before the folders
+        from ai_library.processor import keep_freed_memory
 
     keep_freed_memory()
-    source = ShapeDataSource(sizes=(IMAGES, 500, 1))
+    run = trainings(batch_size) if what == "training" else predictions()
+    serve(run, f"jax {jax.__version__}")
+
+
+def trainings(batch_size):
+    from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer
+
+    source = ShapeDataSource(sizes=(IMAGES["training"], 500, 1))
     model = CNN(num_classes=source.num_classes)
 
     def run(count):
@@ -36,7 +51,38 @@ def work(root: str, batch_size: int, devices: int):
             with tempfile.TemporaryDirectory() as place:
                 Trainer(model, source, TrainConfig(batch_size=batch_size), Path(place) / "run").fit()
 
-    serve(run)
+    return run
+
+
+def predictions():
+    import jax
+    import numpy as np
+
+    from ai_library import CNN, Classifier, ShapeDataSource
+
+    source = ShapeDataSource()
+    model = CNN(num_classes=source.num_classes)
+    variables = jax.tree.map(np.asarray, model.initialise(0, source.image_shape))
+    classifier = Classifier(model, variables, source.class_names, source.image_shape)
+    images, _ = source.examples("evaluation", range(IMAGES["prediction"]))
+
+    def run(count):
+        for _ in range(count):
+            classifier.predict_proba(images)
+
+    return run
+
+
+def starts(root):
+    image = Path(root) / "ai_application/evaluation/shapes/circle/00000.png"
+
+    def run(count):
+        for _ in range(count):
+            with tempfile.TemporaryDirectory() as place:
+                command = [sys.executable, "scripts/predict.py", "--data", image, "--output", place]
+                subprocess.run(command, cwd=root, check=True, capture_output=True)
+
+    return run
 
 
 @contextlib.contextmanager
@@ -53,40 +99,53 @@ def checked_out(commit):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("commits", nargs="+", help="the first is what the others are compared with")
+    parser.add_argument(
+        "commits", nargs="+", metavar="COMMIT[=PYTHON]", help="the first is what others are compared with"
+    )
+    parser.add_argument("--here", default=sys.executable, metavar="PYTHON", help="this checkout's (the one that runs)")
+    parser.add_argument("--what", nargs="+", choices=IMAGES, default=["training"], help="(training)")
     parser.add_argument("--batch", type=int, default=64, help="(%(default)s)")
     parser.add_argument("--devices", nargs="+", type=int, default=[1, 2], help="(1 2)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each (%(default)s)")
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--name", default="commits", help="of the file of results (%(default)s)")
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        root, batch_size, devices = arguments.worker
-        work(root, int(batch_size), int(devices))
+        what, root, batch_size, devices = arguments.worker
+        work(what, root, int(batch_size), int(devices))
         return
-    lines = [f"{IMAGES:,} images drawn and trained on, batch {arguments.batch}, {arguments.rounds} rounds"]
+    lines = [f"{arguments.rounds} rounds; trainings at batch {arguments.batch}"]
     with contextlib.ExitStack() as stack:
-        roots = {HERE: str(ROOT)} | {commit: stack.enter_context(checked_out(commit)) for commit in arguments.commits}
-        for devices in arguments.devices:
-            lines += case(roots, arguments, devices)
-    keep("commits", lines, "jax", "flax", "optax")
+        pythons, roots = {}, {}
+        for commit, _, python in (named.partition("=") for named in arguments.commits):
+            pythons[commit], roots[commit] = python or sys.executable, stack.enter_context(checked_out(commit))
+        pythons[HERE], roots[HERE] = arguments.here, str(ROOT)
+        for what in arguments.what:
+            for devices in arguments.devices if what == "training" else [1]:
+                lines += case(what, roots, pythons, arguments, devices)
+    keep(arguments.name, lines)
 
 
-def case(roots, arguments, devices):
-    """The lines of the processor seen as so many devices."""
+def case(what, roots, pythons, arguments, devices):
+    """The lines of one kind of work, with the processor seen as so many devices."""
     workers = []
     try:
-        for name in [*arguments.commits, HERE]:
-            command = ["commits.py", name, "--worker", roots[name], arguments.batch, devices]
-            workers.append(Worker(name, *command))
+        for name, root in roots.items():
+            command = ["commits.py", name, "--worker", what, root, arguments.batch, devices]
+            workers.append(Worker(name, *command, python=pythons[name]))
         rates = take_turns(workers, arguments.rounds, 2.0)
     finally:
         for worker in workers:
             worker.close()
-    yield f"{f'{devices} devices' if devices > 1 else '1 device':<16}{'images/s':>9}{'least':>9}{'most':>9}{'ratio':>8}"
+    notes = {worker.name: worker.note for worker in workers}
+    title = f"{what}, {devices} device{'s' if devices > 1 else ''}"
+    yield f"{title:<24}{'images/s':>9}{'least':>9}{'most':>9}{'ratio':>8}"
+    first = next(iter(roots))
     for name, values in rates.items():
-        images = [rate * IMAGES for rate in values]
-        times = ratio(values, rates[arguments.commits[0]])
-        yield f"{name:<16}{statistics.median(images):>9.0f}{min(images):>9.0f}{max(images):>9.0f}{times:>8.2f}"
+        images = [rate * IMAGES[what] for rate in values]
+        times, digits = ratio(values, rates[first]), 2 if what == "start" else 0
+        figures = "".join(f"{value:>9.{digits}f}" for value in (statistics.median(images), min(images), max(images)))
+        yield f"{name:<24}{figures}{times:>8.2f}  {notes[name]}".rstrip()
 
 
 if __name__ == "__main__":

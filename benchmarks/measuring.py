@@ -23,15 +23,16 @@ class Worker:
     Args:
         name: What tables call it.
         command: A script of this folder that ends in `serve`, and its arguments.
+        python: The interpreter, if it is not this process's own.
         environment: Variables it gets beside this process's own.
     """
 
-    def __init__(self, name: str, *command, **environment: str):
+    def __init__(self, name: str, *command, python: str = sys.executable, **environment: str):
         self.name = name
         # What it says beside its answers goes into a file: a pipe that nobody reads would fill up and stop it.
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the worker)
         self._process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
+            [python, *map(str, command)],
             cwd=ROOT / "benchmarks",
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,

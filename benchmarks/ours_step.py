@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def prepare(name: str, batch_size: int, devices: int):
-    """(the jitted step, its first state, batches that it takes) of a network."""
+    """(the step, its first state, batches that it takes) of a network."""
     from ai_library.runtime.cpu import keep_freed_memory, use_devices
 
     keep_freed_memory()

@@ -130,7 +130,9 @@ def trace(name, batch_size, devices, steps):
     if devices:
         from ours_step import prepare
 
-        step, state, data, shared_out = prepare(name, batch_size, devices)
+        from ai_library.training.step import _train_step as step  # what is jitted, behind the checks of its arguments
+
+        _, state, data, shared_out = prepare(name, batch_size, devices)
     else:
         from peer_step_flax import prepare
 
