@@ -212,6 +212,7 @@ def _described(array):
 @partial(jax.jit, donate_argnames="state")
 def _train_step(state, images, labels):
     mesh = distributed.batch_shardings(images.shape[0])[1].mesh
+    labels = labels.astype(jnp.int32)  # a program with x64 may bring int64
     key = jax.random.fold_in(random_key(state.seed), state.step)
     keys = jax.random.split(key, images.shape[0])
     if mesh.size == 1:

@@ -1,5 +1,6 @@
 """JAX's global settings, which belong to the user's program, change no bit of data, weights, steps and predictions."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -26,20 +27,25 @@ from ai_library.runtime.jax_settings import random_key
 
 ROOT = Path(__file__).resolve().parents[3]
 
-SETTINGS = [
-    {"enable_x64": True},
-    {"default_prng_impl": "rbg"},
-    {"default_prng_impl": "unsafe_rbg"},
-    {"threefry_partitionable": False},
-    {"numpy_dtype_promotion": "strict"},
-    {"numpy_rank_promotion": "raise"},
-    {"transfer_guard": "disallow"},
-    {"random_seed_offset": 1},
-    {"default_matmul_precision": "bfloat16"},
-    {"debug_nans": True},
-    {"check_tracer_leaks": True},
-]
-EVERYTHING = {name: value for setting in SETTINGS[:8] for name, value in setting.items()}
+SETTINGS = {
+    "x64": {"enable_x64": True},
+    "rbg": {"default_prng_impl": "rbg"},
+    "unsafe_rbg": {"default_prng_impl": "unsafe_rbg"},
+    "not_partitionable": {"threefry_partitionable": False},
+    "strict_types": {"numpy_dtype_promotion": "strict"},
+    "strict_ranks": {"numpy_rank_promotion": "raise"},
+    "no_transfers": {"transfer_guard": "disallow"},
+    "debugging": {"debug_nans": True, "check_tracer_leaks": True, "default_matmul_precision": "bfloat16"},
+}
+EVERYTHING = {
+    "enable_x64": True,
+    "default_prng_impl": "rbg",
+    "threefry_partitionable": False,
+    "numpy_dtype_promotion": "strict",
+    "numpy_rank_promotion": "raise",
+    "transfer_guard": "disallow",
+    "random_seed_offset": 1,
+}
 MODEL = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
 CONFIG = TrainConfig(
     epochs=2,
@@ -88,12 +94,6 @@ def step(train_step=train_step):
     return state.params, state.model_state, state.ema_variables, state.opt_state, state.step, results
 
 
-def step_within_a_program():
-    """As in a user's own compiled function, which is traced and compiled under the user's settings."""
-    own_step = jax.jit(lambda state, images, labels: train_step(state, images, labels))
-    return step(lambda state, *batch: own_step(state, *jax.device_put(batch)))
-
-
 def predict():
     """By numpy, and by JAX where there are many images."""
     source, variables = Shapes(), jax.tree.map(np.array, MODEL.initialise(7, (16, 16, 1)))
@@ -116,7 +116,7 @@ def fit(run_dir, at=None):
     return classifier.variables, classifier.temperature, classifier.metrics, [file.read_bytes() for file in files]
 
 
-TASKS = {task.__name__: task for task in (draw, initialise, step, step_within_a_program, predict)}
+TASKS = {task.__name__: task for task in (draw, initialise, step, predict)}
 
 
 @pytest.fixture(scope="module")
@@ -126,21 +126,36 @@ def wanted(tmp_path_factory):
     return {**results, "fit": bits(fit(tmp_path_factory.mktemp("run") / "whole"))}
 
 
-@pytest.fixture(scope="module", params=[*SETTINGS, EVERYTHING], ids=lambda setting: "+".join(setting))
-def setting(request, wanted):
-    """The program's own settings, one alone or many at once.
+@contextlib.contextmanager
+def program(settings):
+    """As a program has these settings that makes them first of all, for all its threads."""
+    before = {name: getattr(jax.config, f"jax_{name}") for name in settings}
+    try:
+        for name, value in settings.items():
+            jax.config.update(f"jax_{name}", value)
+        yield
+    finally:
+        for name, value in before.items():  # None would leave each kind of transfer as it is
+            jax.config.update(f"jax_{name}", value or "allow" if name == "transfer_guard" else value)
 
-    What was compiled before is used again where JAX finds that it fits, but not where it does not look: among what it
-    looks at is no PRNG.
-    """
-    before = {name: getattr(jax.config, f"jax_{name}") for name in request.param}
-    if "default_prng_impl" in request.param:
-        jax.clear_caches()
-    for name, value in request.param.items():
-        jax.config.update(f"jax_{name}", value)
-    yield
-    for name, value in before.items():
-        jax.config.update(f"jax_{name}", value)
+
+@pytest.fixture(params=SETTINGS)
+def setting(request, wanted):
+    """One setting of the program's own. What was compiled before is used again where JAX finds that it fits."""
+    with program(SETTINGS[request.param]):
+        yield
+
+
+@pytest.fixture(scope="module")
+def nothing_compiled(wanted):
+    jax.clear_caches()
+
+
+@pytest.fixture
+def every_setting(nothing_compiled):
+    """All of them. JAX does not look at the PRNG when it searches for a compiled program that fits: none is there."""
+    with program(EVERYTHING):
+        yield
 
 
 def bits(tree):
@@ -162,16 +177,30 @@ def test_a_run_is_killed_and_resumed_to_the_same_bits_under_any_setting(setting,
     assert bits(fit(tmp_path / "run", at=1)) == wanted["fit"]
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_gives_the_same_bits_under_all_settings_at_once(every_setting, wanted, task):
+    assert bits(TASKS[task]()) == wanted[task]
+
+
+def test_a_run_is_killed_and_resumed_to_the_same_bits_under_all_settings_at_once(every_setting, wanted, tmp_path):
+    assert bits(fit(tmp_path / "run", at=1)) == wanted["fit"]
+
+
+def test_a_step_within_a_users_own_program_has_the_same_bits_under_all_settings_at_once(every_setting, wanted):
+    own_step = jax.jit(lambda state, images, labels: train_step(state, images, labels))
+    assert bits(step(lambda state, *batch: own_step(state, *jax.device_put(batch)))) == wanted["step"]
+
+
 def test_gives_the_same_bits_on_another_default_device():
-    """Of two; `Trainer` and `train_step` use both whatever the default is."""
+    """Of two; `train_step` uses both whatever the default is."""
     code = f"""
 import jax
-from {__name__} import TASKS, bits
-wanted = {{name: bits(task()) for name, task in TASKS.items()}}
+from {__name__} import bits, draw, initialise, step
+tasks = draw, initialise, step
+wanted = [bits(task()) for task in tasks]
 jax.clear_caches()
 jax.config.update("jax_default_device", jax.devices()[1])
-for name, task in TASKS.items():
-    assert bits(task()) == wanted[name], name
+assert [bits(task()) for task in tasks] == wanted
 """
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
