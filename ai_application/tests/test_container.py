@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,13 @@ def docker(*arguments):
 
 def build(clone, tag=TAG):
     return docker("build", "--force-rm", "--tag", tag, clone)
+
+
+def jax_of(image):
+    """The version of JAX in an image."""
+    status, output, errors = docker("run", "--rm", image, "python", "-c", "import jax; print(jax.__version__)")
+    assert status == 0, errors
+    return output.strip()
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +91,14 @@ def test_with_mnist_prepared_its_figures_are_those_outside_the_container(image, 
         digits.unlink()
         docker("image", "rm", "--force", tag)
     for name in ("metrics.json", "mnist/metrics.json"):
-        assert (results / name).read_bytes() == (tmp_path / "outside" / name).read_bytes()
+        inside, outside = (results / name).read_bytes(), (tmp_path / "outside" / name).read_bytes()
+        if jax_of(image) == jax.__version__:
+            assert inside == outside
+        else:  # another compiler rounds otherwise: the counts are the same, and the rest but for that
+            (found, found_tree), (wanted, wanted_tree) = (jax.tree.flatten(json.loads(it)) for it in (inside, outside))
+            assert found_tree == wanted_tree
+            for value, other in zip(found, wanted, strict=True):
+                assert value == (pytest.approx(other, rel=1e-5) if isinstance(other, float) else other)
     assert json.loads((results / "mnist/metrics.json").read_text())["n"] == 10_000
 
 
