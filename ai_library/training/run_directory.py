@@ -97,9 +97,9 @@ class RunDirectory:
             yield run
 
     @staticmethod
-    def new_path() -> Path:
-        """A folder for a new run, named by the time."""
-        return Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
+    def new_path(folder: str | Path = "runs") -> Path:
+        """A path in a folder for a new run, named by the time."""
+        return Path(folder) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
 
     @staticmethod
     def latest_path() -> Path:
