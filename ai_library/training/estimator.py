@@ -1,7 +1,5 @@
 """Training as an estimator of scikit-learn: `ImageClassifier`. Only this module imports scikit-learn."""
 
-import contextlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
 from numbers import Integral, Real
@@ -26,7 +24,6 @@ from ..networks.registry import NETWORKS
 from .callbacks import Callback
 from .config import TrainConfig
 from .run_directory import RunDirectory
-from .stop_signals import TrainingStopped
 from .trainer import Trainer
 
 
@@ -61,7 +58,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             dropout. A `numpy.random.RandomState`, or None for numpy's global one, gives another seed for each fit.
         callbacks: Functions that get the history after each epoch, such as `EarlyStopping`.
         runs_dir: A folder in which each fit keeps its run (see `RunDirectory`), in a new sub-folder named by the time.
-            None keeps no runs.
+            None: nothing is written.
         verbose: Whether to show progress, and print a line for each epoch.
 
     Attributes:
@@ -123,7 +120,6 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: An argument, X or y is not of this kind, `validation` takes no image out of so few, or the loss
                 became infinite or not a number. It is a `ValueError`.
-            TrainingStopped: Ctrl-C or SIGTERM ended the training. It is a `KeyboardInterrupt`.
         """
         if not isinstance(self.validation, Real):
             raise InputError(f"validation must be a number between 0 and 1, got {self.validation!r}")
@@ -136,11 +132,15 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             class_names=tuple(map(str, classes.tolist())),
             seed=config.seed,
         )
-        with self._run_dir() as run_dir:
-            trainer = Trainer(
-                self._network(len(classes)), source, config, run_dir, callbacks=self.callbacks, verbose=self.verbose
-            )
-            classifier = trainer.fit()
+        trainer = Trainer(
+            self._network(len(classes)),
+            source,
+            config,
+            run_dir=False if self.runs_dir is None else RunDirectory.new_path(self.runs_dir),
+            callbacks=self.callbacks,
+            verbose=self.verbose,
+        )
+        classifier = trainer.fit()
         self.classes_, self.classifier_, self.history_ = classes, classifier, trainer.history
         return self
 
@@ -187,19 +187,6 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 f"network must be a class of linen modules or one of {', '.join(NETWORKS)}, got {self.network!r}"
             )
         return network_of(kind, {"num_classes": num_classes, **(self.network_arguments or {})})
-
-    @contextlib.contextmanager
-    def _run_dir(self):
-        """The folder of a run, which is removed afterwards where runs are not kept."""
-        if self.runs_dir is not None:
-            yield RunDirectory.new_path(self.runs_dir)
-            return
-        with tempfile.TemporaryDirectory(prefix="image-classifier-") as folder:
-            try:
-                yield Path(folder)
-            except TrainingStopped as stopped:  # its message names a checkpoint, which is removed here
-                message = f"stopped by {stopped.received.name}; runs are kept only if runs_dir names a folder"
-                raise TrainingStopped(message, stopped.received) from None
 
 
 def _classes_and_labels(y):
