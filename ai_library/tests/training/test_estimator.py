@@ -241,6 +241,11 @@ def test_arguments_are_checked_by_fit(changes, message):
         estimator(**changes).fit(IMAGES, LABELS)
 
 
+def test_a_class_of_one_image_is_trained_on():
+    model = linear(epochs=1).fit(IMAGES, np.where(np.arange(30) == 4, "alone", LABELS))
+    assert model.classes_.tolist() == ["alone", "low", "middle", "top"]
+
+
 def test_a_failed_fit_leaves_it_as_it_was(fitted):
     copy = pickle.loads(pickle.dumps(fitted))
     with pytest.raises(InputError):
