@@ -52,11 +52,11 @@ class RunDirectory:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: str | Path, settings: dict, resume: bool = False) -> Iterator["RunDirectory"]:
+    def opened(cls, path: str | Path | None, settings: dict, resume: bool = False) -> Iterator["RunDirectory"]:
         """The run in a folder, which is made where it does not exist and locked until the block ends.
 
         Args:
-            path: The folder.
+            path: The folder. None: a `Bystander` in every process, which writes nothing.
             settings: What the run is made of, as JSON has it.
             resume: Whether to go on with the run that the folder holds.
 
@@ -66,12 +66,15 @@ class RunDirectory:
         other settings, or they are not the same in all processes, where another run trains in it, and, also within
         the block, where it can't be written.
         """
+        if path is None and resume:
+            raise InputError("a run that keeps no run directory cannot be resumed: name it as run_dir")
         with contextlib.ExitStack() as stack:
             run, settings = Bystander(), json.loads(json.dumps(settings))
 
             def enter():
                 nonlocal run
-                run = stack.enter_context(cls._alone(Path(path), settings, resume))
+                if path is not None:
+                    run = stack.enter_context(cls._alone(Path(path), settings, resume))
                 return settings
 
             if differences := _differences(distributed.broadcast_from_first(enter), settings):
@@ -97,9 +100,9 @@ class RunDirectory:
             yield run
 
     @staticmethod
-    def new_path() -> Path:
-        """A folder for a new run, named by the time."""
-        return Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
+    def new_path(folder: str | Path = "runs") -> Path:
+        """A path in a folder for a new run, named by the time."""
+        return Path(folder) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
 
     @staticmethod
     def latest_path() -> Path:
@@ -185,9 +188,12 @@ class RunDirectory:
 
 
 class Bystander:
-    """What stands for the run directory in processes that have none: it writes nothing."""
+    """What stands for the run directory in processes and in runs that have none: it writes nothing."""
 
     saved_at = math.inf
+
+    def begin(self, source, tree):
+        pass
 
     def log_step(self, step, batch_size, loss, accuracy, learning_rate):
         pass

@@ -1,11 +1,13 @@
 """A run of training: steps, validation, checkpoints, and the choice of the epoch."""
 
+import contextlib
 import math
 import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import flax.linen as nn
 import flax.serialization
@@ -84,7 +86,8 @@ class Trainer:
         source: A `DataSource`.
         config: How to train.
         run_dir: Where curves, history, configuration and checkpoints are written (see `RunDirectory`).
-            Default: a new folder in `runs`, named by the time.
+            Default: a new folder in `runs`, named by the time. False: nothing is written, and a signal ends the run
+            at once.
         checkpoint_seconds: Time from one checkpoint to the next; each epoch also ends with one.
         optimizer: A function from a schedule to an optax transformation, such as `optax.lion`, in place of the
             configuration's optimizer.
@@ -104,7 +107,7 @@ class Trainer:
         model: nn.Module,
         source: DataSource,
         config: TrainConfig = TrainConfig(),
-        run_dir: str | Path | None = None,
+        run_dir: str | Path | Literal[False] | None = None,
         checkpoint_seconds: float = 30.0,
         *,
         optimizer: Optimizer | None = None,
@@ -117,7 +120,10 @@ class Trainer:
         if not checkpoint_seconds >= 0:
             raise InputError(f"checkpoint_seconds must be 0 or more, got {checkpoint_seconds}")
         self.model, self.source, self.config = model, source, config
-        self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
+        if run_dir is False:
+            self.run_dir = None
+        else:
+            self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
         self.history: list[dict] = []
         """One row an epoch, as in `history.csv`."""
         self._checkpoint_seconds = checkpoint_seconds
@@ -132,7 +138,7 @@ class Trainer:
     def fit(self, resume: bool = False) -> Classifier:
         """Trains to the last epoch and returns the classifier of the chosen one.
 
-        Ctrl-C and SIGTERM write a checkpoint and raise `TrainingStopped`.
+        Ctrl-C and SIGTERM write a checkpoint and raise `TrainingStopped`, unless there is no run directory.
 
         Args:
             resume: Go on with the run in `run_dir` where its newest checkpoint was written. The end is, bit by bit,
@@ -146,7 +152,9 @@ class Trainer:
         """
         state = self._first_state()
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
-        with RunDirectory.opened(self.run_dir, self._settings(), resume) as run, StopSignals() as stop:
+        stop = StopSignals()
+        hearing = contextlib.nullcontext() if self.run_dir is None else stop
+        with RunDirectory.opened(self.run_dir, self._settings(), resume) as run, hearing:
             progress = progress.restored(*distributed.broadcast_from_first(lambda: self._begin(progress, run, resume)))
             progress.state = distributed.place(progress.state.with_schedule(state.schedule), self._everywhere)
             self.history = progress.history

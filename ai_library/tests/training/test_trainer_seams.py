@@ -1,6 +1,7 @@
 """What a user passes to `Trainer`: a loss, a classifier to begin with, callbacks, more epochs, silence."""
 
 import logging
+import signal
 
 import jax
 import numpy as np
@@ -162,6 +163,23 @@ def test_a_network_that_cannot_be_called_is_named_when_the_trainer_is_made(tmp_p
         Trainer(Linear(4), SOURCE, config(), tmp_path / "run")
     with pytest.raises(InputError, match="must be a flax.linen.Module, got function"):
         Trainer(lambda images, train: images, SOURCE, config(), tmp_path / "run")
+
+
+def test_a_training_without_a_run_directory_is_the_same_and_writes_nothing(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    classifier = fitted(False)
+    assert not [*(tmp_path / "empty").iterdir()]
+    jax.tree.map(np.testing.assert_array_equal, classifier.variables, fitted(tmp_path / "run").variables)
+    with pytest.raises(InputError, match="keeps no run directory cannot be resumed"):
+        fitted(False, resume=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # one in the background may ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            fitted(False, callbacks=[lambda history: signal.raise_signal(signal.SIGINT)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert type(stopped.value) is KeyboardInterrupt
 
 
 def test_a_silent_training_says_nothing(tmp_path, capfd):

@@ -1,0 +1,228 @@
+"""Training as an estimator of scikit-learn: `ImageClassifier`. Only this module imports scikit-learn."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, check_random_state, column_or_1d
+
+from ..data.arrays import ArrayDataSource
+from ..data.augmentation import Augmentation
+from ..data.examples import ArrayExamples
+from ..errors import InputError
+from ..networks.classifier import Classifier
+from ..networks.cnn import CNN
+from ..networks.network import network_of
+from ..networks.registry import NETWORKS
+from .callbacks import Callback
+from .config import TrainConfig
+from .run_directory import RunDirectory
+from .trainer import Trainer
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):
+    """A classifier of images for scikit-learn's pipelines, searches, cross-validation and displays.
+
+    `fit` takes a validation part out of the training images, which chooses the epoch and the temperature, and trains
+    with a `Trainer`. The same data, arguments and `random_state` give the same classifier.
+
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import cross_val_score
+
+        digits = load_digits()
+        images = (digits.images * 15).astype(np.uint8)  # (1797, 8, 8), from 0 to 240
+        model = ImageClassifier(network=CNN, network_arguments={"patch": 1}, epochs=4)
+        print(cross_val_score(model, images, digits.target))
+
+    It has all arguments of `TrainConfig`. Three of them differ: `epochs` has another default, and `random_state` and
+    `class_weight`, for `seed` and `class_weights`, have the names and the meanings that scikit-learn's tools rely on.
+
+    Args:
+        network: A class of linen modules, which is called with `num_classes`, or the name of one of `NETWORKS`.
+        network_arguments: Its other arguments, such as {"dense": 64}. None: no others.
+        validation: The part of each class's images that is not trained on but chooses the epoch; see
+            `ArrayDataSource`.
+        epochs, batch_size, learning_rate, warmup, optimizer: See `TrainConfig`.
+        optimizer_arguments: See `TrainConfig`. None: no arguments.
+        clip_norm, label_smoothing, ema_decay, augmentation, final_augmentation: See `TrainConfig`.
+        class_weight: Weight of each label's loss as {label: weight}, where a label that is missing has 1; "balanced"
+            weighs a class by 1 / (its share of the training images times the number of classes), None all by 1.
+        random_state: Seed from 0 to 2**32 - 1 of the initial weights, the order of the images, augmentation and
+            dropout. A `numpy.random.RandomState`, or None for numpy's global one, gives another seed for each fit.
+        callbacks: Functions that get the history after each epoch, such as `EarlyStopping`.
+        runs_dir: A folder in which each fit keeps its run (see `RunDirectory`), in a new sub-folder named by the time.
+            None: nothing is written.
+        verbose: Whether to show progress, and print a line for each epoch.
+
+    Attributes:
+        classes_: The labels (num_classes,) that were seen in `fit`, sorted.
+        classifier_: The trained `Classifier`, which `save_model` stores. Its `class_names` are the labels as text.
+        history_: One row an epoch, as in `history.csv`.
+    """
+
+    def __init__(
+        self,
+        network: type[nn.Module] | str = CNN,
+        *,
+        network_arguments: dict[str, Any] | None = None,
+        validation: float = 0.1,
+        epochs: int = 10,
+        batch_size: int = TrainConfig.batch_size,
+        learning_rate: float = TrainConfig.learning_rate,
+        warmup: float = TrainConfig.warmup,
+        optimizer: str = TrainConfig.optimizer,
+        optimizer_arguments: dict[str, Any] | None = None,
+        clip_norm: float | None = TrainConfig.clip_norm,
+        class_weight: dict[Any, float] | str | None = TrainConfig.class_weights,
+        label_smoothing: float = TrainConfig.label_smoothing,
+        ema_decay: float = TrainConfig.ema_decay,
+        augmentation: Augmentation = TrainConfig.augmentation,
+        final_augmentation: float = TrainConfig.final_augmentation,
+        random_state: int | np.random.RandomState | None = TrainConfig.seed,
+        callbacks: Sequence[Callback] = (),
+        runs_dir: str | Path | None = None,
+        verbose: bool = False,
+    ):
+        self.network = network
+        self.network_arguments = network_arguments
+        self.validation = validation
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.warmup = warmup
+        self.optimizer = optimizer
+        self.optimizer_arguments = optimizer_arguments
+        self.clip_norm = clip_norm
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.ema_decay = ema_decay
+        self.augmentation = augmentation
+        self.final_augmentation = final_augmentation
+        self.random_state = random_state
+        self.callbacks = callbacks
+        self.runs_dir = runs_dir
+        self.verbose = verbose
+
+    def fit(self, X, y) -> "ImageClassifier":
+        """Trains from fresh weights and returns itself.
+
+        Args:
+            X: Images (n, h, w, c) uint8, or (n, h, w) for one channel.
+            y: Labels (n,): texts, whole numbers, or True and False; two different ones or more.
+
+        Raises:
+            InputError: An argument, X or y is not of this kind, `validation` takes no image out of so few, or the loss
+                became infinite or not a number. It is a `ValueError`.
+        """
+        if not isinstance(self.validation, Real):
+            raise InputError(f"validation must be a number between 0 and 1, got {self.validation!r}")
+        classes, labels = _classes_and_labels(y)
+        examples = ArrayExamples(_not_rows(X), labels)
+        config = self._config(classes)
+        source = ArrayDataSource(
+            train=(examples.images, examples.labels),
+            validation=self.validation,
+            class_names=tuple(map(str, classes.tolist())),
+            seed=config.seed,
+        )
+        trainer = Trainer(
+            self._network(len(classes)),
+            source,
+            config,
+            run_dir=False if self.runs_dir is None else RunDirectory.new_path(self.runs_dir),
+            callbacks=self.callbacks,
+            verbose=self.verbose,
+        )
+        classifier = trainer.fit()
+        self.classes_, self.classifier_, self.history_ = classes, classifier, trainer.history
+        return self
+
+    def predict_proba(self, X) -> np.ndarray:
+        """The probabilities (n, num_classes) float64 of images, their columns in the order of `classes_`.
+
+        Args:
+            X: Images as in `fit`, of the same shape, or a list of paths, Pillow images and arrays: see
+                `Classifier.predict_proba`.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: `fit` has not been called.
+            InputError: The images have another shape or type.
+        """
+        check_is_fitted(self)
+        classifier: Classifier = self.classifier_
+        return classifier.predict_proba(X)
+
+    def predict(self, X) -> np.ndarray:
+        """The most probable labels (n,) of images, as `predict_proba` takes them, in the type of those of `fit`."""
+        probabilities = self.predict_proba(X)  # which asks first whether this has been fitted
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False  # rows of features
+        tags.input_tags.three_d_array = True  # the nearest: scikit-learn has no tag for four dimensions
+        return tags
+
+    def _config(self, classes):
+        others = {"seed", "class_weights", "optimizer_arguments"}
+        shared = [field.name for field in fields(TrainConfig) if field.name not in others]
+        return TrainConfig(
+            **{name: getattr(self, name) for name in shared},
+            seed=_seed(self.random_state),
+            class_weights=_class_weights(self.class_weight, classes.tolist()),
+            optimizer_arguments={} if self.optimizer_arguments is None else self.optimizer_arguments,
+        )
+
+    def _network(self, num_classes):
+        kind = NETWORKS.get(self.network) if isinstance(self.network, str) else self.network
+        if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+            raise InputError(
+                f"network must be a class of linen modules or one of {', '.join(NETWORKS)}, got {self.network!r}"
+            )
+        return network_of(kind, {"num_classes": num_classes, **(self.network_arguments or {})})
+
+
+def _classes_and_labels(y):
+    """The sorted classes (num_classes,) of labels (n,) of any kind, and these as numbers (n,) from 0."""
+    try:
+        y = column_or_1d(y, warn=True)
+        assert_all_finite(y)
+        check_classification_targets(y)
+        classes, labels = np.unique(y, return_inverse=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the labels cannot be used: {error}") from error
+    if len(classes) < 2:
+        raise InputError(f"the labels must be of 2 classes or more, got 1 class: {classes.tolist()[0]!r}")
+    return classes, labels
+
+
+def _not_rows(images):
+    """The images as they are. Raises `InputError` for rows of features: what shape they have cannot be known."""
+    images = images if isinstance(images, (list, tuple)) else np.asanyarray(images)
+    if getattr(images, "ndim", None) == 2:
+        raise InputError(
+            f"images must be uint8 (n, h, w, c) or (n, h, w), got {images.dtype} {images.shape}: reshape rows of "
+            "pixels, as in X.reshape(-1, 28, 28)"
+        )
+    return images
+
+
+def _seed(random_state):
+    if isinstance(random_state, Integral):
+        return random_state
+    return int(check_random_state(random_state).randint(2**31))
+
+
+def _class_weights(class_weight, classes):
+    if not isinstance(class_weight, dict):
+        return class_weight
+    if unknown := [label for label in class_weight if label not in classes]:
+        raise InputError(f"class_weight must have labels among {classes}, got {unknown}")
+    return tuple(class_weight.get(label, 1.0) for label in classes)
