@@ -160,8 +160,10 @@ def train_step(state: TrainState, images, labels) -> tuple[TrainState, dict[str,
         InputError: Images or labels have another shape or type, or labels in numpy are none of the classes. Looking at
             labels on a device would wait for it: with such a label among them the loss is not a number.
     """
+    if getattr(labels, "dtype", None) in (np.int64, np.uint64) and not isinstance(labels, jax.core.Tracer):
+        labels = np.asarray(labels)  # as a program with x64 has them: checked below before they are cut
     _check_batch(images, labels, state.num_classes)
-    return _train_step(state, images, labels)
+    return _train_step(state, images, labels.astype(np.int32))
 
 
 @settings()
@@ -212,7 +214,6 @@ def _described(array):
 @partial(jax.jit, donate_argnames="state")
 def _train_step(state, images, labels):
     mesh = distributed.batch_shardings(images.shape[0])[1].mesh
-    labels = labels.astype(jnp.int32)  # a program with x64 may bring int64
     key = jax.random.fold_in(random_key(state.seed), state.step)
     keys = jax.random.split(key, images.shape[0])
     if mesh.size == 1:
