@@ -6,7 +6,6 @@ import shutil
 import sys
 import tempfile
 
-
 # The JAX that Python 3.11 gets takes nothing back out of that folder, and fills standard error with why (jax#38445).
 CACHE_WORKS = sys.version_info >= (3, 12)
 

@@ -23,6 +23,7 @@ from ai_library import (
     evaluate,
 )
 from ai_library.data.samples import read_samples
+from ai_library.files import sealed_file
 from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import distributed
 from ai_library.runtime.jax_settings import HELD
@@ -79,6 +80,7 @@ def train_twice(folder):
     """The same, and the run once more with float64 for weights and all that is computed with them."""
     train(folder)
     HELD[jax.enable_x64] = True
+    sealed_file._TYPES += ("float64",)  # for its checkpoints
     create, normalise = trainer.create_train_state, step.normalise
 
     def double(array):

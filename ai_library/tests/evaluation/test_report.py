@@ -141,7 +141,7 @@ def test_printed_report_shows_figures_and_classes(classifier, source):
 
 
 def test_images_of_another_size_are_refused(classifier, source):
-    with pytest.raises(InputError, match="this model takes"):
+    with pytest.raises(InputError, match=r"images must be an array uint8 \(n, 32, 32, 1\), got"):
         classifier.predict(np.zeros((2, 16, 16, 1), np.uint8))
 
 

@@ -156,7 +156,7 @@ def test_loading_takes_at_most_twice_the_files_size_and_100_mb(classifier, tmp_p
     path = tmp_path / "m.msgpack"
     model = CNN(num_classes=3, dense=1024, patch=1)
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), model.variable_shapes((64, 64, 1)))
-    large = dataclasses.replace(classifier, model=model, variables=zeros, image_shape=(64, 64, 1))
+    large = dataclasses.replace(classifier, network=model, variables=zeros, image_shape=(64, 64, 1))
     save_model(path, classifier if hostile else large)
     data = path.read_bytes()
     end = 16 + struct.unpack_from("<8sII", data)[2]

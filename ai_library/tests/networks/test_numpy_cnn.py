@@ -131,7 +131,7 @@ def test_a_loaded_classifier_has_its_flax_network_when_that_is_asked_for(classif
     assert isinstance(loaded.model, CNN)
     assert loaded.model is loaded.model
     assert dataclasses.replace(loaded, temperature=2.0).model == classifier.model
-    with pytest.raises(TypeError, match="missing 4 required positional arguments: 'model'"):
+    with pytest.raises(TypeError, match="missing 4 required positional arguments: 'network'"):
         Classifier()
     with pytest.raises(dataclasses.FrozenInstanceError):
         loaded.model = CNN(num_classes=3)

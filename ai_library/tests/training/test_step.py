@@ -295,7 +295,7 @@ def test_numpys_whole_numbers_are_kept_as_pythons():
 
 
 def test_model_and_source_must_agree_on_the_classes(source):
-    with pytest.raises(InputError, match=r"CNN\(num_classes=3\)"):
+    with pytest.raises(InputError, match=r"must give logits \(b, 3\), one for each class"):
         Trainer(CNN(num_classes=4), source)
 
 

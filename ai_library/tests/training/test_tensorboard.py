@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer
+from ai_library.training.optimizers import OneCycle
 
 CONFIG = TrainConfig(epochs=3, batch_size=8, learning_rate=5e-3)
 
@@ -69,7 +70,7 @@ def test_curves_of_training_and_validation_share_their_charts(run):
     )
     trained = ask("plugin/scalars/scalars", run="shapes/train", tag="learning_rate")
     assert [step for _, step, _ in trained] == list(range(0, 63, 10))
-    wanted = [CONFIG.schedule(63)(step) for step in range(0, 63, 10)]
+    wanted = [OneCycle.of(5e-3, CONFIG.warmup, 63)(step) for step in range(0, 63, 10)]
     np.testing.assert_allclose([value for *_, value in trained], wanted, rtol=1e-6)
 
 
@@ -105,7 +106,7 @@ def test_the_table_of_runs_has_settings_and_final_metrics(run):
     }
     (group,) = ask("plugin/hparams/session_groups", request)["sessionGroups"]
     assert group["hparams"]["train.learning_rate"] == 5e-3
-    assert group["hparams"]["model.dense"] == 4
+    assert group["hparams"]["network.arguments.dense"] == 4
     assert group["hparams"]["source.class_names"] == '["star", "circle"]'
     (session,) = group["sessions"]
     assert session["status"] == "STATUS_SUCCESS"
