@@ -18,20 +18,23 @@ class Augmentation:
 
     What moves into the frame continues the border. Images may have any height, width and number of channels.
 
+    Args:
+        shift: Along x and along y, in pixels.
+        rotation: In degrees.
+        scale: Along x and along y, as a fraction: 0.1 draws factors from 0.9 to 1.1.
+        shear: Slant of the vertical lines, in degrees.
+        elastic: Displacement of the nodes of a coarse grid, in pixels, bilinear between them (after Simard, ICDAR
+            2003).
+
     Raises:
         InputError: A value is not from 0 to 180; to 0.9 for `scale`, and to 60 for `shear`.
     """
 
     shift: float = 0.0
-    """Along x and along y, in pixels."""
     rotation: float = 0.0
-    """In degrees."""
     scale: float = 0.0
-    """Along x and along y, as a fraction: 0.1 draws factors from 0.9 to 1.1."""
     shear: float = 0.0
-    """Slant of the vertical lines, in degrees."""
     elastic: float = 0.0
-    """Displacement of the nodes of a coarse grid, in pixels, bilinear between them (after Simard, ICDAR 2003)."""
 
     def __post_init__(self):
         for field in fields(self):

@@ -39,34 +39,37 @@ class ShapeRanges:
 
     Lengths are fractions of the image's side, so that one set of ranges serves every image size; levels run from 0
     (black) to 1 (white). Raises `InputError` for a range that is empty, out of bounds, or makes the label ambiguous.
+
+    Args:
+        size: Radius of the circle around the shape; never below `MIN_SIZE_PIXELS`.
+        rotation: Part of the shape's symmetry angle: (0, 1) gives every orientation once.
+        aspect: Long side over short side of rectangles and ellipses; never below `MIN_ASPECT`, where they would be
+            squares.
+        star_depth: Inner over outer radius of the star.
+        cross_width: Width over length of the cross's arms.
+        contrast: Difference between foreground and background at the image's centre; never below `MIN_CONTRAST`.
+        gradient: Change of the background across the frame, as part of the contrast.
+        outlined: Share of the shapes that are drawn as an outline.
+        stroke: Width of an outline; never below one pixel.
+        outset: Share of an outline's width that lies outside the shape's edge.
+        noise: Standard deviation of the sensor noise, in levels.
+        blur: Width of the blur that is added to a pixel's own width.
+        tint: Strength of the colour in three-channel images; it leaves the mean over the channels as it is.
     """
 
     size: tuple[float, float] = (0.14, 0.48)
-    """Radius of the circle around the shape; never below `MIN_SIZE_PIXELS`."""
     rotation: tuple[float, float] = (0.0, 1.0)
-    """Part of the shape's symmetry angle: (0, 1) gives every orientation once."""
     aspect: tuple[float, float] = (1.35, 3.0)
-    """Long side over short side of rectangles and ellipses; never below `MIN_ASPECT`, where they would be squares."""
     star_depth: tuple[float, float] = (0.35, 0.56)
-    """Inner over outer radius of the star."""
     cross_width: tuple[float, float] = (0.2, 0.45)
-    """Width over length of the cross's arms."""
     contrast: tuple[float, float] = (0.3, 1.0)
-    """Difference between foreground and background at the image's centre; never below `MIN_CONTRAST`."""
     gradient: tuple[float, float] = (0.0, 0.5)
-    """Change of the background across the frame, as part of the contrast."""
     outlined: float = 0.5
-    """Share of the shapes that are drawn as an outline."""
     stroke: tuple[float, float] = (0.015, 0.1)
-    """Width of an outline; never below one pixel."""
     outset: tuple[float, float] = (0.0, 0.5)
-    """Share of an outline's width that lies outside the shape's edge."""
     noise: tuple[float, float] = (0.0, 0.06)
-    """Standard deviation of the sensor noise, in levels."""
     blur: tuple[float, float] = (0.0, 0.02)
-    """Width of the blur that is added to a pixel's own width."""
     tint: tuple[float, float] = (0.0, 0.15)
-    """Strength of the colour in three-channel images; it leaves the mean over the channels as it is."""
 
     def __post_init__(self):
         bounds = {

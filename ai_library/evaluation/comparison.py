@@ -49,16 +49,19 @@ def compare(first: Report, second: Report) -> "Comparison":
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two classifiers on the same examples, counted by which of the two is right. `print` it for the conclusion."""
+    """Two classifiers on the same examples, counted by which of the two is right. `print` it for the conclusion.
+
+    Attributes:
+        both: Number of examples that both classifiers have right.
+        only_first: Number that only the first has right.
+        only_second: Number that only the second has right.
+        neither: Number that neither has right.
+    """
 
     both: int
-    """Number of examples that both classifiers have right."""
     only_first: int
-    """Number that only the first has right."""
     only_second: int
-    """Number that only the second has right."""
     neither: int
-    """Number that neither has right."""
 
     @property
     def n(self) -> int:

@@ -47,18 +47,21 @@ class Report:
     >>> report.most_confused()
     [Confusion(true='dog', predicted='cat', count=1, share=0.5)]
 
+    Args:
+        probabilities: (n, classes) float in [0, 1] with n >= 1, each row summing to 1.
+        labels: (n,) int, the true classes, from 0 to classes - 1.
+        class_names: What the labels 0, 1, ... mean.
+        temperature: What the logits were divided by before the softmax.
+
     Raises:
         InputError: The shapes differ from those below, there is no example, a label is not among the classes, or the
             probabilities are not finite or not within [0, 1].
     """
 
     probabilities: np.ndarray
-    """(n, classes) float in [0, 1] with n >= 1, each row summing to 1."""
     labels: np.ndarray
-    """(n,) int, the true classes, from 0 to classes - 1."""
     class_names: tuple[str, ...]
     temperature: float = 1.0
-    """What the logits were divided by before the softmax."""
 
     def __post_init__(self):
         classes, shape = len(self.class_names), self.probabilities.shape

@@ -19,32 +19,42 @@ SIGNIFICANCE = 0.01
 
 
 class Slice(NamedTuple):
-    """Examples that share a part of one or two factors, and are wrong more often than the others."""
+    """Examples that share a part of one or two factors, and are wrong more often than the others.
+
+    Attributes:
+        name: What the examples share, such as a range of sizes.
+        n: Number of examples in the slice.
+        errors: Number of wrong predictions among them.
+        accuracy: The fraction of right predictions among them.
+        accuracy_interval: 95 % interval: low, high. It ignores that the slice was chosen for its errors, so the true
+            accuracy lies above it more often than the interval says.
+        p_value: P value corrected for the number of slices that were tested.
+    """
 
     name: str
     n: int
-    """Number of examples in the slice."""
     errors: int
-    """Number of wrong predictions among them."""
     accuracy: float
     accuracy_interval: tuple[float, float]
-    """95 % interval: low, high. It ignores that the slice was chosen for its errors, so the true accuracy lies above it
-    more often than the interval says."""
     p_value: float
-    """P value corrected for the number of slices that were tested."""
 
 
 class AccuracyRow(NamedTuple):
-    """The accuracy on the examples of one part of a factor."""
+    """The accuracy on the examples of one part of a factor.
+
+    Attributes:
+        name: What the examples share, such as a range of sizes.
+        n: Number of examples in the part.
+        correct: Number of right predictions among them.
+        accuracy: The fraction of right predictions among them.
+        accuracy_interval: 95 % interval: low, high.
+    """
 
     name: str
     n: int
-    """Number of examples in the part."""
     correct: int
-    """Number of right predictions among them."""
     accuracy: float
     accuracy_interval: tuple[float, float]
-    """95 % interval: low, high."""
 
 
 class AccuracyGrid(NamedTuple):

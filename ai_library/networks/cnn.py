@@ -23,17 +23,20 @@ class CNN(Network):
     Call it on `images` (b, h, w, c) float32 from `normalise`, of any height and width with 1 to 4
     channels, to get the logits (b, num_classes) float32. The parameters fit one image size and channel count: those it
     was initialised with.
+
+    Args:
+        num_classes: Number of classes, and so of logits.
+        features: Channels of the five convolutions.
+        dense: Width of the first dense layer.
+        patch: Side in pixels of the patches; 1 leaves the image as it is. A side that it does not divide is padded.
     """
 
     SPLITS_BATCHES = True
 
     num_classes: int
     features: tuple[int, ...] = Architecture.features
-    """Channels of the five convolutions."""
     dense: int = Architecture.dense
-    """Width of the first dense layer."""
     patch: int = Architecture.patch
-    """Side in pixels of the patches; 1 leaves the image as it is. A side that it does not divide is padded."""
 
     def __post_init__(self):
         for name, value in vars(Architecture(self.num_classes, self.features, self.dense, self.patch)).items():

@@ -20,17 +20,20 @@ class ResNet(Network):
     layer, so that the parameters do not depend on the image's size.
 
     Call it on `images` (b, h, w, c) float32 in [-1, 1] to get the logits (b, num_classes) float32.
+
+    Args:
+        num_classes: Number of classes, and so of logits.
+        features: Channels of each stage.
+        blocks: Blocks of each stage.
+        patch: Side in pixels of the patches; 1 leaves the image as it is.
     """
 
     SPLITS_BATCHES = True
 
     num_classes: int
     features: tuple[int, ...] = (32, 64, 128)
-    """Channels of each stage."""
     blocks: int = 1
-    """Blocks of each stage."""
     patch: int = 4
-    """Side in pixels of the patches; 1 leaves the image as it is."""
 
     def __post_init__(self):
         if not isinstance(self.features, (tuple, list)) or not 1 <= len(self.features) <= MAX_BLOCKS:

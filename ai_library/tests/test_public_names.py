@@ -1,6 +1,8 @@
 """The public names, which are imported when they are first asked for."""
 
 import ast
+import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +45,22 @@ def test_importing_the_library_imports_no_other():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert eval(done.stdout) == {"ai_library", "lazy_loader"}
+
+
+def own_fields(kind):
+    """The fields that a dataclass or a named tuple adds to its bases'."""
+    if hasattr(kind, "_fields"):
+        return set(kind._fields)
+    bases = [base for base in kind.__mro__[1:] if dataclasses.is_dataclass(base)]
+    inherited = {field.name for base in bases for field in dataclasses.fields(base)}
+    return {field.name for field in dataclasses.fields(kind)} - inherited - {"parent", "name"}  # linen's own two
+
+
+def test_the_docstring_of_every_public_record_says_what_each_field_is():
+    """`help` shows no text that stands below a field."""
+    kinds = [kind for name in ai_library.__all__ if isinstance(kind := getattr(ai_library, name), type)]
+    records = [kind for kind in kinds if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")]
+    assert len(records) >= 8
+    for kind in records:
+        silent = [field for field in own_fields(kind) if not re.search(rf"^\s+{field}: ", kind.__doc__, re.M)]
+        assert not silent, f"{kind.__name__} does not say what these are: {silent}"

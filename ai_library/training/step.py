@@ -31,22 +31,30 @@ class TrainState(flax.training.train_state.TrainState):
     """Flax's state (step, parameters, optimizer and its state) with all else that a step needs.
 
     What may differ from run to run without another compilation, the seed and the learning rate, is among its arrays.
+
+    Attributes:
+        model_state: The collections of the network's state, such as "batch_stats"; empty where it has none.
+        ema_variables: Exponential moving average of the variables, which predicts; None: the variables themselves do.
+        seed: Seed of the augmentation and of dropout.
+        class_weights: (classes,) float32; None: all are 1.
+        num_classes: Number of classes, and so of logits.
+        loss: The function of logits and labels to a loss for each example.
+        augmentation: How training images are changed.
+        final_augmentation: Share of the augmentation that is left at the last step.
+        ema_decay: Share of the moving average that a step keeps.
+        splits_batches: Whether devices may work on parts of a batch each by itself: see `networks.network.Network`.
     """
 
     model_state: dict[str, Any]
-    """The collections of the network's state, such as "batch_stats"; empty where it has none."""
     ema_variables: dict[str, Any] | None
-    """Exponential moving average of the variables, which predicts; None: the variables themselves do."""
     seed: jax.Array
     class_weights: jax.Array | None
-    """(classes,) float32; None: all are 1."""
     num_classes: int = flax.struct.field(pytree_node=False)
     loss: Loss = flax.struct.field(pytree_node=False)
     augmentation: Augmentation = flax.struct.field(pytree_node=False)
     final_augmentation: float = flax.struct.field(pytree_node=False)
     ema_decay: float = flax.struct.field(pytree_node=False)
     splits_batches: bool = flax.struct.field(pytree_node=False)
-    """Whether devices may work on parts of a batch each by itself: see `networks.network.Network`."""
 
     @property
     def schedule(self) -> OneCycle:
