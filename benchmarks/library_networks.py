@@ -50,12 +50,13 @@ def row(name, kind, arguments):
             seconds.append(time.perf_counter() - start)
         accuracies.append(evaluate(classifier, source).accuracy)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(classifier.variables["params"]))
-    accuracy = f"{statistics.mean(accuracies):.3%} +- {_deviation(accuracies):.3%}"
-    return f"{name:<10}{parameters:>12,}{accuracy:>22}{statistics.mean(seconds):>10.1f} +- {_deviation(seconds):.1f}"
+    return f"{name:<10}{parameters:>12,}{_spread(accuracies, '.3%'):>22}{_spread(seconds, '.1f'):>18}"
 
 
-def _deviation(values):
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+def _spread(values, form):
+    """The mean, and the deviation where there are several values."""
+    mean = format(statistics.mean(values), form)
+    return f"{mean} +- {format(statistics.stdev(values), form)}" if len(values) > 1 else mean
 
 
 if __name__ == "__main__":

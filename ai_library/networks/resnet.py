@@ -1,4 +1,4 @@
-"""A residual network, the library's second: more accurate for its parameters, and independent of the image's size."""
+"""A residual network, the library's second, whose parameters do not depend on the image's size."""
 
 import flax.linen as nn
 
