@@ -22,7 +22,7 @@ class EarlyStopping:
     Args:
         patience: Epochs without improvement after which the training ends.
         metric: What to watch, one of `METRICS`.
-        least: Improvement that counts: less is taken for none.
+        least: Smallest improvement that counts.
 
     Raises:
         InputError: An argument is out of its bounds.
