@@ -4,6 +4,7 @@ import dataclasses
 import html.parser
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from ai_library import ArrayExamples, ShapeDataSource, evaluate
 from ai_library.data.samples import Sample
 from ai_library.evaluation.corruptions import CORRUPTIONS, CorruptedAccuracy
+from ai_library.reporting import page
 from ai_library.reporting.findings import HARDEST, Example, Findings, examine
 from ai_library.reporting.page import report_page, write_findings
 from ai_library.reporting.predictions import predict_samples
@@ -242,3 +244,18 @@ def test_whatever_a_model_files_metrics_hold_is_no_trouble(classifier, metrics):
     odd = dataclasses.replace(classifier, metrics=metrics)
     page = Page(report_page(Findings(classifier=odd, images=1, report=None, hardest=[])))
     assert "Validation accuracy" not in page.text
+
+
+@pytest.mark.parametrize("kept", ["nowhere", "not allowed", "whole", "damaged", "cut short"])
+def test_the_page_is_the_same_wherever_its_compiled_template_is(findings, kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "_COMPILED", tmp_path / "compiled")
+    monkeypatch.setattr(sys, "dont_write_bytecode", kept == "not allowed")
+    without = report_page(findings)  # there is no such folder yet
+    if kept != "nowhere":
+        page._COMPILED.mkdir()
+        report_page(findings)
+    files = sorted(tmp_path.rglob("*.jinja"))
+    assert bool(files) == (kept in ("whole", "damaged", "cut short"))
+    for file in files if kept != "whole" else []:
+        file.write_bytes(b"?" * 100 if kept == "damaged" else file.read_bytes()[:40])
+    assert report_page(findings) == without
