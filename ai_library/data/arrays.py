@@ -74,9 +74,9 @@ class ArrayDataSource(DataSource):
         digest = hashlib.sha256()
         for split, examples in self._arrays.items():
             digest.update(f"{split} {examples.images.shape}".encode())
-            digest.update(examples.labels.astype("<i4"))
+            digest.update(examples.labels.astype("<i4").data)
             for start in range(0, len(examples), 1024):  # of an array in another order copies one part at a time
-                digest.update(np.ascontiguousarray(examples.images[start : start + 1024]))
+                digest.update(np.ascontiguousarray(examples.images[start : start + 1024]).data)
         return digest.hexdigest()
 
     def _array_examples(self, split, pair):

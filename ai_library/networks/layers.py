@@ -83,14 +83,14 @@ class BatchNormReLU(nn.Module):
             return _rectified(
                 _extremes(x, scale) if self.pool else x, running_mean.value, running_var.value, scale, bias
             )
-        x, mean, var = batch_norm_relu(x, scale, bias, self.pool, self.axis_name)
+        x, mean, var = batch_norm_relu(x, scale, bias, self.pool, self.axis_name)  # pyright: ignore[reportGeneralTypeIssues]
         if not self.is_initializing():
             for running, value in ((running_mean, mean), (running_var, var)):
                 running.value = self.momentum * running.value + (1 - self.momentum) * value
         return x
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+@partial(jax.custom_vjp[tuple[jax.Array, jax.Array, jax.Array]], nondiff_argnums=(3, 4))
 def batch_norm_relu(
     x: jax.Array, scale: jax.Array, bias: jax.Array, pool: bool = False, axis_name: str | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
