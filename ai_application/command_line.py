@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import os
 import shlex
 import sys
@@ -20,6 +21,16 @@ from ai_library.training.stop_signals import TrainingStopped
 
 if TYPE_CHECKING:
     from ai_library import TrainConfig
+
+
+def command(main: Callable[[], None]) -> Callable[[], int]:
+    """Makes a command of a function: it returns the exit status that `exit_status` gives."""
+
+    @functools.wraps(main)
+    def run() -> int:
+        return exit_status(main)
+
+    return run
 
 
 def exit_status(main: Callable[[], None]) -> int:
@@ -61,6 +72,11 @@ def _in_words_of_the_command(message):
     for of_python, flag in words.items():
         message = message.replace(of_python, flag)
     return message
+
+
+def short(path: Path) -> Path:
+    """The path as seen from the current folder, where it lies in it: for messages."""
+    return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
 
 
 def add_process_arguments(parser: argparse.ArgumentParser):
@@ -112,7 +128,18 @@ def training_parser(description: str, epochs: int | None, model: str | Path) -> 
 
 def command_line(*more: str) -> str:
     """The command that this process runs, as a shell takes it, with some more arguments."""
-    return shlex.join(["python", *sys.argv, *more])
+    return shlex.join([*_program(sys.argv[0]), *sys.argv[1:], *more])
+
+
+def command_of(name: str, *arguments: str | Path) -> str:
+    """Another command of the application, as a shell takes it: the script beside this one, or the installed one."""
+    own = Path(sys.argv[0])
+    program = own.with_name(f"{name}.py") if own.suffix == ".py" else Path("ai-" + name.replace("_", "-"))
+    return shlex.join([*_program(program), *map(str, arguments)])
+
+
+def _program(path):
+    return ["python", str(path)] if Path(path).suffix == ".py" else [Path(path).stem]
 
 
 def train_and_save(arguments, model, source, config: "TrainConfig"):
@@ -160,4 +187,4 @@ def _train_and_save(arguments, model, source, config):
 
 
 def _command_from_the_start():
-    return shlex.join(["python", *(argument for argument in sys.argv if argument != "--resume")])
+    return shlex.join([*_program(sys.argv[0]), *(argument for argument in sys.argv[1:] if argument != "--resume")])
