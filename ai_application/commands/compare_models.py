@@ -10,6 +10,7 @@ from ai_library.data.samples import read_samples
 
 from .. import EVALUATION
 from ..command_line import command, short
+from ..own_networks import add_network_argument, network_classes
 
 
 @command
@@ -24,8 +25,10 @@ def main():
         metavar="PATH",
         help="a folder with sub-folders named like classes, or an .npz with labels (%(default)s)",
     )
+    add_network_argument(parser)
     arguments = parser.parse_args()
-    first, second = load_model(arguments.first), load_model(arguments.second)
+    networks = network_classes(arguments.network)
+    first, second = load_model(arguments.first, networks), load_model(arguments.second, networks)
     comparison = compare(report(first, arguments.data), report(second, arguments.data))
     print(f"first       {arguments.first}\nsecond      {arguments.second}\n\n{comparison}")
 

@@ -6,14 +6,18 @@ from pathlib import Path
 from ai_library import InputError, load_model
 
 from ..command_line import command
+from ..own_networks import add_network_argument, network_classes
 
 
 @command
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", type=Path, nargs="+", metavar="FILE", help="model to check")
-    for path in parser.parse_args().models:
-        classifier = load_model(path)
+    add_network_argument(parser)
+    arguments = parser.parse_args()
+    networks = network_classes(arguments.network)
+    for path in arguments.models:
+        classifier = load_model(path, networks)
         height, width, channels = classifier.image_shape
         print(f"{path}: {height}x{width}x{channels} images, {len(classifier.class_names)} classes")
         print(f"  classes     {', '.join(classifier.class_names)}")

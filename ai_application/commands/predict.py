@@ -15,6 +15,7 @@ from ai_library.runtime.cpu import give_freed_memory_back
 
 from .. import EVALUATION, MODELS
 from ..command_line import add_process_arguments, command, command_line, command_of, joined, short
+from ..own_networks import add_network_argument, network_classes
 
 
 @command
@@ -29,6 +30,7 @@ def main():
         f"({short(EVALUATION / 'shapes')})",
     )
     parser.add_argument("--output", type=Path, default=Path("results"), metavar="DIR", help="results (%(default)s)")
+    add_network_argument(parser)
     add_process_arguments(parser)
     arguments = parser.parse_args()
     give_freed_memory_back()
@@ -42,6 +44,7 @@ def predict_all(arguments):
         arguments.model or short(MODELS / "shapes.msgpack"),
         arguments.data or short(EVALUATION / "shapes"),
         arguments.output,
+        network_classes(arguments.network),
     )
     if not arguments.model and not arguments.data:
         digits = short(EVALUATION / "mnist.npz")
@@ -52,11 +55,11 @@ def predict_all(arguments):
             print(f"MNIST is left out: {digits} is not there, '{command_of('export_mnist')}' writes it")
 
 
-def predict(model, data, output):
+def predict(model, data, output, networks=()):
     """Predicts one set of images; prints what came out and where it lies."""
     if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(data)):
         raise InputError(f"{output} lies in {data}, whose images are read: choose another --output")
-    classifier = load_model(model)
+    classifier = load_model(model, networks)
     findings = predict_samples(classifier, read_samples(data, classifier), output, command_line())
     if findings.report:
         print(f"{findings.report}\n")

@@ -1,23 +1,27 @@
-"""Trains the CNN on MNIST, evaluates it on the official test images, and saves the model."""
+"""Trains a network on MNIST_RECIPES, evaluates it on the official test images, and saves the model."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from .. import MODELS
-from ..command_line import command, short, train_and_save, training_parser
-from ..configs import PRESETS
+from ..command_line import command
+from ..configs import MNIST_RECIPES
 from ..mnist import MnistDataSource
+from ..training_arguments import TrainingArguments
+from ..training_run import train_and_save
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mnist:
+    """Where MNIST_RECIPES is."""
+
+    data_dir: Path = Path("data")
+    """Folder of tfds's data."""
+    mnist_files: Path | None = None
+    """Folder with the four official files. None: they are downloaded."""
 
 
 @command
 def main():
-    parser = training_parser(__doc__, epochs=None, model=short(MODELS / "mnist.msgpack"))
-    parser.add_argument("--preset", choices=PRESETS, default="accurate", help="(%(default)s)")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="tfds's data (%(default)s)")
-    parser.add_argument("--mnist-files", type=Path, metavar="DIR", help="the four official files (default: download)")
-    arguments = parser.parse_args()
-
-    model, config = PRESETS[arguments.preset]
-    epochs = config.epochs if arguments.epochs is None else arguments.epochs
-    source = MnistDataSource(seed=arguments.seed, data_dir=arguments.data_dir, files=arguments.mnist_files)
-    train_and_save(arguments, model, source, replace(config, epochs=epochs, seed=arguments.seed))
+    arguments = TrainingArguments(__doc__, MNIST_RECIPES, own=Mnist)
+    source = MnistDataSource(seed=arguments.seed, data_dir=arguments.own.data_dir, files=arguments.own.mnist_files)
+    train_and_save(arguments, source, "mnist")

@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 from ..data.augmentation import Augmentation
 from ..errors import InputError, whole_number
@@ -43,9 +43,9 @@ class TrainConfig:
     learning_rate: float = 4e-3
     warmup: float = 0.25
     optimizer: str = "adam"
-    optimizer_arguments: dict[str, Any] = field(default_factory=dict, hash=False)
+    optimizer_arguments: dict[str, int | float | bool | str] = field(default_factory=dict, hash=False)
     clip_norm: float | None = None
-    class_weights: str | tuple[float, ...] | None = None
+    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
     augmentation: Augmentation = Augmentation()
