@@ -1,6 +1,8 @@
 """The error that the user can mend, and the checks that many arguments need."""
 
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 1, 4096
 """The sides of an image, in pixels."""
@@ -12,7 +14,7 @@ class InputError(ValueError):
     """An input, an argument or the environment is at fault; the message names the thing and the mend."""
 
 
-def whole_number(name, value, least, most) -> int:
+def whole_number(name: str, value: Any, least: int, most: int) -> int:
     """Checks an argument that must be a whole number, and returns it as a plain `int`, which JSON can hold.
 
     Args:
@@ -33,7 +35,7 @@ def whole_number(name, value, least, most) -> int:
     return number
 
 
-def check_image_shape(image_shape) -> tuple[int, int, int]:
+def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     """Returns the image shape (h, w, c) as plain integers.
 
     Raises:

@@ -1,10 +1,13 @@
 """Arrays in memory as a data source, without a class of one's own."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from .examples import ArrayExamples
@@ -32,7 +35,15 @@ class ArrayDataSource(DataSource):
             not given.
     """
 
-    def __init__(self, *, train, validation=None, evaluation=None, class_names=None, seed: int = 0):
+    def __init__(
+        self,
+        *,
+        train: tuple[ArrayLike, ArrayLike],
+        validation: tuple[ArrayLike, ArrayLike] | float | None = None,
+        evaluation: tuple[ArrayLike, ArrayLike] | None = None,
+        class_names: Sequence[str] | None = None,
+        seed: int = 0,
+    ):
         part = validation if isinstance(validation, Real) else None
         given = {"train": train, "validation": None if part is not None else validation, "evaluation": evaluation}
         self._arrays = {split: self._array_examples(split, pair) for split, pair in given.items() if pair is not None}
@@ -40,21 +51,21 @@ class ArrayDataSource(DataSource):
             raise InputError("train must be (images, labels), got None")
         if part is not None:
             self._arrays |= _divided(self._arrays["train"], part)
-        self.splits = tuple(split for split in SPLITS if split in self._arrays)
+        self.splits: tuple[str, ...] = tuple(split for split in SPLITS if split in self._arrays)
         if class_names is None:
             class_names = _numbers(self._arrays["train"].labels)
         super().__init__(image_shape=self._arrays["train"].images.shape[1:], class_names=class_names, seed=seed)
         for split in self.splits:
             self.size(split)  # which checks it
 
-    def load(self, split):
+    def load(self, split: str) -> ArrayExamples:
         """Returns the examples of a split that was given."""
         if split not in self._arrays:
             part = " or validation=0.1, which takes a tenth of train," if split == "validation" else ""
             raise InputError(f"this source has no {split} examples: make it with {split}=(images, labels){part}")
         return self._arrays[split]
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """Besides what every source tells, a digest of all images and labels."""
         return {**super().settings(), "contents": self._digest}
 

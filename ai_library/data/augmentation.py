@@ -7,6 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
+from jax.typing import ArrayLike
 
 from ..errors import InputError
 from ..runtime.jax_settings import settings
@@ -36,14 +37,14 @@ class Augmentation:
     shear: float = 0.0
     elastic: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
             value, most = getattr(self, field.name), {"scale": 0.9, "shear": 60}.get(field.name, 180)
             if not 0 <= value <= most:
                 raise InputError(f"{field.name} must be from 0 to {most}, got {value}")
 
     @settings()
-    def __call__(self, keys, images, strength=1.0):
+    def __call__(self, keys: jax.Array, images: jax.Array, strength: ArrayLike = 1.0) -> jax.Array:
         """Changes images (b, h, w, c) of any float type, each as its key out of `keys` (b,) has it; none where every
         value is 0.
 

@@ -1,10 +1,15 @@
 """The examples of one split: what a data source's hook returns, and the check that it is what the source says."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.int32]]
+"""Images (b, h, w, c) and labels (b,), as a source gives them."""
 
 
 class Examples(Protocol):
@@ -14,6 +19,7 @@ class Examples(Protocol):
 
     def __getitem__(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Images (b, h, w, c) uint8 and labels (b,) of integers, those of the indices (b,) int64."""
+        ...
 
 
 class ArrayExamples:
@@ -27,24 +33,24 @@ class ArrayExamples:
         InputError: The arrays are of another shape or type.
     """
 
-    def __init__(self, images, labels):
+    def __init__(self, images: ArrayLike, labels: ArrayLike):
         images, labels = _array("images", images), _array("labels", labels)
         if images.dtype != np.uint8 or images.ndim not in (3, 4):
             raise InputError(_images_message("uint8 (n, h, w, c) or (n, h, w)", images))
         _check_labels(labels, len(images))
-        self.images = images if images.ndim == 4 else images[..., np.newaxis]
-        self.labels = labels.astype(np.int32)
+        self.images: NDArray[np.uint8] = images if images.ndim == 4 else images[..., np.newaxis]
+        self.labels: NDArray[np.int32] = labels.astype(np.int32)
         if (self.labels != labels).any():
             raise InputError(f"labels must be the numbers of classes, got {labels.min()} to {labels.max()}")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices):
+    def __getitem__(self, indices: np.ndarray) -> Batch:
         return self.images[indices], self.labels[indices]
 
 
-def check_examples(place, found, n, image_shape, num_classes) -> tuple[np.ndarray, np.ndarray]:
+def check_examples(place: str, found: Any, n: int, image_shape: Sequence[int], num_classes: int) -> Batch:
     """Returns images (n, *image_shape) uint8 and labels (n,) int32 once they are that.
 
     Args:

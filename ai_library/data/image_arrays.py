@@ -1,6 +1,8 @@
 """Images in any of the usual forms, files, Pillow images and arrays, as the one array that a model takes."""
 
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
@@ -8,8 +10,22 @@ from PIL import Image
 from ..errors import MAX_CHANNELS, InputError
 from .image_files import fit_image, read_image, read_pillow
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def as_images(images, image_shape, content_size=None) -> np.ndarray:
+
+class SupportsArray(Protocol):
+    """An array of numpy, of JAX or of others that numpy can read."""
+
+    def __array__(self) -> np.ndarray: ...
+
+
+AnyImage = str | os.PathLike[str] | Image.Image | SupportsArray
+AnyImages = AnyImage | Sequence[AnyImage]
+"""Images in the forms that `as_images` takes."""
+
+
+def as_images(images: AnyImages, image_shape: Sequence[int], content_size: int | None = None) -> "NDArray[np.uint8]":
     """Returns images in any of the usual forms as one array (n, *image_shape) uint8.
 
     Args:

@@ -9,13 +9,17 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 128_000_000
@@ -33,7 +37,7 @@ _ENOUGH_PIXELS = 16_000_000  # more show nothing in a small image
 _NO_LOG = logging.NullHandler()
 
 
-def image_files(folder) -> Iterator[Path]:
+def image_files(folder: str | Path) -> Iterator[Path]:
     """The image files in a folder and all below it, by their endings: those of a folder in the order of their names,
     then those of its sub-folders in that order. Holds the names of one folder at a time.
 
@@ -69,14 +73,16 @@ def _names(place):
 
 
 @contextlib.contextmanager
-def listing(place):
+def listing(place: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise InputError(f"{place} cannot be listed: {error.strerror}; make it readable or remove it") from error
 
 
-def read_image(path, image_shape, content_size=None) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike[str], image_shape: Sequence[int], content_size: int | None = None
+) -> "NDArray[np.uint8]":
     """One image file as (h, w, c) uint8 of the shape asked for; see `fit_image` for how it gets there.
 
     Of an animation the first frame is read; a photograph is turned upright by its EXIF tag; of 16 bits the upper 8 are
@@ -94,14 +100,14 @@ def read_image(path, image_shape, content_size=None) -> np.ndarray:
     except UnidentifiedImageError as error:
         raise InputError("not an image, or of an unknown format") from error
     except Image.DecompressionBombError as error:  # Pillow's own limit, far above ours, before it tells the size
-        raise InputError(_too_large(f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels")) from error
+        raise InputError(_too_large(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels")) from error
     except Exception as error:  # on a broken file decoders raise nearly anything: struct.error, KeyError, MemoryError
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise InputError(f"cannot be read: {reason}") from error
     return fit_image(pixels, image_shape, content_size)
 
 
-def read_pillow(image: Image.Image, image_shape, content_size=None) -> np.ndarray:
+def read_pillow(image: Image.Image, image_shape: Sequence[int], content_size: int | None = None) -> "NDArray[np.uint8]":
     """A Pillow image as (h, w, c) uint8 of the shape asked for: what `read_image` gives for its file.
 
     Raises:
@@ -114,7 +120,7 @@ def read_pillow(image: Image.Image, image_shape, content_size=None) -> np.ndarra
     return fit_image(pixels, image_shape, content_size)
 
 
-def fit_image(pixels: np.ndarray, image_shape, content_size=None) -> np.ndarray:
+def fit_image(pixels: np.ndarray, image_shape: Sequence[int], content_size: int | None = None) -> "NDArray[np.uint8]":
     """Fits pixels (h, w) or (h, w, c) uint8 of 1 to 4 channels into an image of `image_shape`, without bending it.
 
     1 channel is grey, 2 are grey and its opacity, 3 colour, 4 colour and its opacity. What is transparent is laid on

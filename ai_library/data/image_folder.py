@@ -1,7 +1,9 @@
 """A user's own images as a data source: one sub-folder a class."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +32,7 @@ class ImageFolderDataSource(DataSource):
     split without any of a class; and, when a split is first read, the images that cannot be.
     """
 
-    def __init__(self, folder, *, seed: int = 0, image_size: int | tuple[int, int] = 64, channels: int = 1):
+    def __init__(self, folder: str | Path, *, seed: int = 0, image_size: int | Sequence[int] = 64, channels: int = 1):
         self._folder = Path(folder)
         if not self._folder.is_dir():
             raise InputError(f"{folder} is no folder: name one with a sub-folder of images for each class")
@@ -57,13 +59,13 @@ class ImageFolderDataSource(DataSource):
                     f"{self._folder / self.class_names[label]}"
                 )
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """Besides what every source tells, a digest of the names of all images."""
         names = sorted(str(path.relative_to(self._folder)) for files in self._files.values() for path, _ in files)
         digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         return {**super().settings(), "files": digest}
 
-    def load(self, split):
+    def load(self, split: str) -> tuple[np.ndarray, list[int]]:
         images, faults = [], []
         for path, _ in self._files[split]:
             try:

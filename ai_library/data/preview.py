@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
@@ -9,13 +10,18 @@ from PIL import Image
 
 from ..errors import InputError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .source import DataSource
+
 _TEMPLATE = """<p><b>{{ kind }}</b>: {{ shape|join("x") }} images of {{ names|length }} classes ({{ names|join(", ")
 }});
 {% for split, size in sizes.items() %}{{ "{:,}".format(size) }} {{ split }}{{ ", " if not loop.last }}{% endfor %}</p>
 <img alt="the first training images: {{ shown|join(', ') }}" src="data:image/png;base64,{{ picture }}">"""
 
 
-def source_figure(source, n: int, split: str, columns: int):
+def source_figure(source: "DataSource", n: int, split: str, columns: int) -> "Figure":
     """Returns a matplotlib figure of the first `n` examples of a split with their class names, in `columns`."""
     import matplotlib.pyplot as plt
 
@@ -36,7 +42,7 @@ def source_figure(source, n: int, split: str, columns: int):
     return figure
 
 
-def source_html(source, n: int = 18) -> str:
+def source_html(source: "DataSource", n: int = 18) -> str:
     """Returns what a data source holds, and its first `n` training images side by side at their own size, as HTML."""
     images, labels = source.examples("train", range(min(n, source.size("train"))))
     picture = io.BytesIO()

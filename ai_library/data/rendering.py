@@ -6,13 +6,15 @@ on its neighbours. Lengths are in pixels, x runs to the right and y downwards, a
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from ..errors import InputError
 
@@ -71,7 +73,7 @@ class ShapeRanges:
     blur: tuple[float, float] = (0.0, 0.02)
     tint: tuple[float, float] = (0.0, 0.15)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         bounds = {
             "size": (0, 0.5),
             "aspect": (MIN_ASPECT, 10),
@@ -99,42 +101,45 @@ class ShapeRanges:
             raise InputError(f"outlined must be a fraction from 0 to 1, got {self.outlined}")
 
 
-class Factors(NamedTuple):
+Array = TypeVar("Array", jax.Array, np.ndarray)
+
+
+class Factors(NamedTuple, Generic[Array]):
     """What an image shows. Arrays of one entry an image, `(b,)`; `(b, c)` for levels and `(b, 2)` for vectors."""
 
-    label: jax.Array
+    label: Array
     """Index into the source's class names, int32."""
-    center: jax.Array
+    center: Array
     """x and y of the shape's centre, in pixels from the top left corner of the frame."""
-    size: jax.Array
+    size: Array
     """Radius of the circle around the shape, in pixels."""
-    rotation: jax.Array
+    rotation: Array
     """Radians, modulo the shape's symmetry; 0 for a circle."""
-    aspect: jax.Array
+    aspect: Array
     """Long side over short side of a rectangle or ellipse; 1 for the others."""
-    proportion: jax.Array
+    proportion: Array
     """Depth of a star or arm width of a cross (see `ShapeRanges`); 1 for the others."""
-    filled: jax.Array
+    filled: Array
     """True where the shape is filled, False where it is an outline."""
-    stroke: jax.Array
+    stroke: Array
     """Width of the outline in pixels; 0 where filled."""
-    outset: jax.Array
+    outset: Array
     """How far the outline reaches beyond the edge, in pixels; 0 where filled."""
-    contrast: jax.Array
+    contrast: Array
     """Absolute difference of the foreground and background levels, averaged over the channels."""
-    foreground: jax.Array
+    foreground: Array
     """Level of the shape, a channel."""
-    background: jax.Array
+    background: Array
     """Level of the background at the image's centre, a channel."""
-    gradient: jax.Array
+    gradient: Array
     """Change of the background level across the frame, along x and along y."""
-    noise: jax.Array
+    noise: Array
     """Standard deviation of the noise, in levels."""
-    blur: jax.Array
+    blur: Array
     """Width in pixels of the blur."""
 
 
-def check_drawable(class_names, image_size, ranges):
+def check_drawable(class_names: Sequence[str], image_size: int, ranges: ShapeRanges) -> None:
     """Raises `InputError` unless these shapes can be drawn so that each can be told from the others."""
     unknown = [name for name in class_names if name not in SHAPES]
     if unknown:
@@ -158,7 +163,15 @@ def check_drawable(class_names, image_size, ranges):
     static_argnames=("class_names", "image_size", "channels", "ranges"),
     compiler_options={"xla_cpu_prefer_vector_width": 512},
 )
-def draw(key, indices, *, class_names, image_size, channels, ranges):
+def draw(
+    key: jax.Array,
+    indices: ArrayLike,
+    *,
+    class_names: tuple[str, ...],
+    image_size: int,
+    channels: int,
+    ranges: ShapeRanges,
+) -> tuple[jax.Array, Factors[jax.Array]]:
     """Draws the items `indices` (b,) uint32 of the stream `key`; item `i` shows class `i mod len(class_names)`.
 
     Returns images (b, h, w, c) uint8 and their `Factors`. The class names are out of `SHAPES`.

@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,7 +31,23 @@ class Sample(NamedTuple):
     error: str = ""
 
 
-def read_samples(path, classifier) -> Iterator[Sample]:
+class Reader(Protocol):
+    """What `read_samples` asks of whoever predicts the images; a `Classifier` is one."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def content_size(self) -> int | None: ...
+
+    @property
+    def BLOCK(self) -> int: ...  # noqa: N802
+
+
+def read_samples(path: str | Path, classifier: Reader) -> Iterator[Sample]:
     """Yields the images of a file, of a folder whose sub-folders are named like classes, or of an npz file, one by one.
 
     Of several processes (see `distributed`) each gets its share of them, in the order of the processes.

@@ -1,13 +1,16 @@
 """Generated images of shapes as a data source, which needs no files and has no end."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import InputError, whole_number
 from ..runtime.jax_settings import random_key, settings
-from .examples import Examples
+from .examples import Batch, Examples
 from .rendering import SHAPES, Factors, ShapeRanges, check_drawable, draw
 from .source import SPLITS, DataSource, sides
 
@@ -38,10 +41,10 @@ class ShapeDataSource(DataSource):
         self,
         *,
         seed: int = 0,
-        image_size: int | tuple[int, int] = 64,
+        image_size: int | Sequence[int] = 64,
         channels: int = 1,
-        class_names: tuple[str, ...] = SHAPES,
-        sizes: tuple[int, int, int] = (20_000, 2_000, 10_000),
+        class_names: Sequence[str] = SHAPES,
+        sizes: Sequence[int] = (20_000, 2_000, 10_000),
         ranges: ShapeRanges | None = ShapeRanges(),
     ):
         self._ranges = ranges
@@ -63,11 +66,11 @@ class ShapeDataSource(DataSource):
             for split, size in zip(SPLITS, sizes, strict=True)
         }
 
-    def load(self, split: str) -> Examples:
+    def load(self, split: str) -> tuple[ArrayLike, ArrayLike] | Examples:
         """Returns the drawn examples of a split."""
         return _DrawnExamples(self, split, self._sizes[split], self._ranges)
 
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         """Besides what every source tells, the ranges that shapes are drawn from."""
         return super().settings() | ({"ranges": dataclasses.asdict(self._ranges)} if self._ranges else {})
 
@@ -75,7 +78,7 @@ class ShapeDataSource(DataSource):
         return [*super()._abstract_loads(), *([] if self._ranges else [ShapeDataSource.load])]
 
 
-def factor_table(source, split: str = "evaluation") -> dict[str, np.ndarray] | None:
+def factor_table(source: DataSource, split: str = "evaluation") -> dict[str, np.ndarray] | None:
     """Returns what the images of a split show, as `find_slices` takes it, or None where the source does not know.
 
     Lengths are fractions of the image's side, angles are in degrees. A factor that a shape does not have is nan: the
@@ -113,7 +116,7 @@ class _DrawnExamples:
     BLOCK = 64
 
     @settings()
-    def __init__(self, source, split, size, ranges):
+    def __init__(self, source: DataSource, split: str, size: int, ranges):
         self._size = size
         self._key = jax.random.fold_in(random_key(source.seed), SPLITS.index(split))
         height, _, channels = source.image_shape
@@ -124,16 +127,17 @@ class _DrawnExamples:
             "ranges": ranges,
         }
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._size
 
     @settings()
-    def __getitem__(self, indices):
+    def __getitem__(self, indices: np.ndarray) -> Batch:
         drawn = [(np.asarray(images)[:n], np.asarray(factors.label)[:n]) for n, images, factors in self._draw(indices)]
-        return tuple(map(np.concatenate, zip(*drawn, strict=True)))
+        images, labels = map(np.concatenate, zip(*drawn, strict=True))
+        return images, labels
 
     @settings()
-    def factors(self, indices):
+    def factors(self, indices: np.ndarray) -> Factors[np.ndarray]:
         drawn = [[np.asarray(leaf)[:n] for leaf in factors] for n, _, factors in self._draw(indices)]
         return Factors(*map(np.concatenate, zip(*drawn, strict=True)))
 

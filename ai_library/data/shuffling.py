@@ -1,15 +1,17 @@
 """The order of an epoch, any part of which can be had without the rest: it takes no memory and no time in advance."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 ROUNDS = 12
 """Even. Three make a large Feistel network random (Luby & Rackoff, SIAM J. Computing 17(2), 1988). With 8 the orders of
 6 to 25 items are measurably uneven, because their rows and columns are so short; with 12 they no longer are."""
 
 
-def shuffled(positions, size: int, entropy) -> np.ndarray:
+def shuffled(positions: ArrayLike, size: int, entropy: Sequence[int]) -> NDArray[np.int64]:
     """The items (b,) int64 that a random order of `range(size)` has at the `positions` (b,), each from 0 to size - 1.
 
     Each is a pure function of its position, the size and `entropy`, non-negative whole numbers such as (seed, epoch);

@@ -3,14 +3,21 @@
 import difflib
 import inspect
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, check_image_shape, whole_number
 from ..files.text import is_printable
-from .examples import ArrayExamples, Examples, check_examples
+from .examples import ArrayExamples, Batch, Examples, check_examples
 from .shuffling import shuffled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .rendering import Factors
 
 SPLITS = ("train", "validation", "evaluation")
 
@@ -43,14 +50,14 @@ class DataSource:
     splits: tuple[str, ...] = SPLITS
     """The splits that the source has, some or all of train, validation and evaluation."""
 
-    def __init__(self, *, image_shape: tuple[int, int, int], class_names: tuple[str, ...], seed: int = 0):
-        self.seed = whole_number("seed", seed, 0, 2**32 - 1)
-        self.image_shape = check_image_shape(image_shape)
-        self.class_names = _checked_names(class_names)
+    def __init__(self, *, image_shape: Sequence[int], class_names: Sequence[str], seed: int = 0):
+        self.seed: int = whole_number("seed", seed, 0, 2**32 - 1)
+        self.image_shape: tuple[int, int, int] = check_image_shape(image_shape)
+        self.class_names: tuple[str, ...] = _checked_names(class_names)
         self._loaded: dict[str, Examples] = {}
         self._check_hook()
 
-    def load(self, split: str) -> "tuple[np.ndarray, np.ndarray] | Examples":
+    def load(self, split: str) -> tuple[ArrayLike, ArrayLike] | Examples:
         """The hook: returns images (n, h, w, c) uint8 and labels (n,) of integers, or `Examples`.
 
         Images of one channel may be (n, h, w). It is called once for each split, when that is first needed.
@@ -68,26 +75,26 @@ class DataSource:
         """Returns the number of examples in a split."""
         return len(self._examples(split))
 
-    def examples(self, split: str, indices) -> tuple[np.ndarray, np.ndarray]:
+    def examples(self, split: str, indices: ArrayLike) -> Batch:
         """Returns images (b, h, w, c) uint8 and labels (b,) int32 of the `indices` (b,) of a split.
 
         Raises:
             InputError: There are no such indices, or what a subclass gives is not of the shape, type and classes that
                 the source has.
         """
-        indices = self._indices(split, indices)
-        found = self._examples(split)[indices]
-        return check_examples(self._place(split), found, len(indices), self.image_shape, self.num_classes)
+        wanted = self._indices(split, indices)
+        found = self._examples(split)[wanted]
+        return check_examples(self._place(split), found, len(wanted), self.image_shape, self.num_classes)
 
-    def example(self, split: str, index: int) -> tuple[np.ndarray, int]:
+    def example(self, split: str, index: int) -> tuple[NDArray[np.uint8], int]:
         """Returns one image (h, w, c) uint8 and its label: the same bits as in any batch that holds it."""
         images, labels = self.examples(split, [index])
         return images[0], int(labels[0])
 
-    def factors(self, split: str, indices):
+    def factors(self, split: str, indices: ArrayLike) -> "Factors[np.ndarray] | None":
         """Returns the `Factors` of the images of the `indices` (b,) as numpy arrays, or None where it has none."""
-        examples, indices = self._examples(split), self._indices(split, indices)
-        return examples.factors(indices) if hasattr(examples, "factors") else None
+        factors, wanted = getattr(self._examples(split), "factors", None), self._indices(split, indices)
+        return None if factors is None else factors(wanted)
 
     def batches(
         self,
@@ -98,7 +105,7 @@ class DataSource:
         first: int = 0,
         full: bool = False,
         part: tuple[int, int] = (0, 1),
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    ) -> Iterator[Batch]:
         """Yields a split in batches of images (b, h, w, c) uint8 and labels (b,) int32; holds one at a time.
 
         Args:
@@ -120,13 +127,13 @@ class DataSource:
             positions = np.arange(start + count * index // parts, start + count * (index + 1) // parts) % size
             yield self.examples(split, positions if epoch is None else shuffled(positions, size, (self.seed, epoch)))
 
-    def show(self, n: int = 27, split: str = "train", columns: int = 9):
+    def show(self, n: int = 27, split: str = "train", columns: int = 9) -> "Figure":
         """Returns a matplotlib figure of the first `n` examples with their class names."""
         from .preview import source_figure
 
         return source_figure(self, n, split, columns)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         height, width, channels = self.image_shape
         return f"{type(self).__name__}: {height}x{width}x{channels} images of {', '.join(self.class_names)}"
 
@@ -136,7 +143,7 @@ class DataSource:
 
         return source_html(self)
 
-    def settings(self) -> dict:
+    def settings(self) -> dict[str, Any]:
         """Returns what tells this source from others, as JSON has it; a run is resumed only under the same."""
         return {
             "source": type(self).__name__,
@@ -213,14 +220,15 @@ class DataSource:
         return indices
 
 
-def sides(image_size) -> tuple[int, int]:
+def sides(image_size: Any) -> tuple[int, int]:
     """Returns (height, width) of an image size, which is the side of a square or (height, width) itself.
 
     Raises:
         InputError: It is neither.
     """
     try:
-        return (operator.index(image_size),) * 2
+        side = operator.index(image_size)
+        return side, side
     except TypeError:
         pass
     try:

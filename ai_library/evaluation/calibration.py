@@ -1,16 +1,21 @@
 """Temperature scaling: one number that makes a confidence of 90 % right in 90 % of the cases."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..errors import InputError
 from ..networks.probabilities import softmax
 from .metrics import check_labels
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 TEMPERATURES = (0.05, 20.0)
 """The bounds of a fitted temperature."""
 
 
-def fit_temperature(logits, labels) -> float:
+def fit_temperature(logits: "ArrayLike", labels: "ArrayLike") -> float:
     """The temperature t for which softmax(logits / t) has the least log loss (Guo et al., ICML 2017).
 
     Above 1 the classifier was too sure of itself. Fit it on examples that the classifier was not trained on.
@@ -37,8 +42,9 @@ def fit_temperature(logits, labels) -> float:
         return 1.0
     # The loss, the mean of log(sum(exp(beyond / t))), is convex in 1 / t: its slope changes its sign once.
     low, high = np.log(TEMPERATURES)
-    for _ in range(50):
-        middle = (low + high) / 2
+    middle = (low + high) / 2
+    for _ in range(49):
         slope = (softmax(beyond / np.exp(middle)) * beyond).sum(axis=1).mean()
         low, high = (middle, high) if slope > 0 else (low, middle)
+        middle = (low + high) / 2
     return float(np.exp(middle))

@@ -116,7 +116,7 @@ class Comparison:
             return "The data do not tell which one is better."
         return f"The {'second' if self.difference > 0 else 'first'} one is better."
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = []
         for name, only in (("first", self.only_first), ("second", self.only_second)):
             right = self.both + only

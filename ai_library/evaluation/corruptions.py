@@ -4,15 +4,21 @@ The idea is from Hendrycks and Dietterich (ICLR 2019). The levels are our own. L
 shorter side, so that one table serves images of all sizes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError, whole_number
 from .evaluator import check_same_classes
 from .metrics import wilson_interval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..data.source import DataSource
+    from ..networks.classifier import Classifier
 
 
 def _noise(image, level, rng):
@@ -60,12 +66,12 @@ class Corruption(NamedTuple):
     """What the levels measure, and in which unit."""
     levels: tuple[float, float, float, float, float]
     """The levels of the severities 1 to 5."""
-    apply: Callable
+    apply: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
     """Function of (image, level, numpy Generator), where image is (h, w, c) float32 in [0, 255]; returns the same,
     corrupted."""
 
 
-CORRUPTIONS = {
+CORRUPTIONS: dict[str, Corruption] = {
     "noise": Corruption(
         "standard deviation of normal noise; black to white is 1", (0.04, 0.08, 0.12, 0.18, 0.26), _noise
     ),
@@ -82,7 +88,9 @@ CORRUPTIONS = {
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
-def corrupt(images, kind: str, severity: int, seed: int = 0, indices=None) -> np.ndarray:
+def corrupt(
+    images: np.ndarray, kind: str, severity: int, seed: int = 0, indices: Iterable[int] | None = None
+) -> "NDArray[np.uint8]":
     """Applies one of the `CORRUPTIONS` to each image. Where the border moves into the frame, its pixels are repeated.
 
     The random part of an image's corruption is a pure function of (seed, index): it is the same in any batch, and for
@@ -132,7 +140,7 @@ class CorruptedAccuracy(NamedTuple):
 
 
 def evaluate_corrupted(
-    classifier, source, split: str = "evaluation", *, n: int = 1000, seed: int = 0
+    classifier: "Classifier", source: "DataSource", split: str = "evaluation", *, n: int = 1000, seed: int = 0
 ) -> list[CorruptedAccuracy]:
     """Measures the accuracy of a classifier on random examples of a split, plain and under every corruption.
 

@@ -1,13 +1,21 @@
 """`evaluate` runs a classifier over a split of a data source and returns the `Report` of its predictions."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..errors import InputError, whole_number
 from ..runtime.distributed import all_gather, shard
 from .report import Report
 
+if TYPE_CHECKING:
+    from ..data.source import DataSource
+    from ..networks.classifier import Classifier
 
-def evaluate(classifier, source, split: str = "evaluation", batch_size: int = 128) -> Report:
+
+def evaluate(
+    classifier: "Classifier", source: "DataSource", split: str = "evaluation", batch_size: int = 128
+) -> Report:
     """Predicts every example of a split, each exactly once.
 
     Of several processes (see `distributed`) each predicts its own part, and all return the same report.
@@ -28,22 +36,21 @@ def evaluate(classifier, source, split: str = "evaluation", batch_size: int = 12
     check_same_classes(classifier, source)
     batch_size = whole_number("batch_size", batch_size, 1, 2**31)
     own = shard(source.size(split), classifier.BLOCK)
-    labels = [np.zeros(0, np.int32)]
+    own_labels = [np.zeros(0, np.int32)]
 
     def images():
         for start in range(own.start, own.stop, batch_size):
             batch, batch_labels = source.examples(split, range(start, min(start + batch_size, own.stop)))
-            labels.append(batch_labels)
+            own_labels.append(batch_labels)
             yield batch
 
-    logits = [np.zeros((0, source.num_classes), np.float32), *classifier.predict_logits(images(), shared=True)]
-    logits, labels = map(
-        np.concatenate, zip(*all_gather([np.concatenate(logits), np.concatenate(labels)]), strict=True)
-    )
+    none = np.zeros((0, source.num_classes), np.float32)
+    own_logits = np.concatenate([none, *classifier.predict_logits(images(), shared=True)])
+    logits, labels = map(np.concatenate, zip(*all_gather([own_logits, np.concatenate(own_labels)]), strict=True))
     return Report(classifier.probabilities(logits), labels, source.class_names, classifier.temperature)
 
 
-def check_same_classes(classifier, source):
+def check_same_classes(classifier: "Classifier", source: "DataSource") -> None:
     """Checks that a classifier was made for the classes of a source, in the same order.
 
     Raises:

@@ -5,11 +5,14 @@ with equal scores are taken together, so that no figure depends on the order of 
 """
 
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CALIBRATION_BINS = 15
 """Number of equally wide bins of confidence."""
@@ -45,7 +48,7 @@ class Coverage(NamedTuple):
     """95 % interval: low, high."""
 
 
-def check_labels(labels: np.ndarray, n: int, classes: int):
+def check_labels(labels: np.ndarray, n: int, classes: int) -> None:
     """Checks that labels are (n,) integers from 0 to classes - 1.
 
     Raises:
@@ -123,7 +126,7 @@ def roc_auc_and_average_precision(scores: np.ndarray, positive: np.ndarray) -> t
     return float(roc_auc), float((hits * found / count.cumsum()).sum() / found[-1])
 
 
-def coverage_curve(confidence: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def coverage_curve(confidence: np.ndarray, hits: np.ndarray) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
     """Accuracy against coverage (El-Yaniv and Wiener, JMLR 11, 2010), the most certain examples first.
 
     Where only some of the examples with one confidence are decided, each counts the mean accuracy of all of them.

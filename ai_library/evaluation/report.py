@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from .metrics import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 
 class Confusion(NamedTuple):
@@ -30,9 +31,20 @@ class Confusion(NamedTuple):
 
     true: str
     predicted: str
-    count: int
+    count: int  # pyright: ignore[reportIncompatibleMethodOverride] - as `metrics.json` names it
     share: float
     """Share of the examples of the true class, in (0, 1]."""
+
+
+class ClassMetrics(TypedDict):
+    """The metrics of one class against the rest: see `Report.per_class`."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    roc_auc: float | None
+    average_precision: float | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,7 +75,7 @@ class Report:
     class_names: tuple[str, ...]
     temperature: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         classes, shape = len(self.class_names), self.probabilities.shape
         if len(shape) != 2 or shape[1] != classes:
             raise InputError(
@@ -88,7 +100,7 @@ class Report:
         return len(self.labels)
 
     @cached_property
-    def predictions(self) -> np.ndarray:
+    def predictions(self) -> "NDArray[np.intp]":
         """(n,) int, the most probable class of each example."""
         return self.probabilities.argmax(axis=1)
 
@@ -98,7 +110,7 @@ class Report:
         return self.probabilities.max(axis=1)
 
     @cached_property
-    def hits(self) -> np.ndarray:
+    def hits(self) -> "NDArray[np.bool_]":
         """(n,) bool, which predictions are right."""
         return self.predictions == self.labels
 
@@ -118,7 +130,7 @@ class Report:
         return wilson_interval(self.correct, self.n)
 
     @cached_property
-    def confusion_matrix(self) -> np.ndarray:
+    def confusion_matrix(self) -> "NDArray[np.intp]":
         """(classes, classes) int, the number of examples by true class (row) and predicted class (column)."""
         classes = len(self.class_names)
         pairs = self.labels.astype(np.int64) * classes + self.predictions  # in uint8 the product would overflow
@@ -135,7 +147,7 @@ class Report:
         ]
 
     @cached_property
-    def per_class(self) -> dict[str, dict[str, float | None]]:
+    def per_class(self) -> dict[str, ClassMetrics]:
         """The metrics of each class against the rest, by the class's name.
 
         "precision", "recall" and "f1" are 0 where they are undefined: for a class that was never predicted, or is not
@@ -146,7 +158,7 @@ class Report:
         right = self.confusion_matrix.diagonal()
         precision, recall = right / np.maximum(predicted, 1), right / np.maximum(support, 1)
         f1 = 2 * right / np.maximum(support + predicted, 1)
-        rows = {}
+        rows: dict[str, ClassMetrics] = {}
         for label, name in enumerate(self.class_names):
             roc_auc, average_precision = roc_auc_and_average_precision(
                 self.probabilities[:, label], self.labels == label
@@ -177,12 +189,12 @@ class Report:
         """Mean average precision over the classes that have one; None if no class does."""
         return self._mean_of_classes("average_precision")
 
-    def _mean_of_classes(self, metric):
-        known = [row[metric] for row in self.per_class.values() if row[metric] is not None]
+    def _mean_of_classes(self, metric: Literal["roc_auc", "average_precision"]):
+        known = [value for row in self.per_class.values() if (value := row[metric]) is not None]
         return float(np.mean(known)) if known else None
 
     @cached_property
-    def losses(self) -> np.ndarray:
+    def losses(self) -> "NDArray[np.float64]":
         """(n,) float64, the cross-entropy of each example in nats; probabilities below 2.2e-16 count as 2.2e-16."""
         true = self.probabilities[np.arange(self.n), self.labels]
         return -np.log(np.maximum(true, np.finfo(float).eps))
@@ -192,7 +204,7 @@ class Report:
         """Mean of the `losses`."""
         return float(self.losses.mean())
 
-    def hardest(self, n: int) -> np.ndarray:
+    def hardest(self, n: int) -> "NDArray[np.intp]":
         """(at most n,) int, the indices of the examples with the largest losses, the largest first."""
         return np.argsort(-self.losses, kind="stable")[:n]
 
@@ -214,7 +226,7 @@ class Report:
         """Accuracy by confidence: see `reliability_bins`."""
         return reliability_bins(self.confidence, self.hits)
 
-    def coverage_curve(self) -> tuple[np.ndarray, np.ndarray]:
+    def coverage_curve(self) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
         """Coverage (n,) and accuracy (n,) if the least certain examples are left to a person: see
         `metrics.coverage_curve`.
         """
@@ -226,7 +238,7 @@ class Report:
         return coverage_table(self.confidence, self.hits)
 
     @cached_property
-    def logits(self) -> np.ndarray:
+    def logits(self) -> "NDArray[np.float64]":
         """(n, classes) float64, the logits before the temperature, up to a constant for each example."""
         return np.log(np.maximum(self.probabilities, np.finfo(float).tiny)) * self.temperature
 
@@ -240,7 +252,7 @@ class Report:
             raise InputError(f"temperature must be positive and finite, got {temperature}")
         return replace(self, probabilities=softmax(self.logits / temperature), temperature=temperature)
 
-    def scores(self) -> dict:
+    def scores(self) -> dict[str, Any]:
         """The figures of all examples together. "uncalibrated" has those that the temperature changes, at 1."""
         plain = self.at_temperature(1.0)
         return {
@@ -258,7 +270,7 @@ class Report:
             "uncalibrated": {"log_loss": plain.log_loss, "brier": plain.brier, "ece": plain.ece},
         }
 
-    def metrics(self) -> dict:
+    def metrics(self) -> dict[str, Any]:
         """All figures, as `metrics.json` has them: the `scores`, and those by bin, coverage and class."""
         return {
             **self.scores(),
@@ -281,10 +293,10 @@ class Report:
             "calibration error": f"{self.ece:.4f}  ({CALIBRATION_BINS} bins)",
         }
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Report: accuracy {self.summary()['accuracy']}"
 
-    def __str__(self):
+    def __str__(self) -> str:
         width = max(map(len, (*self.class_names, "class")))
         lines = [f"{name:<18}{value}" for name, value in self.summary().items()]
         lines += ["", f"{'class':<{width}}  precision  recall      F1  support"]

@@ -1,12 +1,16 @@
 """Finds where a classifier is weak: accuracy by what the images show, and slices with more errors than chance."""
 
+from collections.abc import Mapping
 from itertools import combinations, pairwise, starmap
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
 from .metrics import wilson_interval
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 BINS = 5
 """Number of parts, of equal counts, that a numeric factor is cut into."""
@@ -70,7 +74,7 @@ class AccuracyGrid(NamedTuple):
     """(rows, columns) float64, nan where n is 0."""
 
 
-def find_slices(correct, factors) -> list[Slice]:
+def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> list[Slice]:
     """Finds the slices in which errors are more frequent than elsewhere, by more than chance.
 
     A slice is a part of one factor, or the intersection of the parts of two factors. Each is tested against all other
@@ -113,7 +117,7 @@ def find_slices(correct, factors) -> list[Slice]:
     return found
 
 
-def accuracy_by(correct, values) -> list[AccuracyRow]:
+def accuracy_by(correct: "ArrayLike", values: "ArrayLike") -> list[AccuracyRow]:
     """The accuracy in each part of a factor.
 
     Args:
@@ -135,7 +139,7 @@ def accuracy_by(correct, values) -> list[AccuracyRow]:
     ]
 
 
-def accuracy_grid(correct, first, second) -> AccuracyGrid:
+def accuracy_grid(correct: "ArrayLike", first: "ArrayLike", second: "ArrayLike") -> AccuracyGrid:
     """The accuracy by the parts of two factors.
 
     Args:

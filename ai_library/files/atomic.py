@@ -4,7 +4,9 @@ import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from ..errors import InputError
 
@@ -13,7 +15,7 @@ os.umask(_UMASK)  # there is no other way to ask for it
 
 
 @contextlib.contextmanager
-def naming(path):
+def naming(path: str | Path) -> Iterator[None]:
     """Makes an `OSError` of the block an `InputError` that says what can't be written."""
     try:
         yield
@@ -24,14 +26,14 @@ def naming(path):
 
 
 @contextlib.contextmanager
-def replacing(path, mode="w"):
+def replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a temporary file beside `path` that takes its place, with its permissions, when the block ends well; makes
     the folder. A link stays one, and what it leads to is replaced.
 
     Text is UTF-8; what cannot be encoded, as in some file names, is written as an escape. Raises `InputError` where the
     file can't be written, or where something else than a file has its name.
     """
-    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     temporary = None
     with naming(path):
         path = Path(os.path.realpath(path))
@@ -73,13 +75,13 @@ def _sync_folder(folder):
             os.close(descriptor)
 
 
-def write_bytes(path, data: bytes):
+def write_bytes(path: str | Path, data: bytes) -> None:
     """Writes a file whole. Raises `InputError` where it can't."""
     with replacing(path, "wb") as file:
         file.write(data)
 
 
-def check_writable(path):
+def check_writable(path: str | Path) -> None:
     """Raises `InputError` where `write_bytes(path, ...)` could not begin: better known before long work than after."""
     with contextlib.suppress(_Untouched), replacing(path):
         raise _Untouched

@@ -19,6 +19,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -67,7 +68,13 @@ class SealedFormat:
     name: str
     """What such a file is, for messages: "a model"."""
 
-    def write(self, path, header: dict, tree, check: Callable[[dict, dict], object] | None = None):
+    def write(
+        self,
+        path: str | Path,
+        header: dict[str, Any],
+        tree: Any,
+        check: Callable[[dict[str, Any], dict[str, Any]], object] | None = None,
+    ) -> None:
         """Writes a file; an older one of the name stays whole until the new one is. The same content gives the same
         bytes. `check` gets header and tree as they will be read. Raises `InputError` where the file can't be written,
         where it could not be read again (see `storable`), or where `check` raises `SealedFileError`.
@@ -96,7 +103,7 @@ class SealedFormat:
                 file.write(part)
             file.write(digest.digest())
 
-    def storable(self, tree) -> dict:
+    def storable(self, tree: Any) -> dict[str, Any]:
         """The tree as nested dictionaries of numpy arrays, which is how it will be read. Raises `InputError`, which
         names the array, where such a file can't hold it: what can be written can be read.
         """
@@ -140,7 +147,7 @@ class SealedFormat:
                 "images, larger patches or fewer channels"
             )
 
-    def read(self, path) -> tuple[int, dict, dict]:
+    def read(self, path: str | Path) -> tuple[int, dict[str, Any], dict[str, Any]]:
         """Version, header and tree of read-only arrays of a file that is whole. Raises `SealedFileError`."""
         data = memoryview(_content(Path(path)))
         if data[:24] == b"version https://git-lfs.":
@@ -160,7 +167,7 @@ class SealedFormat:
         return version, _header(data[_LEAD.size : end]), _tree(data[end:-_DIGEST])
 
 
-def check_arrays(found: dict, wanted: dict, finite: bool = True):
+def check_arrays(found: dict[str, Any], wanted: dict[str, Any], finite: bool = True) -> None:
     """Raises `SealedFileError` unless a tree has the same paths as the one that is wanted, whose leaves tell shape and
     type, and at each an array of them, `finite` or not."""
     found, wanted = dict(_leaves(found)), dict(_leaves(wanted))

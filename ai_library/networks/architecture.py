@@ -1,6 +1,7 @@
 """What a network and its weights need to agree on, known without JAX: sizes, shapes of the variables, preprocessing."""
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ class Architecture:
     dense: int = 128
     patch: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.features, (tuple, list)) or len(self.features) != 5:
             raise InputError(f"features must be five widths, one per convolution, got {self.features!r}")
         checked = {
@@ -44,7 +45,7 @@ class Architecture:
         }
         vars(self).update(checked)  # past the frozen attributes
 
-    def variable_shapes(self, image_shape) -> dict[str, Any]:
+    def variable_shapes(self, image_shape: Sequence[int]) -> dict[str, Any]:
         """`ArrayShape`s of the variables for images (h, w, c), in their tree: what `CNN.variable_shapes` gives."""
         *_, channels = check_image_shape(image_shape)
         before, params, stats = channels * self.patch**2, {}, {}
@@ -64,7 +65,7 @@ class Architecture:
         params["Dense_1"] = dict(zip(("kernel", "bias"), last, strict=True))
         return {"params": params, "batch_stats": stats}
 
-    def activations(self, image_shape) -> int:
+    def activations(self, image_shape: Sequence[int]) -> int:
         """How many numbers the convolutions make of an image (h, w, c)."""
         return sum(map(operator.mul, self._cells(image_shape), self.features))
 

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..data.image_arrays import as_images
+from ..data.image_arrays import AnyImages, as_images
 from ..errors import check_image_shape
 from ..runtime.cpu import cores
 from ..runtime.distributed import all_gather
@@ -20,6 +20,8 @@ from .probabilities import softmax
 
 if TYPE_CHECKING:
     import flax.linen as nn
+    from numpy.typing import ArrayLike, NDArray
+    from sklearn.utils import Tags
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,9 +45,9 @@ class Classifier:
     Raises `InputError` for an image shape that no network takes.
     """
 
-    BLOCK = 128
+    BLOCK: ClassVar[int] = 128
     """Images of one call of the network; the last block is filled up, so that one compiled program serves all."""
-    FEW = 2 * BLOCK
+    FEW: ClassVar[int] = 2 * BLOCK
     """Of a `CNN`, streams of fewer images go through numpy, which is done with them before JAX has been imported and
     has compiled: on two cores it does about 1,700 images of 64x64x1 a second; JAX six times as many, but a second
     later."""
@@ -58,7 +60,7 @@ class Classifier:
     temperature: float = 1.0
     metrics: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         vars(self)["class_names"] = tuple(self.class_names)  # past the frozen attributes
         vars(self)["image_shape"] = check_image_shape(self.image_shape)
 
@@ -83,7 +85,7 @@ class Classifier:
 
         return Architecture(**arguments(self.network)) if type(self.network) is CNN else None
 
-    def predict_logits(self, batches: Iterable[np.ndarray], shared: bool = False) -> Iterator[np.ndarray]:
+    def predict_logits(self, batches: Iterable[AnyImages], shared: bool = False) -> "Iterator[NDArray[np.float32]]":
         """Yields logits (b, num_classes) float32 for a stream of images (b, h, w, c) uint8, block by block.
 
         The stream is cut anew into blocks of one size, so that the numbers do not depend on how it was batched.
@@ -103,7 +105,7 @@ class Classifier:
             yield predict(first.popleft())  # compiles
             yield from _in_threads(predict, chain(_emptied(first), blocks))
 
-    def features(self, images) -> np.ndarray:
+    def features(self, images: AnyImages) -> "NDArray[np.float32]":
         """Embeddings (n, width) float32 of images, as `predict` takes them: what the last `nn.Dense` of the network
         makes its logits of. Raises `InputError` where no `nn.Dense` gives the logits.
         """
@@ -132,7 +134,7 @@ class Classifier:
 
         return predict
 
-    def predict_proba(self, images) -> np.ndarray:
+    def predict_proba(self, images: AnyImages) -> "NDArray[np.float64]":
         """The probabilities (n, num_classes) float64 of images; (0, num_classes) for none.
 
         Args:
@@ -145,24 +147,24 @@ class Classifier:
         logits = list(self.predict_logits([images]))
         return self.probabilities(np.concatenate(logits) if logits else np.zeros((0, len(self.class_names))))
 
-    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+    def probabilities(self, logits: "ArrayLike") -> "NDArray[np.float64]":
         """Probabilities (n, num_classes) float64 of logits (n, num_classes), by the temperature."""
         return softmax(np.asarray(logits, np.float64) / self.temperature)
 
-    def predict(self, images) -> np.ndarray:
+    def predict(self, images: AnyImages) -> "NDArray[np.intp]":
         """The most probable labels (n,) int64 of images, as `predict_proba` takes them."""
         return self.predict_proba(images).argmax(axis=1)
 
-    def score(self, images, labels) -> float:
+    def score(self, images: AnyImages, labels: "ArrayLike") -> float:
         """The accuracy on images, as `predict` takes them, and their labels (n,) int."""
         return float(np.mean(self.predict(images) == np.asarray(labels)))
 
     @property
-    def classes_(self) -> np.ndarray:
+    def classes_(self) -> "NDArray[np.intp]":
         """The labels (num_classes,) int64 that `predict` gives, as scikit-learn wants them."""
         return np.arange(len(self.class_names))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> "Tags":
         """What scikit-learn asks: that this is a classifier, of images."""
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 
@@ -179,7 +181,7 @@ class Classifier:
     def _as_images(self, images):
         return as_images(images, self.image_shape, self.content_size)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         names = ", ".join(self.class_names[:10]) + (", ..." if len(self.class_names) > 10 else "")
         kind = "CNN" if isinstance(self.network, Architecture) else type(self.network).__name__
         height, width, channels = self.image_shape

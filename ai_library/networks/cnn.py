@@ -1,6 +1,7 @@
 """The network: five convolutions and two dense layers, each with BatchNorm but the last."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from .architecture import POOLED, Architecture
@@ -38,13 +39,13 @@ class CNN(Network):
     dense: int = Architecture.dense
     patch: int = Architecture.patch
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in vars(Architecture(self.num_classes, self.features, self.dense, self.patch)).items():
             setattr(self, name, value)
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, images, train: bool, axis_name: str | None = None):
+    def __call__(self, images: jax.Array, train: bool, axis_name: str | None = None) -> jax.Array:
         """`train` normalises by the batch's own statistics and updates the running ones, "batch_stats"; with
         `axis_name`, by those of the batch that the devices of this axis share.
         """
@@ -60,7 +61,7 @@ class CNN(Network):
         return nn.Dense(self.num_classes)(x)
 
 
-def space_to_depth(images, patch):
+def space_to_depth(images: jax.Array, patch: int) -> jax.Array:
     """(b, h, w, c) -> (b, h / patch, w / patch, patch * patch * c), padded with zeros where it does not divide."""
     b, h, w, c = images.shape
     rows, columns = -(-h // patch), -(-w // patch)

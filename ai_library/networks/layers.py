@@ -23,14 +23,14 @@ class Conv(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """`train` has the gradient that a CPU computes fast; without, any derivative can be taken, forward-mode too."""
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features), jnp.float32)
         return conv3x3(x, kernel) if train else _conv3x3(x, kernel)
 
 
 @jax.custom_vjp
-def conv3x3(x, kernel):
+def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """x (b, h, w, i) convolved with a kernel (3, 3, i, o), stride 1, zeros around x: (b, h, w, o)."""
     return _conv3x3(x, kernel)
 
@@ -42,9 +42,10 @@ def _conv3x3(x, kernel):
 
 
 def _conv3x3_gradients(inputs, gradient):
-    if inputs[1].shape[2] < _FEWEST_CHANNELS:
-        return _plain_gradients(*inputs, gradient)
-    return jax.lax.platform_dependent(*inputs, gradient, cpu=winograd_conv_gradients, default=_plain_gradients)
+    x, kernel = inputs
+    if kernel.shape[2] < _FEWEST_CHANNELS:
+        return _plain_gradients(x, kernel, gradient)
+    return jax.lax.platform_dependent(x, kernel, gradient, cpu=winograd_conv_gradients, default=_plain_gradients)
 
 
 conv3x3.defvjp(lambda x, kernel: (conv3x3(x, kernel), (x, kernel)), _conv3x3_gradients)
@@ -71,7 +72,7 @@ class BatchNormReLU(nn.Module):
     """Linen's default of 0.99 lags behind the weights on runs as short as ours."""
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """`train` normalises by the batch's own mean and variance, and updates the running ones; without, by those."""
         shape = x.shape[-1:]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
@@ -90,7 +91,9 @@ class BatchNormReLU(nn.Module):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def batch_norm_relu(x, scale, bias, pool=False, axis_name=None):
+def batch_norm_relu(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, pool: bool = False, axis_name: str | None = None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """x (..., c), normalised by its own mean and variance a channel, scaled, shifted, rectified, and, with `pool`,
     reduced to the largest of each 2x2 cells of (b, h, w, c) with even h and w. Returns that, the mean and the variance
     (c,), which have no gradients.
@@ -145,7 +148,7 @@ def _extremes(x, scale):
     return jnp.where(scale < 0, _reduce(jnp.minimum, quarters), _reduce(jnp.maximum, quarters))
 
 
-def max_pool(x, train: bool):
+def max_pool(x: jax.Array, train: bool) -> jax.Array:
     """Largest of each 2x2 cells of (b, h, w, c); an odd last row or column is taken by itself.
 
     XLA's own window maximum is several times slower on CPUs, above all its gradient. `train` has the fast gradient,
@@ -168,7 +171,12 @@ def _max_pool_forward(x):
     return largest, (x, largest)
 
 
-_max_pool.defvjp(_max_pool_forward, lambda inputs, gradient: (_to_first(*inputs, gradient),))
+def _max_pool_gradients(inputs, gradient):
+    x, largest = inputs
+    return (_to_first(x, largest, gradient),)
+
+
+_max_pool.defvjp(_max_pool_forward, _max_pool_gradients)
 
 
 def _to_first(x, kept, values):

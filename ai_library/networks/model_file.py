@@ -7,6 +7,7 @@ collections of the network's state. Files of version 2 are read: they have an "a
 
 import importlib.metadata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, check_image_shape
@@ -25,7 +26,7 @@ class ModelFileError(InputError):
     """A file is not a model that can be used; the message names the file, what is wrong, and what to do."""
 
 
-def save_model(path, classifier: Classifier):
+def save_model(path: str | Path, classifier: Classifier) -> None:
     """Writes a classifier to one file; an older file of the name stays whole until the new one is.
 
     The same classifier gives the same bytes: nothing of the time or the place is written.
@@ -48,10 +49,10 @@ def save_model(path, classifier: Classifier):
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
     }
     own = {} if classifier.architecture else _by_name([type(classifier.model)])
-    FORMAT.write(path, header, classifier.variables, check=lambda *read: _classifier(*read, own))
+    FORMAT.write(path, header, classifier.variables, check=lambda *read: _classifier(*read, networks=own))
 
 
-def load_model(path, networks: Sequence[type["nn.Module"]] = ()) -> Classifier:
+def load_model(path: str | Path, networks: Sequence[type["nn.Module"]] = ()) -> Classifier:
     """Reads the classifier of a model file, after checking that the file is whole and agrees with its own description.
 
     Args:
@@ -62,14 +63,14 @@ def load_model(path, networks: Sequence[type["nn.Module"]] = ()) -> Classifier:
         ModelFileError: The file is missing, damaged, not a model of a version that this code knows, or holds a network
             of another class.
     """
-    networks = _by_name(networks)
+    own = _by_name(networks)
     try:
         version, header, variables = FORMAT.read(path)
         if version == 1:
             header["temperature"] = 1.0
         if version < 3:
             header["network"] = {"name": "CNN", "arguments": header.pop("architecture", None)}
-        return _classifier(header, variables, networks)
+        return _classifier(header, variables, own)
     except SealedFileError as error:
         raise ModelFileError(f"{path} {error}: {error.mend or 'fetch it again, or train one'}") from error
 

@@ -7,6 +7,7 @@ logits (b, num_classes). It may have BatchNorm or other state, and dropout, whic
 import dataclasses
 import json
 import math
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -26,13 +27,13 @@ _QUICKLY = {"xla_backend_optimization_level": 1}
 """For what runs once, so that compiling it well would take longer than it ever saves."""
 
 
-def normalise(images):
+def normalise(images: jax.Array) -> jax.Array:
     """Maps pixels (b, h, w, c) uint8 to float32 in [-1, 1]."""
     return images.astype(jnp.float32) * PREPROCESSING["scale"] + PREPROCESSING["offset"]
 
 
 @settings()
-def initialise(model: nn.Module, seed: int, image_shape) -> dict[str, Any]:
+def initialise(model: nn.Module, seed: int, image_shape: Sequence[int]) -> dict[str, Any]:
     """The fresh variables {"params", and the collections of its state} for images (h, w, c), a pure function of the
     seed.
     """
@@ -49,13 +50,13 @@ def _init(model, key, image_shape):
 
 
 @settings()
-def variable_shapes(model: nn.Module, image_shape) -> dict[str, Any]:
+def variable_shapes(model: nn.Module, image_shape: Sequence[int]) -> dict[str, Any]:
     """Shapes and types of the variables for images (h, w, c), in their tree; nothing is computed."""
     return jax.eval_shape(lambda: _init(model, random_key(0), check_image_shape(image_shape)))
 
 
 @settings()
-def check_network(model: nn.Module, image_shape, num_classes: int):
+def check_network(model: nn.Module, image_shape: Sequence[int], num_classes: int) -> None:
     """Raises `InputError` unless a network takes images (h, w, c) and gives so many logits, in training and without.
 
     Nothing is computed.
@@ -86,7 +87,7 @@ def check_network(model: nn.Module, image_shape, num_classes: int):
             raise InputError(f"{name} must give logits (b, {num_classes}), one for each class, but gives {found}")
 
 
-def summary(model: nn.Module, image_shape) -> str:
+def summary(model: nn.Module, image_shape: Sequence[int]) -> str:
     """A printable table of the layers, their output shapes and parameter counts for images (h, w, c)."""
     outputs = {}
 
@@ -112,7 +113,9 @@ def summary(model: nn.Module, image_shape) -> str:
 
 
 @partial(jax.jit, static_argnames=("model", "part_by_part"))
-def predict_logits(model: nn.Module, variables, images, part_by_part: bool = False):
+def predict_logits(
+    model: nn.Module, variables: dict[str, Any], images: jax.Array, part_by_part: bool = False
+) -> jax.Array:
     """Logits (b, num_classes) float32 of images (b, h, w, c) uint8, in evaluation mode.
 
     With `part_by_part`, a CPU does `PART` images at a time, which b must be a multiple of. One core does nearly all of
@@ -120,7 +123,7 @@ def predict_logits(model: nn.Module, variables, images, part_by_part: bool = Fal
     """
 
     def logits(images):
-        return model.apply(variables, normalise(images), train=False).astype(jnp.float32)
+        return apply_function(model)(variables, normalise(images), train=False).astype(jnp.float32)
 
     def in_parts(images):
         parts = images.reshape(-1, PART, *images.shape[1:])
@@ -132,7 +135,7 @@ def predict_logits(model: nn.Module, variables, images, part_by_part: bool = Fal
 
 
 @partial(jax.jit, static_argnames="model")
-def predict_features(model: nn.Module, variables, images):
+def predict_features(model: nn.Module, variables: dict[str, Any], images: jax.Array) -> jax.Array:
     """What the last `nn.Dense` of a network makes its logits of, (b, width) float32, for images (b, h, w, c) uint8.
 
     Raises `InputError` where no `nn.Dense` gives the logits.
@@ -146,7 +149,7 @@ def predict_features(model: nn.Module, variables, images):
         return output
 
     with nn.intercept_methods(record):
-        logits = model.apply(variables, normalise(images), train=False)
+        logits = apply_function(model)(variables, normalise(images), train=False)
     if not last or last[1].shape != logits.shape:
         raise InputError(
             f"features are what the last nn.Dense gets, but in {type(model).__name__} none gives the logits"
@@ -154,7 +157,13 @@ def predict_features(model: nn.Module, variables, images):
     return last[0].reshape(len(images), -1).astype(jnp.float32)
 
 
-def take_over(model: nn.Module, image_shape, fresh, trained, same_classes: bool) -> tuple[dict[str, Any], int]:
+def take_over(
+    model: nn.Module,
+    image_shape: Sequence[int],
+    fresh: dict[str, Any],
+    trained: dict[str, Any],
+    same_classes: bool,
+) -> tuple[dict[str, Any], int]:
     """Fresh variables with those arrays of trained ones that have the same names and shapes, and how many these are.
 
     Where the classes are not the same, arrays whose shapes depend on their number stay fresh.
@@ -243,7 +252,7 @@ def splits_batches(model: nn.Module) -> bool:
 
 
 @lru_cache
-def apply_function(model: nn.Module):
+def apply_function(model: nn.Module) -> Callable[..., Any]:
     """`model.apply`, the same object for equal networks, so that what was compiled for one serves the other."""
     return model.apply
 
@@ -257,15 +266,15 @@ class Network(nn.Module):
     promise anew: it may do something else.
     """
 
-    def initialise(self, seed: int, image_shape) -> dict[str, Any]:
+    def initialise(self, seed: int, image_shape: Sequence[int]) -> dict[str, Any]:
         """The fresh variables for images (h, w, c): see `initialise`."""
         return initialise(self, seed, image_shape)
 
-    def variable_shapes(self, image_shape) -> dict[str, Any]:
+    def variable_shapes(self, image_shape: Sequence[int]) -> dict[str, Any]:
         """Shapes and types of the variables for images (h, w, c): see `variable_shapes`."""
         return variable_shapes(self, image_shape)
 
-    def summary(self, image_shape) -> str:
+    def summary(self, image_shape: Sequence[int]) -> str:
         """A printable table of the layers for images (h, w, c): see `summary`."""
         return summary(self, image_shape)
 

@@ -1,11 +1,19 @@
 """The network without JAX, which takes longer to start than a few images take here."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .architecture import EPSILON, POOLED, PREPROCESSING, Architecture
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def logits_by_numpy(architecture: Architecture, variables, images) -> np.ndarray:
+
+def logits_by_numpy(
+    architecture: Architecture, variables: dict[str, Any], images: Iterable[np.ndarray]
+) -> "NDArray[np.float32]":
     """Logits (n, num_classes) float32 of images (n, h, w, c) uint8 by the running statistics, as `CNN` gives them but
     for rounding. The images go through one by one: the numbers of one never depend on the others.
     """

@@ -1,9 +1,14 @@
 """Logits become probabilities, by numpy alone, for whoever has logits but no network."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
-def softmax(logits: np.ndarray) -> np.ndarray:
+
+def softmax(logits: "ArrayLike") -> "NDArray[np.float64]":
     """The softmax of each row, computed in float64.
 
     Args:

@@ -1,6 +1,7 @@
 """A residual network, the library's second, whose parameters do not depend on the image's size."""
 
 import flax.linen as nn
+import jax
 
 from ..errors import InputError, whole_number
 from .architecture import MAX_WIDTH
@@ -35,7 +36,7 @@ class ResNet(Network):
     blocks: int = 1
     patch: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.features, (tuple, list)) or not 1 <= len(self.features) <= MAX_BLOCKS:
             raise InputError(f"features must be the channels of 1 to {MAX_BLOCKS} stages, got {self.features!r}")
         self.features = tuple(whole_number("features", channels, 1, MAX_WIDTH) for channels in self.features)
@@ -45,7 +46,7 @@ class ResNet(Network):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, images, train: bool, axis_name: str | None = None):
+    def __call__(self, images: jax.Array, train: bool, axis_name: str | None = None) -> jax.Array:
         """`train` normalises by the batch's own statistics and updates the running ones, "batch_stats"; with
         `axis_name`, by those of the batch that the devices of this axis share.
         """

@@ -31,19 +31,20 @@ _KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4],
 _OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float32)
 
 
-def winograd_conv(x, kernel):
+def winograd_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The convolution (b, h, w, o) of x (b, h, w, i) with a kernel (3, 3, i, o), stride 1, zeros around x."""
     transformed = transform_kernel(kernel)
     _, y = jax.lax.scan(lambda _, part: (None, _conv(part, transformed)), None, _parts(x, kernel), unroll=_UNROLLED)
     return y.reshape(-1, *y.shape[2:])
 
 
-def winograd_conv_gradients(x, kernel, gradient):
+def winograd_conv_gradients(x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The gradients of x and of the kernel from that of the output, (b, h, w, o)."""
     transformed, kernel_adjoint = jax.vjp(transform_kernel, kernel)
 
     def add(total, part):
-        of_x, of_transformed = _gradients(*part, transformed)
+        part_of_x, part_of_gradient = part
+        of_x, of_transformed = _gradients(part_of_x, part_of_gradient, transformed)
         return total + of_transformed, of_x
 
     parts = _parts(x, kernel), _parts(gradient, kernel)
@@ -75,9 +76,9 @@ def _gradients(x, gradient, transformed):
     return of_x[:, :h, :w], of_transformed
 
 
-def transform_kernel(kernel):
+def transform_kernel(kernel: jax.Array) -> jax.Array:
     """(3, 3, i, o) -> (36, i, o)"""
-    return (np.kron(_KERNEL, _KERNEL) @ kernel.reshape(9, -1)).reshape(36, *kernel.shape[2:])
+    return jnp.matmul(np.kron(_KERNEL, _KERNEL), kernel.reshape(9, -1)).reshape(36, *kernel.shape[2:])
 
 
 def _transform_input(x):
@@ -99,7 +100,7 @@ def _transform_input_adjoint(spectrum, b, rows, columns):
 
 def _transform_output(spectrum, b, rows, columns):
     """(36, tiles, o) -> (b, h, w, o)"""
-    tiles = np.kron(_OUTPUT, _OUTPUT) @ spectrum.reshape(36, -1)
+    tiles = jnp.matmul(np.kron(_OUTPUT, _OUTPUT), spectrum.reshape(36, -1))
     tiles = tiles.reshape(TILE, TILE, b, rows, columns, -1).transpose(2, 3, 0, 4, 1, 5)
     return tiles.reshape(b, rows * TILE, columns * TILE, -1)
 

@@ -55,12 +55,14 @@ class Findings:
     @cached_property
     def slices(self) -> list[Slice]:
         """The slices with more errors than chance explains; none where the factors are not known."""
-        return find_slices(self.report.hits, self.factors) if self.factors else []
+        return find_slices(self.report.hits, self.factors) if self.report and self.factors else []
 
     @cached_property
     def accuracy_by_factor(self) -> dict[str, list[AccuracyRow]]:
         """The accuracy in the parts of every factor that has two parts or more."""
-        rows = {name: accuracy_by(self.report.hits, values) for name, values in (self.factors or {}).items()}
+        if self.report is None or self.factors is None:
+            return {}
+        rows = {name: accuracy_by(self.report.hits, values) for name, values in self.factors.items()}
         return {name: parts for name, parts in rows.items() if len(parts) > 1}
 
     @cached_property
@@ -119,7 +121,7 @@ class Findings:
         yield "Images that differ from those it was trained on, by camera, scan or style, may be recognised less often."
 
 
-def examine(classifier: Classifier, source, report: Report, command: str = "") -> Findings:
+def examine(classifier: Classifier, source: "DataSource", report: Report, command: str = "") -> Findings:
     """The findings where `report` is that of `classifier` on the evaluation split of the source it was trained on.
 
     Looks for weak slices where the source knows what its images show, and tries corruptions elsewhere.

@@ -8,6 +8,7 @@ import platform
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
@@ -22,6 +23,9 @@ from ..files.text import escaped
 from .diagrams import corruption_diagram, coverage_diagram, interval_mark, reliability_diagram
 from .findings import Findings
 
+if TYPE_CHECKING:
+    from jinja2.bccache import Bucket
+
 _PICTURE_SIDE = 128
 _HERE = Path(__file__).parent
 _COMPILED = _HERE / "__pycache__"
@@ -35,19 +39,19 @@ class _CompiledTemplates(jinja2.FileSystemBytecodeCache):
     def __init__(self):
         super().__init__(str(_COMPILED), f"%s.{sys.implementation.cache_tag}.jinja")
 
-    def load_bytecode(self, bucket):
+    def load_bytecode(self, bucket: "Bucket") -> None:
         try:
             super().load_bytecode(bucket)
         except Exception:  # whatever a damaged file raises
             bucket.reset()
 
-    def dump_bytecode(self, bucket):
+    def dump_bytecode(self, bucket: "Bucket") -> None:
         if not sys.dont_write_bytecode:
             with suppress(OSError):
                 super().dump_bytecode(bucket)
 
 
-def write_findings(findings: Findings, folder):
+def write_findings(findings: Findings, folder: str | Path) -> None:
     """Writes `report.html` into a folder, and `metrics.json` where there are metrics; an earlier one would speak of
     other images, and is removed. Raises `InputError` where they can't be written.
     """
@@ -102,7 +106,7 @@ def _picture(image):
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def _report_parts(findings):
+def _report_parts(findings: Findings) -> dict[str, Any]:
     """What the template shows of a report, beside the report."""
     report = findings.report
     if report is None:
@@ -130,7 +134,7 @@ def _report_parts(findings):
         name: [(row, interval_mark(row.accuracy, row.accuracy_interval, lowest)) for row in rows[name]]
         for name in sorted(rows, key=lambda name: name not in findings.most_telling)
     }
-    if len(findings.most_telling) == 2:
+    if findings.factors and len(findings.most_telling) == 2:
         grid = accuracy_grid(report.hits, *(findings.factors[name] for name in findings.most_telling))
         wrong = 1 - grid.accuracy[grid.n > 0]
         if wrong.any():  # no image may have both factors

@@ -24,7 +24,9 @@ from .findings import HARDEST, Example, Findings
 from .page import write_findings
 
 
-def predict_samples(classifier: Classifier, samples: Iterable[Sample], output, command: str = "") -> Findings:
+def predict_samples(
+    classifier: Classifier, samples: Iterable[Sample], output: str | Path, command: str = ""
+) -> Findings:
     """Writes `predictions.csv` and `report.html` into the folder `output`, and, where any image has a label,
     `metrics.json` and `confusion_matrix.png`. Holds a few blocks of images at a time, the hardest ones, and the
     probabilities of those with a label. `command` is what the page says it was made by.

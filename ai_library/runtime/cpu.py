@@ -14,10 +14,10 @@ _ACTIVATION_BYTES = 8  # each is kept for the gradient, and about as much is mad
 
 def cores() -> int:
     """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def share_out_cores(batch_size: int, activations: int = 0):
+def share_out_cores(batch_size: int, activations: int = 0) -> None:
     """Lets JAX see the processor as several devices that train on equal parts of the batch, 16 images or more each.
 
     That keeps all cores at work where one operation is too small to be divided among them. `activations` are how many
@@ -35,7 +35,7 @@ def share_out_cores(batch_size: int, activations: int = 0):
     use_devices(devices)
 
 
-def use_devices(count: int):
+def use_devices(count: int) -> None:
     """Lets JAX see the processor as so many devices."""
     import jax
 
@@ -45,7 +45,7 @@ def use_devices(count: int):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {one_core}"
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> None:
     """Lets glibc keep what is freed for the next step, instead of giving it back and getting it anew page by page.
 
     It does nothing with another C library.
@@ -59,7 +59,7 @@ def keep_freed_memory():
     )
 
 
-def give_freed_memory_back():
+def give_freed_memory_back() -> None:
     """Lets glibc give large arrays back when they are freed, so that a long prediction needs no more than a short one.
 
     By itself it keeps them after a while, among small objects, which leave ever fewer places that the next large one

@@ -15,11 +15,15 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    import jax
+    from jax.sharding import NamedSharding
 
 BATCH = "batch"
 """The axis of the devices that share a batch."""
@@ -30,7 +34,7 @@ does with those of a process that ends in any way, is found out at once."""
 _JOIN_SECONDS = 300
 
 
-def initialise(coordinator: str | None = None, processes: int | None = None, process: int | None = None):
+def initialise(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
     """Joins the other processes: to be called before JAX computes anything, and returns when all have come.
 
     Args:
@@ -86,12 +90,14 @@ def _check_meeting(coordinator, processes, process):
 
 def process_count() -> int:
     """How many processes work together; 1 where none have joined."""
-    return _state().num_processes if _state() else 1
+    state = _state()
+    return state.num_processes if state else 1
 
 
 def process_index() -> int:
     """Which of them this is, from 0."""
-    return _state().process_id if _state() else 0
+    state = _state()
+    return state.process_id if state else 0
 
 
 def is_first() -> bool:
@@ -108,7 +114,7 @@ def shard(n: int, unit: int) -> range:
     return range(first, end)
 
 
-def broadcast_from_first(function: Callable[[], Any]):
+def broadcast_from_first(function: Callable[[], Any]) -> Any:
     """Calls the function in the first process, and gives what it returns to all: numbers, text, arrays, and lists and
     dictionaries of them. An `InputError` that it raises there is raised in all.
     """
@@ -131,7 +137,7 @@ def broadcast_from_first(function: Callable[[], Any]):
     return told["value"]
 
 
-def all_gather(value) -> list:
+def all_gather(value: Any) -> list[Any]:
     """The values of all processes, in their order; such as `broadcast_from_first` takes."""
     if process_count() == 1:
         return [value]
@@ -145,7 +151,7 @@ def all_gather(value) -> list:
     return [msgpack_restore(row[:size].tobytes())["value"] for row, size in zip(received, sizes, strict=True)]
 
 
-def highest(number: int):
+def highest(number: int) -> "int | jax.Array":
     """The highest of all processes' numbers, each below 2**31. `int()` waits for it: the answer may be asked for later
     than the question, while the processes go on.
     """
@@ -154,7 +160,7 @@ def highest(number: int):
     return _across(_maximum, np.array([number], np.int32))
 
 
-def batch_shardings(batch_size: int):
+def batch_shardings(batch_size: int) -> "tuple[NamedSharding, NamedSharding]":
     """Where `place` puts a state, whole on every device, and a batch, an equal share on each.
 
     Every process takes an equal, contiguous part of the batch, in the order of the processes, and divides it among its
@@ -178,7 +184,7 @@ def batch_shardings(batch_size: int):
     return NamedSharding(mesh, P()), NamedSharding(mesh, P(BATCH))
 
 
-def place(tree, sharding):
+def place(tree: Any, sharding: "NamedSharding") -> Any:
     """Arrays on the devices of all processes: with the first sharding of `batch_shardings` every process brings the
     whole of them, with the second its part of the batch.
     """
@@ -194,7 +200,7 @@ def lost(error: Exception) -> str:
     return _lost_line() if process_count() > 1 and "gloo" in str(error).lower() else ""
 
 
-def leave(status: int):
+def leave(status: int) -> None:
     """Ends this process after an error. Where others wait for it, it does not wait for them, as JAX would."""
     if process_count() == 1:
         return
@@ -216,14 +222,18 @@ def _lost_line():
 
 def _end_with_a_line_on_abort():
     """JAX ends a process that does no longer hear of the others by `abort()`; its own words are a page long."""
+    ctypes.CDLL(None).signal(ctypes.c_int(signal.SIGABRT), _abort_handler())
+
+
+@lru_cache  # C keeps no handler
+def _abort_handler():
+    """As C calls it: Python's own handlers wait for the main thread, and `abort()` does not."""
 
     def end(_):
         os.write(2, f"error: {_lost_line()}\n".encode())
         os._exit(1)
 
-    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(end)  # Python's own handlers wait for the main thread, abort() not
-    ctypes.CDLL(None).signal(ctypes.c_int(signal.SIGABRT), handler)
-    _end_with_a_line_on_abort.handler = handler  # C keeps none
+    return ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
 
 
 def _check_own_address(coordinator):

@@ -10,12 +10,14 @@ how exactly an accelerator computes (`jax_default_device`, `jax_default_matmul_p
 """
 
 import contextlib
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-HELD = {
+HELD: dict[Callable[..., contextlib.AbstractContextManager[None]], bool | str] = {
     jax.enable_x64: False,  # else random bits, zeros and ranges without a type of their own are twice as wide
     jax.default_prng_impl: "threefry2x32",  # another draws other numbers, and keys of another size for checkpoints
     jax.threefry_partitionable: True,  # False draws other numbers from the same key
@@ -27,7 +29,7 @@ HELD = {
 
 
 @contextlib.contextmanager
-def settings():
+def settings() -> Iterator[None]:
     """Holds these settings in the block, or, as a decorator `@settings()`, in each call of a function.
 
     Not for a generator: its caller would be left with them between two items.
@@ -38,7 +40,7 @@ def settings():
         yield
 
 
-def random_key(seed) -> jax.Array:
+def random_key(seed: ArrayLike) -> jax.Array:
     """The key that `jax.random.key(seed)` gives under JAX's defaults. `jax_random_seed_offset` does not change it."""
     low = jnp.asarray(np.int64(seed) if isinstance(seed, int) else seed).astype(jnp.uint32)
     return jax.random.wrap_key_data(jnp.stack([jnp.zeros_like(low), low]), impl=HELD[jax.default_prng_impl])

@@ -32,7 +32,7 @@ class EarlyStopping:
     metric: str = "validation_loss"
     least: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         whole_number("patience", self.patience, 1, 2**31)
         if self.metric not in METRICS:
             raise InputError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}")

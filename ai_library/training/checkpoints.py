@@ -3,6 +3,7 @@
 import contextlib
 import warnings
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..files.sealed_file import SealedFileError, SealedFormat
@@ -21,11 +22,11 @@ class Checkpoints:
         return bool(self._paths())
 
     @staticmethod
-    def check_storable(tree):
+    def check_storable(tree: Any) -> None:
         """Raises `InputError` where a checkpoint can't hold this tree of arrays, which a run would save."""
         FORMAT.storable(tree)
 
-    def save(self, step: int, record: dict, tree):
+    def save(self, step: int, record: dict[str, Any], tree: Any) -> None:
         """Writes one, of a record as JSON has it and a tree of arrays; then removes all but the newest, and what a
         killed process left half-written. Raises `InputError` where it can't be written; the older ones stay.
         """
@@ -33,7 +34,7 @@ class Checkpoints:
         for path in {*self._folder.glob("*.msgpack*")} - {*self._paths()[-KEPT:]}:
             path.unlink(missing_ok=True)
 
-    def newest(self) -> tuple[Path, dict, dict]:
+    def newest(self) -> tuple[Path, dict[str, Any], dict[str, Any]]:
         """Path, record and tree of the newest that is whole.
 
         Warns of each damaged one that it passes over, and renames it. Raises `InputError` where none is left, and

@@ -52,7 +52,7 @@ class TrainConfig:
     final_augmentation: float = 1.0
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, bounds in {"epochs": (1, _MOST), "batch_size": (1, _MOST), "seed": (0, 2**32 - 1)}.items():
             self._set(name, whole_number(name, getattr(self, name), *bounds))
         self._check("learning_rate", 0 < _number(self.learning_rate) < math.inf, "be positive and finite")

@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from dataclasses import fields
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import flax.linen as nn
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import assert_all_finite
+from sklearn.utils import Tags, assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, column_or_1d
 
 from ..data.arrays import ArrayDataSource
 from ..data.augmentation import Augmentation
 from ..data.examples import ArrayExamples
+from ..data.image_arrays import AnyImages
 from ..errors import InputError
 from ..networks.classifier import Classifier
 from ..networks.cnn import CNN
@@ -80,7 +82,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         optimizer: str = TrainConfig.optimizer,
         optimizer_arguments: dict[str, Any] | None = None,
         clip_norm: float | None = TrainConfig.clip_norm,
-        class_weight: dict[Any, float] | str | None = TrainConfig.class_weights,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         label_smoothing: float = TrainConfig.label_smoothing,
         ema_decay: float = TrainConfig.ema_decay,
         augmentation: Augmentation = TrainConfig.augmentation,
@@ -100,7 +102,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self.optimizer = optimizer
         self.optimizer_arguments = optimizer_arguments
         self.clip_norm = clip_norm
-        self.class_weight = class_weight
+        self.class_weight: dict[Any, float] | Literal["balanced"] | None = class_weight
         self.label_smoothing = label_smoothing
         self.ema_decay = ema_decay
         self.augmentation = augmentation
@@ -110,7 +112,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self.runs_dir = runs_dir
         self.verbose = verbose
 
-    def fit(self, X, y) -> "ImageClassifier":
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Trains from fresh weights and returns itself.
 
         Args:
@@ -141,10 +143,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             verbose=self.verbose,
         )
         classifier = trainer.fit()
-        self.classes_, self.classifier_, self.history_ = classes, classifier, trainer.history
+        self.classes_: np.ndarray = classes
+        self.classifier_: Classifier = classifier
+        self.history_: list[dict[str, Any]] = trainer.history
         return self
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X: AnyImages) -> NDArray[np.float64]:
         """The probabilities (n, num_classes) float64 of images, their columns in the order of `classes_`.
 
         Args:
@@ -156,15 +160,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             InputError: The images have another shape or type.
         """
         check_is_fitted(self)
-        classifier: Classifier = self.classifier_
-        return classifier.predict_proba(X)
+        return self.classifier_.predict_proba(X)
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: AnyImages) -> np.ndarray:
         """The most probable labels (n,) of images, as `predict_proba` takes them, in the type of those of `fit`."""
         probabilities = self.predict_proba(X)  # which asks first whether this has been fitted
         return self.classes_[probabilities.argmax(axis=1)]
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False  # rows of features
         tags.input_tags.three_d_array = True  # the nearest: scikit-learn has no tag for four dimensions
@@ -205,22 +208,24 @@ def _classes_and_labels(y):
 
 def _not_rows(images):
     """The images as they are. Raises `InputError` for rows of features: what shape they have cannot be known."""
-    images = images if isinstance(images, (list, tuple)) else np.asanyarray(images)
-    if getattr(images, "ndim", None) == 2:
+    if isinstance(images, (list, tuple)):
+        return images
+    array = np.asanyarray(images)
+    if array.ndim == 2:
         raise InputError(
-            f"images must be uint8 (n, h, w, c) or (n, h, w), got {images.dtype} {images.shape}: reshape rows of "
+            f"images must be uint8 (n, h, w, c) or (n, h, w), got {array.dtype} {array.shape}: reshape rows of "
             "pixels, as in X.reshape(-1, 28, 28)"
         )
-    return images
+    return array
 
 
-def _seed(random_state):
+def _seed(random_state: int | np.random.RandomState | None):
     if isinstance(random_state, Integral):
-        return random_state
+        return int(random_state)
     return int(check_random_state(random_state).randint(2**31))
 
 
-def _class_weights(class_weight, classes):
+def _class_weights(class_weight: dict[Any, float] | Literal["balanced"] | None, classes: list[Any]):
     if not isinstance(class_weight, dict):
         return class_weight
     if unknown := [label for label in class_weight if label not in classes]:

@@ -14,7 +14,7 @@ class CrossEntropy:
 
     label_smoothing: float = 0.0
 
-    def __call__(self, logits, labels):
+    def __call__(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
         """The losses (b,) float32 of logits (b, classes) and labels (b,) int."""
         if not self.label_smoothing:
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels)

@@ -15,6 +15,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from ..errors import InputError
 
@@ -41,7 +42,7 @@ class OneCycle:
     def of(cls, highest: float, warmup: float, steps: int) -> "OneCycle":
         return cls(jnp.float32(highest), jnp.float32(warmup), jnp.int32(steps))
 
-    def __call__(self, step):
+    def __call__(self, step: ArrayLike) -> jax.Array:
         """The learning rate float32 of a step, counted from 0."""
         peak = jnp.floor(self.warmup * self.steps)
         up = jnp.clip(step / jnp.maximum(peak, 1), 0, 1)
@@ -67,7 +68,7 @@ class NamedOptimizer:
     name: str
     arguments: str = "{}"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name not in _optimizers():
             raise InputError(f"optimizer must be one of {', '.join(sorted(_optimizers()))}, got {self.name!r}")
         arguments, taken = json.loads(self.arguments), inspect.signature(_optimizers()[self.name]).parameters
@@ -118,11 +119,11 @@ def scheduled(optimizer: Optimizer, clip_norm: float | None) -> optax.GradientTr
         clipped = optax.chain(optax.clip_by_global_norm(clip_norm), inner) if clip_norm is not None else inner
         return optax.with_extra_args_support(clipped)
 
-    def init(params):
+    def init(params) -> Any:
         schedule = OneCycle.of(0.0, 0.5, 1)
         return ScheduledState(schedule, made(schedule).init(params))
 
-    def update(updates, state, params=None, **extra):
+    def update(updates, state, params=None, **extra) -> tuple[Any, Any]:
         updates, inner = made(state.schedule).update(updates, state.inner, params, **extra)
         return updates, ScheduledState(state.schedule, inner)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import filelock
 import jax
@@ -19,6 +20,10 @@ from ..files.sealed_file import SealedFileError, check_arrays
 from ..runtime import distributed
 from .checkpoints import Checkpoints
 from .tensorboard import EventFile
+
+if TYPE_CHECKING:
+    from ..data.source import DataSource
+    from ..evaluation.report import Report
 
 _LOG_STEPS = 10
 
@@ -31,11 +36,10 @@ class RunDirectory:
     and the checkpoints hold no times: the same run gives the same files, however often it was interrupted.
     """
 
-    def __init__(self, path: Path, settings: dict, resume: bool):
-        self.path = path
+    def __init__(self, path: Path, settings: dict[str, Any], resume: bool):
+        self.path: Path = path
         self._settings = settings
         self._checkpoints = Checkpoints(path / "checkpoints")
-        self._found = None
         if resume:
             if not self._checkpoints.exist():
                 raise InputError(f"{path} holds no checkpoint to resume from: start a run there by fit()")
@@ -47,12 +51,14 @@ class RunDirectory:
         write_bytes(path / "config.json", json.dumps(self._settings, indent=1).encode())
         self._curves: dict[str, EventFile] = {}
         self._since = None
-        self.saved_at = time.monotonic()
+        self.saved_at: float = time.monotonic()
         """When the last checkpoint was written, or the run opened, by the monotonic clock."""
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: str | Path | None, settings: dict, resume: bool = False) -> Iterator["RunDirectory"]:
+    def opened(
+        cls, path: str | Path | None, settings: dict[str, Any], resume: bool = False
+    ) -> Iterator["RunDirectory | Bystander"]:
         """The run in a folder, which is made where it does not exist and locked until the block ends.
 
         Args:
@@ -66,8 +72,6 @@ class RunDirectory:
         other settings, or they are not the same in all processes, where another run trains in it, and, also within
         the block, where it can't be written.
         """
-        if path is None and resume:
-            raise InputError("a run that keeps no run directory cannot be resumed: name it as run_dir")
         with contextlib.ExitStack() as stack:
             run, settings = Bystander(), json.loads(json.dumps(settings))
 
@@ -112,7 +116,7 @@ class RunDirectory:
             raise InputError("the folder 'runs' holds no run to resume: name another as run_dir")
         return max(checkpoints, key=lambda path: path.stat().st_mtime).parents[1]
 
-    def restore(self, wanted) -> tuple[dict, dict]:
+    def restore(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Record and tree of the checkpoint to go on from; the tree has the shapes and types of `wanted`."""
         path, record, tree = self._found
         try:
@@ -122,7 +126,7 @@ class RunDirectory:
         self._open_curves(record["step"], record["history"])
         return record, tree
 
-    def begin(self, source, tree, n=64):
+    def begin(self, source: "DataSource", tree: dict[str, Any], n: int = 64) -> None:
         """Logs a grid of the first training images. Raises `InputError` where a checkpoint can't hold the tree, which
         is to be saved."""
         self._checkpoints.check_storable(tree)
@@ -130,7 +134,7 @@ class RunDirectory:
         images, _ = source.examples("train", range(min(n, source.size("train"))))
         self._curves["train"].images("samples", images, 0)
 
-    def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, learning_rate: float):
+    def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, learning_rate: float) -> None:
         """The curves of training, a point every few steps; images a second are those since the last point."""
         if step % _LOG_STEPS:
             return
@@ -142,7 +146,7 @@ class RunDirectory:
             curves.scalar("images_a_second", (step - self._since[0]) * batch_size / (now - self._since[1]), step)
         self._since = step, now
 
-    def log_epoch(self, history: list[dict], report, params: dict):
+    def log_epoch(self, history: list[dict[str, Any]], report: "Report", params: dict[str, Any]) -> None:
         """The last row of the history, the report on the validation split that it came from, and the weights."""
         self._write_history(history)
         curves, step = self._curves["validation"], history[-1]["step"]
@@ -152,14 +156,14 @@ class RunDirectory:
         for path, leaf in jax.tree.leaves_with_path(params):
             curves.histogram(jax.tree_util.keystr(path, simple=True, separator="/"), leaf, step)
 
-    def log_end(self, chosen: dict):
+    def log_end(self, chosen: dict[str, Any]) -> None:
         """The run's settings with the chosen row of the history, for TensorBoard's table of runs."""
         metrics = {name: value for name, value in chosen.items() if name not in ("epoch", "step")}
         table = EventFile(self.path, 0)  # a finished run that is resumed writes its row anew
         table.hparams(dict(_flat(self._settings)), metrics, chosen["step"])
         table.close()
 
-    def save(self, record: dict, tree):
+    def save(self, record: dict[str, Any], tree: dict[str, Any]) -> None:
         """Writes a checkpoint of a record, with "step" and "history", and a tree of arrays."""
         for curves in self._curves.values():  # what a resumed run no longer logs must be on the disk before
             curves.flush()
@@ -190,21 +194,24 @@ class RunDirectory:
 class Bystander:
     """What stands for the run directory in processes and in runs that have none: it writes nothing."""
 
-    saved_at = math.inf
+    saved_at: float = math.inf
 
-    def begin(self, source, tree):
+    def restore(self, wanted: dict[str, Any]) -> NoReturn:
+        raise InputError("a run that keeps no run directory cannot be resumed: name it as run_dir")
+
+    def begin(self, source: "DataSource", tree: dict[str, Any]) -> None:
         pass
 
-    def log_step(self, step, batch_size, loss, accuracy, learning_rate):
+    def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, learning_rate: float) -> None:
         pass
 
-    def log_epoch(self, history, report, params):
+    def log_epoch(self, history: list[dict[str, Any]], report: "Report", params: dict[str, Any]) -> None:
         pass
 
-    def log_end(self, chosen):
+    def log_end(self, chosen: dict[str, Any]) -> None:
         pass
 
-    def save(self, record, tree):
+    def save(self, record: dict[str, Any], tree: dict[str, Any]) -> None:
         pass
 
 

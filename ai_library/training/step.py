@@ -1,8 +1,8 @@
 """One step of training: its state, and the pure `train_step`. The run is in `trainer.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import flax.struct
@@ -11,8 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from numpy.typing import ArrayLike
 
 from ..data.augmentation import Augmentation
 from ..errors import InputError
@@ -22,7 +25,7 @@ from ..runtime.distributed import BATCH
 from ..runtime.jax_settings import random_key, settings
 from .config import TrainConfig
 from .losses import CrossEntropy
-from .optimizers import OneCycle, Optimizer, scheduled
+from .optimizers import OneCycle, Optimizer, ScheduledState, scheduled
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -59,11 +62,15 @@ class TrainState(flax.training.train_state.TrainState):
     @property
     def schedule(self) -> OneCycle:
         """The learning rate at each step."""
-        return self.opt_state.schedule
+        return self._scheduled.schedule
 
     def with_schedule(self, schedule: OneCycle) -> "TrainState":
         """The state of a run that goes on under another schedule."""
-        return self.replace(opt_state=self.opt_state._replace(schedule=schedule))
+        return self.replace(opt_state=self._scheduled._replace(schedule=schedule))
+
+    @property
+    def _scheduled(self):
+        return cast(ScheduledState, self.opt_state)  # which `scheduled` made
 
     @property
     def current_variables(self) -> dict[str, Any]:
@@ -79,13 +86,13 @@ class TrainState(flax.training.train_state.TrainState):
 @settings()
 def create_train_state(
     model: nn.Module,
-    image_shape,
+    image_shape: Sequence[int],
     config: TrainConfig,
     steps: int,
     *,
     optimizer: Optimizer | None = None,
     loss: Loss | None = None,
-    class_weights=None,
+    class_weights: ArrayLike | None = None,
     variables: dict[str, Any] | None = None,
 ) -> TrainState:
     """The state before the first of a run's steps.
@@ -150,7 +157,9 @@ def _state_of(variables, schedule, seed, class_weights, model, image_shape, sett
 
 
 @settings()
-def train_step(state: TrainState, images, labels) -> tuple[TrainState, dict[str, jax.Array]]:
+def train_step(
+    state: TrainState, images: np.ndarray | jax.Array, labels: np.ndarray | jax.Array
+) -> tuple[TrainState, dict[str, jax.Array]]:
     """One step of the optimizer on the mean loss of a batch. A pure function, jitted; the state passed in is used up.
 
     Each device works on an equal part of the batch; gradients and BatchNorm's statistics are those of the whole batch.
@@ -168,14 +177,16 @@ def train_step(state: TrainState, images, labels) -> tuple[TrainState, dict[str,
         InputError: Images or labels have another shape or type, or labels in numpy are none of the classes. Looking at
             labels on a device would wait for it: with such a label among them the loss is not a number.
     """
-    if getattr(labels, "dtype", None) in (np.int64, np.uint64) and not isinstance(labels, jax.core.Tracer):
+    if getattr(labels, "dtype", None) in (np.int64, np.uint64) and not isinstance(labels, Tracer):
         labels = np.asarray(labels)  # as a program with x64 has them: checked below before they are cut
     _check_batch(images, labels, state.num_classes)
     return _train_step(state, images, labels.astype(np.int32))
 
 
 @settings()
-def check_step(state: TrainState, image_shape, batch_size: int, sharding=None):
+def check_step(
+    state: TrainState, image_shape: Sequence[int], batch_size: int, sharding: NamedSharding | None = None
+) -> None:
     """Raises `InputError` where a step on such a batch cannot be taken, or would give a state of another form: an
     optimizer may need more than gradients, a loss may fail. Nothing is computed. The step is traced, and not again for
     a batch with this sharding.
@@ -231,7 +242,7 @@ def _train_step(state, images, labels):
         step = jax.shard_map(partial(_step, axis=BATCH), mesh=mesh, in_specs=parts, out_specs=P(), check_vma=False)
         return step(state, images, labels, keys, key)
     # The program is written for the whole batch, and XLA divides it: right for whatever the network computes.
-    whole, parts = (jax.sharding.NamedSharding(mesh, spec) for spec in (P(), P(BATCH)))
+    whole, parts = (NamedSharding(mesh, spec) for spec in (P(), P(BATCH)))
     images, labels, keys = jax.lax.with_sharding_constraint((images, labels, keys), parts)
     return jax.lax.with_sharding_constraint(_step(state, images, labels, keys, key), whole)
 

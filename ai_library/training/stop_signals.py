@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from typing import Self
 
 
 class StopSignals:
@@ -16,14 +17,14 @@ class StopSignals:
         self.received: signal.Signals | None = None
         self._previous = {}
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._previous[number] = signal.signal(number, self._handle)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}

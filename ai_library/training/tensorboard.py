@@ -2,13 +2,19 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorboardX.summary
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue] - made at import
 from tensorboardX.utils import figure_to_image
 
 from ..files.atomic import naming
+
+if TYPE_CHECKING:
+    import jax
+    from matplotlib.figure import Figure
 
 
 class EventFile:
@@ -32,36 +38,36 @@ class EventFile:
             self._writer = EventsWriter(str(folder / "events"), filename_suffix=f".{first_step:010}")
         self._write(first_step, session_log=SessionLog(status=SessionLog.START))
 
-    def scalar(self, tag: str, value: float, step: int):
+    def scalar(self, tag: str, value: float, step: int) -> None:
         self._write(step, summary=tensorboardX.summary.scalar(tag, value))
 
-    def images(self, tag: str, images, step: int):
+    def images(self, tag: str, images: np.ndarray, step: int) -> None:
         """Images (n, h, w, c) uint8, as a grid."""
         if images.shape[-1] == 2:  # grey with transparency, for which TensorBoard has no form
             images = images[..., [0, 0, 0, 1]]
         self._write(step, summary=tensorboardX.summary.image(tag, images, dataformats="NHWC"))
 
-    def figure(self, tag: str, figure, step: int):
+    def figure(self, tag: str, figure: "Figure", step: int) -> None:
         """A matplotlib figure, which is closed."""
         self._write(step, summary=tensorboardX.summary.image(tag, figure_to_image(figure), dataformats="CHW"))
 
-    def histogram(self, tag: str, values, step: int):
+    def histogram(self, tag: str, values: "np.ndarray | jax.Array", step: int) -> None:
         """The distribution of an array's values, in 30 equally wide bins."""
         self._write(step, summary=tensorboardX.summary.histogram(tag, values, bins=30))
 
-    def hparams(self, settings: dict, metrics: dict, step: int):
+    def hparams(self, settings: dict[str, Any], metrics: dict[str, float], step: int) -> None:
         """A row for TensorBoard's table of runs: settings, each a text, a number or a bool, and the final metrics."""
         for summary in tensorboardX.summary.hparams(settings, metrics):
             self._write(step, summary=summary)
         for tag, value in metrics.items():
             self.scalar(tag, value, step)
 
-    def flush(self):
+    def flush(self) -> None:
         """Leaves all rows on the disk."""
         with naming(self._folder):
             self._writer.flush()
 
-    def close(self):
+    def close(self) -> None:
         with naming(self._folder):
             self._writer.close()
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import flax.linen as nn
 import flax.serialization
@@ -39,9 +39,9 @@ class _Progress:
     """Where a run stands: all that a checkpoint holds."""
 
     state: TrainState
-    chosen: dict
+    chosen: dict[str, Any]
     """The variables of the epoch that validation chooses so far."""
-    history: list[dict]
+    history: list[dict[str, Any]]
     step: int = 0
     """Steps taken, of which the metrics of the last may not be read yet."""
     loss: float = 0.0
@@ -51,18 +51,18 @@ class _Progress:
     stopped: bool = False
     """Whether a callback ended the run before its last epoch."""
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """The JSON-serialisable part of the progress."""
         names = ("step", "loss", "correct", "history", "stopped")
         return {name: getattr(self, name) for name in names}
 
-    def tree(self) -> dict:
+    def tree(self) -> dict[str, Any]:
         """The arrays."""
         return {"state": flax.serialization.to_state_dict(self.state), "chosen": self.chosen}
 
-    def restored(self, record: dict, tree: dict) -> "_Progress":
+    def restored(self, record: dict[str, Any], tree: dict[str, Any]) -> "_Progress":
         """The progress that another's record and tree tell of."""
-        state = flax.serialization.from_state_dict(self.state, tree["state"])
+        state = cast(TrainState, flax.serialization.from_state_dict(self.state, tree["state"]))
         return _Progress(state=state, chosen=tree["chosen"], **record)
 
 
@@ -119,12 +119,13 @@ class Trainer:
         check_network(model, source.image_shape, source.num_classes)
         if not checkpoint_seconds >= 0:
             raise InputError(f"checkpoint_seconds must be 0 or more, got {checkpoint_seconds}")
-        self.model, self.source, self.config = model, source, config
-        if run_dir is False:
-            self.run_dir = None
-        else:
+        self.model: nn.Module = model
+        self.source: DataSource = source
+        self.config: TrainConfig = config
+        self.run_dir: Path | None = None
+        if run_dir is not False:
             self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
-        self.history: list[dict] = []
+        self.history: list[dict[str, Any]] = []
         """One row an epoch, as in `history.csv`."""
         self._checkpoint_seconds = checkpoint_seconds
         self._optimizer, self._loss, self._initial = optimizer, loss, initial
