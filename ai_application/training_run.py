@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import shlex
-from pathlib import Path
 
 from ai_library import CNN, NETWORKS, DataSource, Trainer, TrainingStopped, evaluate, save_model
 from ai_library.files.atomic import check_writable
@@ -39,9 +38,9 @@ def _train_and_save(arguments, source, shipped, later):
     run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
 
     def run_dir():
-        folder = run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path())
-        check_writable(model_path(run, folder))
-        return str(folder)
+        if run.model:  # the run's folder is made and tried when the run begins
+            check_writable(run.model)
+        return str(run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path()))
 
     activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
     share_out_cores(config.batch_size // distributed.process_count(), activations)
@@ -57,18 +56,13 @@ def _train_and_save(arguments, source, shipped, later):
     report = evaluate(classifier, source)
     if not distributed.is_first():
         return
-    model = model_path(run, trainer.run_dir)
+    model = run.model or trainer.run_dir / "model.msgpack"
     save_model(model, dataclasses.replace(classifier, metrics={**classifier.metrics, "evaluation": report.scores()}))
     print(f"\n{report}\n", flush=True)
     write_findings(examine(classifier, source, report, command_line(without="--resume")), trainer.run_dir)
     print(f"model    {model}\nreport   {trainer.run_dir / 'report.html'}")
     print(f"curves   tensorboard --logdir {shlex.quote(str(trainer.run_dir))}")
     print("\n".join(_next_commands(arguments, model, short(MODELS / f"{shipped}.msgpack"))))
-
-
-def model_path(run, folder) -> Path:
-    """Where the model of a run goes."""
-    return run.model or Path(folder) / "model.msgpack"
 
 
 def _next_commands(arguments, model, shipped):
