@@ -17,7 +17,7 @@ COPY ai_application ai_application
 RUN python scripts/describe_model.py ai_application/models/shapes.msgpack ai_application/models/mnist.msgpack \
  && python -m compileall -q ai_library ai_application scripts \
  && chmod -R a+rX . \
- && mkdir runs && chmod a+rwx runs ai_application/models
+ && mkdir runs && chmod a+rwx runs
 
 # /dev/shm can be written by any user, under --read-only too; nothing but matplotlib's font list goes there.
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/dev/shm MPLCONFIGDIR=/dev/shm/matplotlib

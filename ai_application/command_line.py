@@ -1,25 +1,30 @@
-"""What the scripts share: arguments, the run from training to the saved model, and how errors end a script."""
+"""What the commands share: how errors end them, several processes, and commands as a shell takes them."""
 
 import argparse
 import contextlib
-import dataclasses
+import functools
 import os
+import re
 import shlex
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ai_library import InputError
-from ai_library.files.atomic import check_writable
-from ai_library.networks.architecture import Architecture
 from ai_library.runtime import distributed
 from ai_library.training.stop_signals import TrainingStopped
 
-if TYPE_CHECKING:
-    from ai_library import TrainConfig
+
+def command(main: Callable[[], None]) -> Callable[[], int]:
+    """Makes a command of a function: it returns the exit status that `exit_status` gives."""
+
+    @functools.wraps(main)
+    def run() -> int:
+        return exit_status(main)
+
+    return run
 
 
 def exit_status(main: Callable[[], None]) -> int:
@@ -57,21 +62,37 @@ def _exit_status(main):
 
 def _in_words_of_the_command(message):
     """The library's message, which names what Python programs write, with the flags that stand for it."""
-    words = {"by fit(resume=True)": "with --resume", "by fit()": "without --resume", "as run_dir": "with --run-dir"}
-    for of_python, flag in words.items():
-        message = message.replace(of_python, flag)
+    words = {
+        r"by fit\(resume=True\)": "with --resume",
+        r"by fit\(\)": "without --resume",
+        "as run_dir": "with --run-dir",
+        r"pass its class, as in load_model\(path, networks=\[(\w+)\]\)": r"name its class by --network FILE.py:\1",
+    }
+    for of_python, of_the_command in words.items():
+        message = re.sub(of_python, of_the_command, message)
     return message
+
+
+def short(path: Path) -> Path:
+    """The path as seen from the current folder, where it lies in it: for messages."""
+    return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
+
+
+PROCESS_ARGUMENTS = {
+    "distributed": (bool, False, "Work with the other processes of a job of SLURM, Open MPI ...: docs/distributed.md."),
+    "coordinator": (str, None, "HOST:PORT of the first of several processes, the same for all."),
+    "processes": (int, None, "How many processes they are."),
+    "process": (int, None, "Which of them this is, from 0, the first."),
+}
+"""The arguments that `joined` takes: type, default and help of each."""
 
 
 def add_process_arguments(parser: argparse.ArgumentParser):
     """Adds the arguments that `joined` takes."""
-    group = parser.add_argument_group("several processes, on one machine or many: see docs/distributed.md")
-    group.add_argument(
-        "--distributed", action="store_true", help="work with the other processes of a job of SLURM, Open MPI ..."
-    )
-    group.add_argument("--coordinator", metavar="HOST:PORT", help="or with those that name the same place of the first")
-    group.add_argument("--processes", type=int, metavar="P", help="how many they are")
-    group.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0, the first")
+    group = parser.add_argument_group("several processes, on one machine or many")
+    for name, (kind, default, text) in PROCESS_ARGUMENTS.items():
+        how = {"action": "store_true"} if kind is bool else {"type": kind, "default": default}
+        group.add_argument(f"--{name}", help=text, **how)
 
 
 @contextlib.contextmanager
@@ -93,71 +114,17 @@ def joined(arguments: argparse.Namespace) -> Iterator[None]:
     distributed.broadcast_from_first(lambda: None)
 
 
-def training_parser(description: str, epochs: int | None, model: str | Path) -> argparse.ArgumentParser:
-    """A parser with the arguments of every training script, and these defaults; epochs None: the script decides."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--epochs", type=int, default=epochs, help=f"passes over the data ({epochs or 'default: the script decides'})"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of weights, data's order and drawn images (%(default)s)")
-    parser.add_argument("--model", type=Path, default=Path(model), metavar="FILE", help="model to write (%(default)s)")
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="curves and checkpoints (runs/ and the time)")
-    parser.add_argument(
-        "--checkpoint-seconds", type=float, default=30, metavar="S", help="time between checkpoints (%(default)s)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --run-dir, or with the latest")
-    add_process_arguments(parser)
-    return parser
+def command_line(*more: str, without: str | None = None) -> str:
+    """The command that this process runs, as a shell takes it, with some more arguments, or without one."""
+    return shlex.join([*_program(sys.argv[0]), *(given for given in sys.argv[1:] if given != without), *more])
 
 
-def command_line(*more: str) -> str:
-    """The command that this process runs, as a shell takes it, with some more arguments."""
-    return shlex.join(["python", *sys.argv, *more])
+def command_of(name: str, *arguments: str | Path) -> str:
+    """Another command of the application, as a shell takes it: the script beside this one, or the installed one."""
+    own = Path(sys.argv[0])
+    program = own.with_name(f"{name}.py") if own.suffix == ".py" else Path("ai-" + name.replace("_", "-"))
+    return shlex.join([*_program(program), *map(str, arguments)])
 
 
-def train_and_save(arguments, model, source, config: "TrainConfig"):
-    """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
-    looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
-    """
-    with joined(arguments):
-        _train_and_save(arguments, model, source, config)
-
-
-def _train_and_save(arguments, model, source, config):
-    # Imported here, since the scripts that do not train would wait for all this a second or two.
-    from ai_library import CNN, Trainer, evaluate, save_model
-    from ai_library.networks.network import arguments as arguments_of
-    from ai_library.reporting.findings import examine
-    from ai_library.reporting.page import write_findings
-    from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
-    from ai_library.training.run_directory import RunDirectory
-
-    def run_dir():
-        check_writable(arguments.model)
-        return str(arguments.run_dir or (RunDirectory.latest_path() if arguments.resume else RunDirectory.new_path()))
-
-    activations = Architecture(**arguments_of(model)).activations(source.image_shape) if type(model) is CNN else 0
-    share_out_cores(config.batch_size // distributed.process_count(), activations)
-    keep_freed_memory()
-    trainer = Trainer(model, source, config, distributed.broadcast_from_first(run_dir), arguments.checkpoint_seconds)
-    print(model.summary(source.image_shape), end="\n\n")
-    try:
-        classifier = trainer.fit(arguments.resume)
-    except TrainingStopped as stopped:
-        again = [] if arguments.resume else ["--resume"]
-        again += [] if arguments.run_dir else ["--run-dir", str(trainer.run_dir)]
-        raise TrainingStopped(f"{stopped}; go on with: {command_line(*again)}", stopped.received) from None
-    report = evaluate(classifier, source)
-    if not distributed.is_first():
-        return
-    metrics = {**classifier.metrics, "evaluation": report.scores()}
-    save_model(arguments.model, dataclasses.replace(classifier, metrics=metrics))
-    print(f"\n{report}\n")
-    print(f"model  {arguments.model}")
-    print(f"run    {trainer.run_dir}  (look at it with: tensorboard --logdir {trainer.run_dir})", flush=True)
-    write_findings(examine(classifier, source, report, _command_from_the_start()), trainer.run_dir)
-    print(f"report {trainer.run_dir / 'report.html'}")
-
-
-def _command_from_the_start():
-    return shlex.join(["python", *(argument for argument in sys.argv if argument != "--resume")])
+def _program(path):
+    return ["python", str(path)] if Path(path).suffix == ".py" else [Path(path).stem]

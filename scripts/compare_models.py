@@ -1,44 +1,11 @@
 """Compares two models on the same labelled images: which one is better, or whether the images do not tell."""
 
-import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
-from ai_application import EVALUATION
-from ai_application.command_line import exit_status
-from ai_library import InputError, Report, compare, load_model
-from ai_library.data.samples import read_samples
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("first", type=Path, metavar="FIRST", help="model to compare with")
-    parser.add_argument("second", type=Path, metavar="SECOND", help="model that may be better")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=EVALUATION / "shapes",
-        metavar="PATH",
-        help="a folder with sub-folders named like classes, or an .npz with labels (%(default)s)",
-    )
-    arguments = parser.parse_args()
-    first, second = load_model(arguments.first), load_model(arguments.second)
-    comparison = compare(report(first, arguments.data), report(second, arguments.data))
-    print(f"first       {arguments.first}\nsecond      {arguments.second}\n\n{comparison}")
-
-
-def report(classifier, data):
-    """Its report on the readable images with a label."""
-    samples = [s for s in read_samples(data, classifier) if s.label is not None and s.image is not None]
-    if not samples:
-        raise InputError(f"{data} has no readable image with a label: put images into sub-folders named like classes")
-    probabilities = classifier.predict_proba(np.stack([sample.image for sample in samples]))
-    return Report(probabilities, np.array([sample.label for sample in samples]), classifier.class_names)
-
+from ai_application.commands.compare_models import main
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(main())

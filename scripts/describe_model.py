@@ -1,34 +1,11 @@
 """Checks model files and tells what they hold."""
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
-from ai_application.command_line import exit_status
-from ai_library import InputError, load_model
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", type=Path, nargs="+", metavar="FILE", help="model to check")
-    for path in parser.parse_args().models:
-        classifier = load_model(path)
-        height, width, channels = classifier.image_shape
-        print(f"{path}: {height}x{width}x{channels} images, {len(classifier.class_names)} classes")
-        print(f"  classes     {', '.join(classifier.class_names)}")
-        print(f"  temperature {classifier.temperature:.3f}")
-        if evaluation := classifier.metrics.get("evaluation"):
-            try:
-                low, high = evaluation["accuracy_interval"]
-                print(
-                    f"  evaluation  accuracy {evaluation['accuracy']:.2%}  "
-                    f"(95 % interval {low:.2%} to {high:.2%}, n = {evaluation['n']:,})"
-                )
-            except (LookupError, TypeError, ValueError) as error:  # metrics are what whoever saved them put there
-                raise InputError(f"{path} has metrics of another form ({error!r}): train it again") from error
-
+from ai_application.commands.describe_model import main
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(main())

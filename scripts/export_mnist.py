@@ -1,40 +1,11 @@
 """Writes MNIST's evaluation images to a file that predict.py reads, and that an image built afterwards carries."""
 
-import argparse
-import io
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
-from ai_application import EVALUATION
-from ai_application.command_line import exit_status
-from ai_application.mnist import MnistDataSource
-from ai_library.files.atomic import write_bytes
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="tfds's data (%(default)s)")
-    parser.add_argument("--mnist-files", type=Path, metavar="DIR", help="the four official files (default: download)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=EVALUATION / "mnist.npz",
-        metavar="FILE",
-        help="the .npz to write (%(default)s)",
-    )
-    arguments = parser.parse_args()
-
-    source = MnistDataSource(data_dir=arguments.data_dir, files=arguments.mnist_files)
-    images, labels = source.examples("evaluation", range(source.size("evaluation")))
-    archive = io.BytesIO()
-    np.savez_compressed(archive, images=images, labels=labels)
-    write_bytes(arguments.output, archive.getvalue())
-    print(f"{len(labels):,} images: {arguments.output}")
-
+from ai_application.commands.export_mnist import main
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(main())

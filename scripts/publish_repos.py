@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs from a clone, without installing it
 
-from ai_application.command_line import exit_status
+from ai_application.command_line import command
 from ai_library import InputError
 
 BRANCH = "main"
@@ -27,6 +27,7 @@ LFS_MARK, LFS_ATTRIBUTES = "published-as-lfs", "filter=lfs diff=lfs merge=lfs -t
 LFS_FILTER = ("-c", "filter.lfs.process=git-lfs filter-process", "-c", "filter.lfs.required=true")
 
 
+@command
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", required=True, metavar="URL_OR_PATH", help="repository of the library")
@@ -200,4 +201,4 @@ def mark_for_lfs(attributes):
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(main())

@@ -1,12 +1,13 @@
 """What the scripts share: arguments of several processes, and how errors are told."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from ai_application.command_line import joined, training_parser
+from ai_application.command_line import add_process_arguments, joined
 from ai_library import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +23,7 @@ def test_a_process_that_knows_of_no_others_is_told_what_is_missing():
 
 @pytest.mark.parametrize("arguments", [["--coordinator", "here:1"], ["--distributed", "--process", "0"]])
 def test_arguments_that_name_the_others_belong_together(arguments):
-    arguments = training_parser("", epochs=1, model="m").parse_args(arguments)
+    add_process_arguments(parser := argparse.ArgumentParser())
+    arguments = parser.parse_args(arguments)
     with pytest.raises(InputError, match="--coordinator, --processes and --process belong together"), joined(arguments):
         raise AssertionError("it should not have come so far")

@@ -1,0 +1,1 @@
+"""The commands of the application: `scripts/NAME.py` in a clone, `ai-NAME` where it is installed."""

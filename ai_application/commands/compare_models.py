@@ -1,0 +1,42 @@
+"""Compares two models on the same labelled images: which one is better, or whether the images do not tell."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from ai_library import InputError, Report, compare, load_model
+from ai_library.data.samples import read_samples
+
+from .. import EVALUATION
+from ..command_line import command, short
+from ..own_networks import add_network_argument, network_classes
+
+
+@command
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("first", type=Path, metavar="FIRST", help="model to compare with")
+    parser.add_argument("second", type=Path, metavar="SECOND", help="model that may be better")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=short(EVALUATION / "shapes"),
+        metavar="PATH",
+        help="a folder with sub-folders named like classes, or an .npz with labels (%(default)s)",
+    )
+    add_network_argument(parser)
+    arguments = parser.parse_args()
+    networks = network_classes(arguments.network)
+    first, second = load_model(arguments.first, networks), load_model(arguments.second, networks)
+    comparison = compare(report(first, arguments.data), report(second, arguments.data))
+    print(f"first       {arguments.first}\nsecond      {arguments.second}\n\n{comparison}")
+
+
+def report(classifier, data):
+    """Its report on the readable images with a label."""
+    samples = [s for s in read_samples(data, classifier) if s.label is not None and s.image is not None]
+    if not samples:
+        raise InputError(f"{data} has no readable image with a label: put images into sub-folders named like classes")
+    probabilities = classifier.predict_proba(np.stack([sample.image for sample in samples]))
+    return Report(probabilities, np.array([sample.label for sample in samples]), classifier.class_names)

@@ -1,0 +1,35 @@
+"""Writes MNIST's evaluation images to a file that predict.py reads, and that an image built afterwards carries."""
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+
+from ai_library.files.atomic import write_bytes
+
+from .. import EVALUATION
+from ..command_line import command, short
+from ..mnist import MnistDataSource
+
+
+@command
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="tfds's data (%(default)s)")
+    parser.add_argument("--mnist-files", type=Path, metavar="DIR", help="the four official files (default: download)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=short(EVALUATION / "mnist.npz"),
+        metavar="FILE",
+        help="the .npz to write (%(default)s)",
+    )
+    arguments = parser.parse_args()
+
+    source = MnistDataSource(data_dir=arguments.data_dir, files=arguments.mnist_files)
+    images, labels = source.examples("evaluation", range(source.size("evaluation")))
+    archive = io.BytesIO()
+    np.savez_compressed(archive, images=images, labels=labels)
+    write_bytes(arguments.output, archive.getvalue())
+    print(f"{len(labels):,} images: {arguments.output}")

@@ -1,0 +1,68 @@
+"""Predicts images with a trained model: predictions.csv and report.html, and metrics where labels are known.
+
+With neither --model nor --data it predicts the evaluation images that come with the application: the shapes, and in a
+sub-folder of the results MNIST's where the command that exports MNIST has put them.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from ai_library import InputError, load_model
+from ai_library.data.samples import read_samples
+from ai_library.reporting.predictions import predict_samples
+from ai_library.runtime.cpu import give_freed_memory_back
+
+from .. import EVALUATION, MODELS
+from ..command_line import add_process_arguments, command, command_line, command_of, joined, short
+from ..own_networks import add_network_argument, network_classes
+
+
+@command
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, metavar="FILE", help=f"model ({short(MODELS / 'shapes.msgpack')})")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="an image, a folder of images (sub-folders named like classes are labels), or an .npz "
+        f"({short(EVALUATION / 'shapes')})",
+    )
+    parser.add_argument("--output", type=Path, default=Path("results"), metavar="DIR", help="results (%(default)s)")
+    add_network_argument(parser)
+    add_process_arguments(parser)
+    arguments = parser.parse_args()
+    give_freed_memory_back()
+    with joined(arguments):
+        predict_all(arguments)
+
+
+def predict_all(arguments):
+    """Predicts the images that the arguments name, or those of the application."""
+    predict(
+        arguments.model or short(MODELS / "shapes.msgpack"),
+        arguments.data or short(EVALUATION / "shapes"),
+        arguments.output,
+        network_classes(arguments.network),
+    )
+    if not arguments.model and not arguments.data:
+        digits = short(EVALUATION / "mnist.npz")
+        if digits.exists():
+            print()
+            predict(short(MODELS / "mnist.msgpack"), digits, arguments.output / "mnist")
+        else:
+            print(f"MNIST is left out: {digits} is not there, '{command_of('export_mnist')}' writes it")
+
+
+def predict(model, data, output, networks=()):
+    """Predicts one set of images; prints what came out and where it lies."""
+    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(data)):
+        raise InputError(f"{output} lies in {data}, whose images are read: choose another --output")
+    classifier = load_model(model, networks)
+    findings = predict_samples(classifier, read_samples(data, classifier), output, command_line())
+    if findings.report:
+        print(f"{findings.report}\n")
+    print(f"{findings.images:,} images predicted, {findings.unreadable:,} of them unreadable: see {output}/report.html")
+    if findings.unreadable == findings.images:
+        raise InputError(f"none of the images in {data} could be read: predictions.csv says why")

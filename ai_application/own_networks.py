@@ -1,0 +1,64 @@
+"""Networks of one's own in files, as the commands take them: FILE.py:Class."""
+
+import importlib.util
+import sys
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ai_library import InputError
+
+if TYPE_CHECKING:
+    import flax.linen as nn
+
+
+def network_class(named: str) -> "type[nn.Module]":
+    """The class that FILE.py:Class names. The file is run, as Python runs a module that is imported.
+
+    Raises `InputError` where there is no such file or class, or it cannot be run.
+    """
+    file, _, name = named.rpartition(":")
+    path = Path(file).resolve()
+    if not name or path.suffix != ".py":
+        from ai_library import NETWORKS
+
+        raise InputError(f"--network must be {', '.join(NETWORKS)} or FILE.py:Class, got {named!r}")
+    if not path.is_file():
+        raise InputError(f"--network names the file {file}, which is not there")
+    # Registered, since dataclasses and pickle look for the module of a class by its name.
+    module_name = f"network_of_{path.stem}_{zlib.crc32(bytes(path)):x}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))  # it may import files beside it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"--network names {file}, which cannot be run: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    import flax.linen as nn
+
+    found = getattr(module, name, None)
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        there = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, nn.Module)]
+        raise InputError(
+            f"--network names {name} in {file}, which must be a flax.linen.Module; it has {', '.join(there) or 'none'}"
+        )
+    return found
+
+
+def add_network_argument(parser):
+    """Adds the argument that `network_classes` takes."""
+    parser.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="FILE.py:Class",
+        help="network of your own that a model file names; the file is run. May be given several times",
+    )
+
+
+def network_classes(named: Iterable[str]) -> "list[type[nn.Module]]":
+    """The classes that FILE.py:Class, each, name, for `load_model`. Raises `InputError`, see `network_class`."""
+    return [network_class(each) for each in named]

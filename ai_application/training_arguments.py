@@ -1,0 +1,206 @@
+"""The arguments of the commands that train: every setting of the run, of its configuration and of its network.
+
+They are made from the classes that take them, whose docstrings are the help: a new field of `TrainConfig`,
+`Augmentation` or a network is a new argument, with nothing to add here.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import inspect
+import io
+import sys
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import flax.linen as nn
+import tyro
+
+from ai_library import NETWORKS, Augmentation, InputError, TrainConfig
+
+from .command_line import PROCESS_ARGUMENTS
+from .own_networks import network_class
+
+_NETWORK_HELP = (
+    f"{', '.join(NETWORKS)}, or a network of your own as FILE.py:Class; with --help, the settings shown are its own."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where a run is kept, and how it goes on."""
+
+    model: Path | None = None
+    """Model to write. None: model.msgpack in the run's folder."""
+    run_dir: Path | None = None
+    """Folder of curves, checkpoints, report and model. None: a new one in runs/, named by the time."""
+    checkpoint_seconds: float = 30.0
+    """Time from one checkpoint to the next."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on with the run in --run-dir, or with the latest in runs/, under the settings that it began with."""
+
+
+class TrainingArguments:
+    """What a command that trains was told.
+
+    Args:
+        description: What the command does.
+        presets: A network and a configuration by name; the first is the default. Several give the argument --preset.
+        own: A dataclass of the command's own arguments.
+        decided_later: Fields of the configuration that have no default here, with what the command makes of them.
+        given: The arguments. None: those of the process.
+
+    Raises:
+        InputError: `--network` names none.
+        SystemExit: An argument cannot be read (2), or help was asked for (0).
+    """
+
+    def __init__(
+        self,
+        description: str,
+        presets: Mapping[str, tuple[nn.Module, TrainConfig]],
+        own: type | None = None,
+        decided_later: Mapping[str, str] | None = None,
+        given: list[str] | None = None,
+    ):
+        given = sys.argv[1:] if given is None else given
+        first = _first_look(given)
+        network, config = presets.get(first.preset) or next(iter(presets.values()))
+        self.network_name: str = first.network or type(network).__name__
+        self._network_class = NETWORKS.get(self.network_name) or network_class(self.network_name)
+        defaults = vars(network) if type(network) is self._network_class else {}
+        names = tuple(presets)
+        parts = {
+            "own": _part(own) if own else None,
+            "preset": _one(Literal[names], names[0], "What to begin with.") if len(names) > 1 else None,
+            "run": _part(Run),
+            "config": _part(_unchecked(TrainConfig, vars(config), decided_later or {})),
+            "network_name": _one(str, self.network_name, _NETWORK_HELP, name="network", metavar="NAME"),
+            "network": _part(_unchecked(self._network_class, defaults), prefix="network"),
+            "processes": _part(_processes()),
+        }
+        told = _parsed({name: part for name, part in parts.items() if part}, description, given)
+        self.own: Any = getattr(told, "own", None)
+        self.run: Run = told.run
+        self.processes: Any = told.processes
+        self._config, self._network = vars(told.config), vars(told.network)
+
+    @property
+    def seed(self) -> int:
+        """The seed of data and weights."""
+        return self._config["seed"]
+
+    @property
+    def batch_size(self) -> int:
+        """Images of one step."""
+        return self._config["batch_size"]
+
+    def config(self, **later: Any) -> TrainConfig:
+        """The configuration, with what the command decided where the arguments left it open.
+
+        Raises `InputError` where a value is out of its bounds.
+        """
+        open_ = {name: value for name, value in later.items() if self._config[name] is None}
+        augmentation = Augmentation(**vars(self._config["augmentation"]))
+        return TrainConfig(**{**self._config, **open_, "augmentation": augmentation})
+
+    def network(self, num_classes: int) -> nn.Module:
+        """The network for so many classes. Raises `InputError` where it does not take its settings."""
+        fields = {field.name for field in dataclasses.fields(self._network_class)}
+        classes = {"num_classes": num_classes} if "num_classes" in fields else {}
+        try:
+            return self._network_class(**classes, **self._network)
+        except InputError:
+            raise
+        except Exception as error:  # what the class of a user raises
+            raise InputError(f"{self.network_name} cannot be made of its settings: {error}") from error
+
+
+def _first_look(given):
+    """Preset and network, which decide what other arguments and defaults there are."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--preset")
+    parser.add_argument("--network")
+    with contextlib.suppress(argparse.ArgumentError):  # one without its value: told by the parser of all
+        return parser.parse_known_args(given)[0]
+    return argparse.Namespace(preset=None, network=None)
+
+
+def _unchecked(kind, defaults, decided_later=None):
+    """A dataclass with the fields, defaults and help of another one or of a network; it takes any value.
+
+    The values are checked by the class itself, whose errors then are as in a Python program.
+    """
+    hints, decided_later, made = typing.get_type_hints(kind), decided_later or {}, []
+    for known in dataclasses.fields(kind):
+        if not known.init or known.name in ("parent", "name", "num_classes"):
+            continue
+        hint, value = hints[known.name], defaults.get(known.name, known.default)
+        if known.name in decided_later:
+            later = tyro.conf.arg(help_behavior_hint=f"(default: {decided_later[known.name]})")
+            made.append((known.name, Annotated[hint | None, later], None))
+        elif dataclasses.is_dataclass(hint) and not issubclass(hint, nn.Module):
+            made.append((known.name, inner := _unchecked(hint, vars(value)), field(default=inner())))
+        elif known.default_factory is not MISSING:
+            made.append((known.name, hint, field(default_factory=known.default_factory)))
+        else:
+            made.append((known.name, hint, field(default=value)))
+    plain = make_dataclass(kind.__name__, made, kw_only=True, frozen=True)
+    text, _, arguments = (inspect.getdoc(kind) or "").partition("Args:")
+    plain.__doc__ = "\n\nArgs:".join([text.partition("\n")[0], arguments])
+    return plain
+
+
+def _processes():
+    """The arguments of `command_line.joined`, as a dataclass."""
+    made = []
+    for name, (kind, default, text) in PROCESS_ARGUMENTS.items():
+        hint = tyro.conf.FlagCreatePairsOff[bool] if kind is bool else kind | None
+        made.append((name, Annotated[hint, tyro.conf.arg(help=text)], default))
+    return make_dataclass("Processes", made, frozen=True)
+
+
+def _part(kind, prefix=""):
+    """A field with the arguments of a dataclass."""
+    required = [each for each in dataclasses.fields(kind) if each.default is each.default_factory is MISSING]
+    return Annotated[kind, tyro.conf.arg(name=prefix)], field() if required else field(default=kind())
+
+
+def _one(hint, default, text, **more):
+    """A field that is one argument."""
+    return Annotated[hint, tyro.conf.arg(help=text, **more)], field(default=default)
+
+
+def _parsed(parts, description, given):
+    """The arguments as an object with the parts; what cannot be read is told in one line."""
+    kind = make_dataclass("Arguments", [(name, *part) for name, part in parts.items()], kw_only=True)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, description=description, args=given, config=(tyro.conf.AvoidSubcommands,))
+    except SystemExit as end:
+        if end.code:
+            print(f"error: {_in_one_line(said.getvalue())}", file=sys.stderr)
+        raise
+
+
+def _in_one_line(frame):
+    """What tyro says in a frame of many lines: its first part, and the arguments that may have been meant.
+
+    The frame is drawn in Unicode with the title in its edge, or in ASCII with the title as a part of its own.
+    """
+    lines = [line.strip(" │") for line in frame.splitlines() if not line.startswith(("╭", "╰"))]
+    parts = [[]]
+    for line in lines:
+        if line and not line.strip("─-"):
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    said, *rest = parts if "╭" in frame else parts[1:]
+    meant = [line.split()[0] for line in rest[0] if line.startswith("--")] if "Perhaps you meant" in frame else []
+    return " ".join(said).strip().removeprefix("Error parsing ") + (
+        f": perhaps {' or '.join(meant)} was meant" if meant else ""
+    )

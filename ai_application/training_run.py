@@ -1,0 +1,73 @@
+"""The run of a command that trains: from its arguments to the saved model and what is printed about it."""
+
+import dataclasses
+import os
+import shlex
+
+from ai_library import CNN, NETWORKS, DataSource, Trainer, TrainingStopped, evaluate, save_model
+from ai_library.files.atomic import check_writable
+from ai_library.networks.architecture import Architecture
+from ai_library.networks.network import arguments as arguments_of
+from ai_library.networks.network import summary
+from ai_library.reporting.findings import examine
+from ai_library.reporting.page import write_findings
+from ai_library.runtime import distributed
+from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
+from ai_library.training.run_directory import RunDirectory
+
+from . import MODELS
+from .command_line import command_line, command_of, joined, short
+from .training_arguments import TrainingArguments
+
+
+def train_and_save(arguments: TrainingArguments, source: DataSource, shipped: str, **later):
+    """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
+    looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
+
+    Args:
+        arguments: What the command was told.
+        source: The data.
+        shipped: Name in `MODELS` of the model that the container brings, which this one may take the place of.
+        later: Values of the configuration where the arguments left them open.
+    """
+    with joined(arguments.processes):
+        _train_and_save(arguments, source, shipped, later)
+
+
+def _train_and_save(arguments, source, shipped, later):
+    run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
+
+    def run_dir():
+        if run.model:  # the run's folder is made and tried when the run begins
+            check_writable(run.model)
+        return str(run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path()))
+
+    activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
+    share_out_cores(config.batch_size // distributed.process_count(), activations)
+    keep_freed_memory()
+    trainer = Trainer(network, source, config, distributed.broadcast_from_first(run_dir), run.checkpoint_seconds)
+    print(summary(network, source.image_shape), end="\n\n")
+    try:
+        classifier = trainer.fit(run.resume)
+    except TrainingStopped as stopped:
+        again = [] if run.resume else ["--resume"]
+        again += [] if run.run_dir else ["--run-dir", str(trainer.run_dir)]
+        raise TrainingStopped(f"{stopped}; go on with: {command_line(*again)}", stopped.received) from None
+    report = evaluate(classifier, source)
+    if not distributed.is_first():
+        return
+    model = run.model or trainer.run_dir / "model.msgpack"
+    save_model(model, dataclasses.replace(classifier, metrics={**classifier.metrics, "evaluation": report.scores()}))
+    print(f"\n{report}\n", flush=True)
+    write_findings(examine(classifier, source, report, command_line(without="--resume")), trainer.run_dir)
+    print(f"model    {model}\nreport   {trainer.run_dir / 'report.html'}")
+    print(f"curves   tensorboard --logdir {shlex.quote(str(trainer.run_dir))}")
+    print("\n".join(_next_commands(arguments, model, short(MODELS / f"{shipped}.msgpack"))))
+
+
+def _next_commands(arguments, model, shipped):
+    """What to do with the model, as a shell takes it."""
+    own = [] if arguments.network_name in NETWORKS else ["--network", arguments.network_name]
+    yield f"predict  {command_of('predict', '--model', model, *own, '--data')} IMAGE_OR_FOLDER"
+    if not own and not (shipped.exists() and model.exists() and os.path.samefile(model, shipped)):
+        yield f"ship     {'copy' if os.name == 'nt' else 'cp'} {shlex.join([str(model), str(shipped)])}"
