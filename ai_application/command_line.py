@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ai_library import InputError
 from ai_library.runtime import distributed
@@ -91,7 +92,7 @@ def add_process_arguments(parser: argparse.ArgumentParser):
     """Adds the arguments that `joined` takes."""
     group = parser.add_argument_group("several processes, on one machine or many")
     for name, (kind, default, text) in PROCESS_ARGUMENTS.items():
-        how = {"action": "store_true"} if kind is bool else {"type": kind, "default": default}
+        how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind, "default": default}
         group.add_argument(f"--{name}", help=text, **how)
 
 

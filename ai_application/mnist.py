@@ -1,6 +1,7 @@
 """MNIST and Fashion-MNIST as data sources: the library's, with the one hook overridden."""
 
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -28,11 +29,11 @@ class MnistDataSource(ShapeDataSource):
     CLASS_NAMES = tuple("0123456789")
     content_size = 20
 
-    def __init__(self, *, seed: int = 0, data_dir="data", files=None):
+    def __init__(self, *, seed: int = 0, data_dir: str | Path = "data", files: str | Path | None = None):
         super().__init__(seed=seed, image_size=28, class_names=self.CLASS_NAMES, ranges=None)
         self._data_dir, self._files = data_dir, files
 
-    def load(self, split):
+    def load(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         if split == "evaluation":
             return read_split(self.TFDS_NAME, "test", self._data_dir, self._files)
         images, labels = self._train_split

@@ -7,6 +7,7 @@ import filelock
 import numpy as np
 import requests
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import registered
 from tensorflow_datasets.core.decode import DeserializeMethod
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.download.util import DownloadError
@@ -34,7 +35,8 @@ def read_split(name: str, split: str, data_dir, files=None) -> tuple[np.ndarray,
         # Decoding each record by itself, as tfds would, takes twice as long as all the rest.
         records = builder.as_data_source(split=split, deserialize_method=DeserializeMethod.RAW_BYTES)
         encoded = records.__getitems__(range(len(records)))
-        rows = [tf_example_pb2.Example.FromString(record).features.feature for record in encoded]
+        parsed = map(tf_example_pb2.Example.FromString, encoded)  # pyright: ignore[reportAttributeAccessIssue]
+        rows = [example.features.feature for example in parsed]
         pixels = b"".join(row["image"].bytes_list.value[0] for row in rows)
         labels = [row["label"].int64_list.value[0] for row in rows]
         return np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28, 1), np.array(labels, np.int32)
@@ -74,7 +76,7 @@ def _builder(name, data_dir):
     """A builder with the files and checksums of tfds's own, which itself needs TensorFlow to prepare."""
     own = getattr(tfds.image_classification, name)
 
-    with tfds.core.registered.skip_registration():
+    with registered.skip_registration():
 
         class Builder(own):
             url_infos = own.url_infos

@@ -29,6 +29,8 @@ def network_class(named: str) -> "type[nn.Module]":
     # Registered, since dataclasses and pickle look for the module of a class by its name.
     module_name = f"network_of_{path.stem}_{zlib.crc32(bytes(path)):x}"
     spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None  # every .py file has one, with a loader
+    assert spec.loader is not None
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))  # it may import files beside it
     try:

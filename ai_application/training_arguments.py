@@ -60,7 +60,7 @@ class TrainingArguments:
 
     def __init__(
         self,
-        description: str,
+        description: str | None,
         presets: Mapping[str, tuple[nn.Module, TrainConfig]],
         own: type | None = None,
         decided_later: Mapping[str, str] | None = None,
@@ -142,7 +142,7 @@ def _unchecked(kind, defaults, decided_later=None):
         if known.name in decided_later:
             later = tyro.conf.arg(help_behavior_hint=f"(default: {decided_later[known.name]})")
             made.append((known.name, Annotated[hint | None, later], None))
-        elif dataclasses.is_dataclass(hint) and not issubclass(hint, nn.Module):
+        elif isinstance(hint, type) and dataclasses.is_dataclass(hint) and not issubclass(hint, nn.Module):
             made.append((known.name, inner := _unchecked(hint, vars(value)), field(default=inner())))
         elif known.default_factory is not MISSING:
             made.append((known.name, hint, field(default_factory=known.default_factory)))

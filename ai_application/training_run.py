@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shlex
+from pathlib import Path
 
 from ai_library import CNN, NETWORKS, DataSource, Trainer, TrainingStopped, evaluate, save_model
 from ai_library.files.atomic import check_writable
@@ -45,23 +46,24 @@ def _train_and_save(arguments, source, shipped, later):
     activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
     share_out_cores(config.batch_size // distributed.process_count(), activations)
     keep_freed_memory()
-    trainer = Trainer(network, source, config, distributed.broadcast_from_first(run_dir), run.checkpoint_seconds)
+    folder = Path(distributed.broadcast_from_first(run_dir))
+    trainer = Trainer(network, source, config, folder, run.checkpoint_seconds)
     print(summary(network, source.image_shape), end="\n\n")
     try:
         classifier = trainer.fit(run.resume)
     except TrainingStopped as stopped:
         again = [] if run.resume else ["--resume"]
-        again += [] if run.run_dir else ["--run-dir", str(trainer.run_dir)]
+        again += [] if run.run_dir else ["--run-dir", str(folder)]
         raise TrainingStopped(f"{stopped}; go on with: {command_line(*again)}", stopped.received) from None
     report = evaluate(classifier, source)
     if not distributed.is_first():
         return
-    model = run.model or trainer.run_dir / "model.msgpack"
+    model = run.model or folder / "model.msgpack"
     save_model(model, dataclasses.replace(classifier, metrics={**classifier.metrics, "evaluation": report.scores()}))
     print(f"\n{report}\n", flush=True)
-    write_findings(examine(classifier, source, report, command_line(without="--resume")), trainer.run_dir)
-    print(f"model    {model}\nreport   {trainer.run_dir / 'report.html'}")
-    print(f"curves   tensorboard --logdir {shlex.quote(str(trainer.run_dir))}")
+    write_findings(examine(classifier, source, report, command_line(without="--resume")), folder)
+    print(f"model    {model}\nreport   {folder / 'report.html'}")
+    print(f"curves   tensorboard --logdir {shlex.quote(str(folder))}")
     print("\n".join(_next_commands(arguments, model, short(MODELS / f"{shipped}.msgpack"))))
 
 

@@ -87,7 +87,8 @@ class Remote:
 
     def tip(self):
         """The commit that the published branch is at, fetched; None where the repository is empty."""
-        heads = dict(reversed(line.split()) for line in git("ls-remote", "--heads", self.url).splitlines())
+        found = (line.split() for line in git("ls-remote", "--heads", self.url).splitlines())
+        heads = {name: commit for commit, name in found}
         if heads and f"refs/heads/{BRANCH}" not in heads:
             raise InputError(f"{self} has {', '.join(heads)}, but no branch {BRANCH}: publish to an empty repository")
         if heads:
@@ -103,9 +104,7 @@ class Remote:
 
     def seen_from(self, other):
         """This URL, relative where `other` has the same parent: forks and mirrors of both then work unchanged."""
-        (parent, name), (others, _) = (
-            re.fullmatch(r"(.*[/:]|)(.+?)/?", str(remote)).groups() for remote in (self, other)
-        )
+        (parent, name), (others, _) = (re.findall(r"^(.*[/:]|)(.+?)/?$", str(remote))[0] for remote in (self, other))
         if parent and parent == others:
             return f"../{name}"
         if self._folder and not other._folder:

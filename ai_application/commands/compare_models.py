@@ -35,8 +35,9 @@ def main():
 
 def report(classifier, data):
     """Its report on the readable images with a label."""
-    samples = [s for s in read_samples(data, classifier) if s.label is not None and s.image is not None]
-    if not samples:
+    samples = read_samples(data, classifier)
+    known = [(s.image, s.label) for s in samples if s.label is not None and s.image is not None]
+    if not known:
         raise InputError(f"{data} has no readable image with a label: put images into sub-folders named like classes")
-    probabilities = classifier.predict_proba(np.stack([sample.image for sample in samples]))
-    return Report(probabilities, np.array([sample.label for sample in samples]), classifier.class_names)
+    images, labels = zip(*known, strict=True)
+    return Report(classifier.predict_proba(np.stack(images)), np.array(labels), classifier.class_names)

@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class Sample(NamedTuple):
 class Reader(Protocol):
     """What `read_samples` asks of whoever predicts the images; a `Classifier` is one."""
 
+    BLOCK: ClassVar[int]
+
     @property
     def class_names(self) -> tuple[str, ...]: ...
 
@@ -42,9 +44,6 @@ class Reader(Protocol):
 
     @property
     def content_size(self) -> int | None: ...
-
-    @property
-    def BLOCK(self) -> int: ...  # noqa: N802
 
 
 def read_samples(path: str | Path, classifier: Reader) -> Iterator[Sample]:
