@@ -23,6 +23,7 @@ def is_whole_clone():
 
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed"),
     pytest.mark.skipif(
         not is_whole_clone(), reason="this is no clone with its whole history ('git fetch --unshallow')"
@@ -142,7 +143,6 @@ def test_a_clone_passes_the_librarys_tests_and_predicts(clone, tmp_path):
     assert (tmp_path / "metrics.json").exists()
 
 
-@pytest.mark.slow
 def test_the_library_installs_from_its_repository_and_passes_its_tests_alone(published, tmp_path):
     """In a clone of another name than the package's; the tests are few of them, of every kind."""
     environment = Environment(tmp_path / "installed", f"git+{published.library.as_uri()}")
