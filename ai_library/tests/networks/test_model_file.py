@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import struct
-from pathlib import Path
 
 import flax.serialization
 import jax
@@ -15,8 +14,6 @@ import pytest
 from ai_library import InputError, ModelFileError, load_model, save_model
 from ai_library.files import sealed_file
 from ai_library.tests.model_files import rewritten, sealed
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.slow
