@@ -17,7 +17,7 @@ from ..data.samples import Sample
 from ..errors import InputError
 from ..evaluation.report import Report
 from ..files.atomic import replacing, write_bytes
-from ..files.text import escaped
+from ..files.text import as_cell
 from ..networks.classifier import Classifier
 from ..runtime.distributed import all_gather, is_first, process_count, process_index
 from .findings import HARDEST, Example, Findings
@@ -29,34 +29,38 @@ def predict_samples(
 ) -> Findings:
     """Writes `predictions.csv` and `report.html` into the folder `output`, and, where any image has a label,
     `metrics.json` and `confusion_matrix.png`. Holds a few blocks of images at a time, the hardest ones, and the
-    probabilities of those with a label. `command` is what the page says it was made by.
+    logits of those with a label. `command` is what the page says it was made by.
 
     Of several processes each predicts samples of its own and writes their rows beside `predictions.csv`, which the
     first puts together from them: the folder has to be the same for all. All return the findings on all images.
     """
     output, names = Path(output), classifier.class_names
-    images, unreadable, labels, probabilities, hardest = 0, 0, [], [np.zeros((0, len(names)))], []
+    images, unreadable, labels, logits, hardest = 0, 0, [], [np.zeros((0, len(names)), np.float32)], []
     with replacing(_part(output, process_index())) as file:
         table = csv.writer(file, lineterminator="\n")
         if is_first():
-            table.writerow(["file", "label", "prediction", "confidence", *map(_cell, names), "error"])
-        for block, predicted in _predicted(classifier, samples):
+            table.writerow(["file", "label", "prediction", "confidence", *map(as_cell, names), "error"])
+        for block, block_logits in _predicted(classifier, samples):
+            predicted = classifier.probabilities(block_logits)
             readable = [sample for sample in block if sample.image is not None]
             rows = iter(predicted)
             for sample in block:
                 table.writerow(_row(sample, None if sample.image is None else next(rows), names))
             labelled = [row for row, sample in enumerate(readable) if sample.label is not None]
             labels += [readable[row].label for row in labelled]
-            probabilities.append(predicted[labelled])
+            logits.append(block_logits[labelled])
             examples = [_example(readable[row], predicted[row], names) for row in labelled]
             hardest = heapq.nlargest(HARDEST, [*hardest, *examples], key=lambda example: example.loss)
             images, unreadable = images + len(block), unreadable + len(block) - len(readable)
     hardest = [[os.fsencode(name), *rest] for name, *rest in hardest]  # a name may be no text that can be sent
-    own = [images, unreadable, np.array(labels, np.int64), np.concatenate(probabilities), hardest]
-    images, unreadable, labels, probabilities, hardest = zip(*all_gather(own), strict=True)
+    own = [images, unreadable, np.array(labels, np.int64), np.concatenate(logits), hardest]
+    images, unreadable, labels, logits, hardest = zip(*all_gather(own), strict=True)
     labels = np.concatenate(labels)
-    known = (np.concatenate(probabilities), labels, names, classifier.temperature) if len(labels) else None
-    report = Report(*known) if known else None
+    report = None
+    if len(labels):
+        probabilities = classifier.probabilities(np.concatenate(logits))
+        del own, logits  # the largest part of the memory that labelled images take
+        report = Report(probabilities, labels, names, classifier.temperature)
     hardest = [Example(os.fsdecode(name), *rest) for name, *rest in itertools.chain(*hardest)]
     findings = Findings(
         classifier=classifier,
@@ -108,7 +112,7 @@ def _example(sample, probabilities, class_names):
 
 
 def _predicted(classifier, samples):
-    """Yields all samples in blocks, each with the probabilities (n, classes) float64 of those that have an image."""
+    """Yields all samples in blocks, each with the logits (n, classes) float32 of those that have an image."""
     waiting = collections.deque()
 
     def images():
@@ -122,24 +126,14 @@ def _predicted(classifier, samples):
         while readable < len(logits):
             block.append(waiting.popleft())
             readable += block[-1].image is not None
-        yield block, classifier.probabilities(logits)
-    yield waiting, np.zeros((0, len(classifier.class_names)))  # unreadable ones after the last image
+        yield block, logits
+    yield waiting, np.zeros((0, len(classifier.class_names)), np.float32)  # unreadable ones after the last image
 
 
 def _row(sample, probabilities, class_names):
     """A row of `predictions.csv`."""
-    name, label = _cell(sample.name), "" if sample.label is None else _cell(class_names[sample.label])
+    name, label = as_cell(sample.name), "" if sample.label is None else as_cell(class_names[sample.label])
     if probabilities is None:
-        return [name, label, "", "", *[""] * len(class_names), _cell(sample.error)]
+        return [name, label, "", "", *[""] * len(class_names), as_cell(sample.error)]
     best = int(np.argmax(probabilities))
-    return [name, label, _cell(class_names[best]), *(f"{p:.6f}" for p in (probabilities[best], *probabilities)), ""]
-
-
-def _cell(text):
-    """Text for a cell of a table that every reader takes for one cell, and no spreadsheet for a formula.
-
-    What isn't printable becomes an escape; an apostrophe goes before what would be calculated, which may run programs
-    (owasp.org, "CSV Injection").
-    """
-    text = escaped(text)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return [name, label, as_cell(class_names[best]), *(f"{p:.6f}" for p in (probabilities[best], *probabilities)), ""]
