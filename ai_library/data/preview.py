@@ -5,6 +5,7 @@ The first needs matplotlib and the second jinja2; each raises `MissingExtraError
 
 import base64
 import io
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,8 @@ def source_figure(source: "DataSource", n: int, split: str, columns: int) -> "Fi
     for axis, image, label in zip(axes.flat, images, labels, strict=False):
         axis.imshow(_shown(image), cmap="gray", vmin=0, vmax=255)
         axis.set_title(shortened(source.class_names[label]), fontsize=9, parse_math=False)
-    figure.tight_layout()
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of letters that the font has not
+        figure.tight_layout()
     plt.close(figure)  # a notebook would show an open one twice
     return figure
 

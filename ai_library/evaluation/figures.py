@@ -3,6 +3,8 @@
 matplotlib and jinja2 are imported when they are first used: a report by itself needs neither.
 """
 
+import io
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,6 +98,14 @@ def confusion_figure(report: "Report") -> "Figure":
     part = "" if len(shown) == len(report.class_names) else f", {len(shown):,} of {len(report.class_names):,} classes"
     axis.set(xlabel="predicted", ylabel="true", title=f"accuracy {report.accuracy:.2%}, n = {report.n:,}{part}")
     return figure
+
+
+def png_of(figure: "Figure", dpi: int = 120) -> bytes:
+    """A figure as a PNG, without matplotlib's warning for each letter that its font has no picture of."""
+    stream = io.BytesIO()
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        figure.savefig(stream, format="png", dpi=dpi)
+    return stream.getvalue()
 
 
 def report_html(report: "Report") -> str:

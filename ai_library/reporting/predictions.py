@@ -3,7 +3,6 @@
 import collections
 import csv
 import heapq
-import io
 import itertools
 import math
 import os
@@ -15,6 +14,7 @@ import numpy as np
 
 from ..data.samples import Sample
 from ..errors import InputError
+from ..evaluation.figures import png_of
 from ..evaluation.report import Report
 from ..files.atomic import replacing, write_bytes
 from ..files.text import as_cell
@@ -94,9 +94,7 @@ def _write(findings, output):
         for part in parts:
             part.unlink()
     if report:
-        picture = io.BytesIO()
-        report.confusion_figure().savefig(picture, format="png", dpi=120)
-        write_bytes(confusion, picture.getvalue())
+        write_bytes(confusion, png_of(report.confusion_figure()))
     else:  # an earlier run's would speak of other images
         confusion.unlink(missing_ok=True)
     write_findings(findings, output)
