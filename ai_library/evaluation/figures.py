@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_MATRIX = 40
 """The largest number of classes for which a confusion matrix shows names and counts."""
+_SIDE_OF_SHADES = 14
+"""Inches of a larger one: of 1,000 classes each cell has a pixel of its own."""
 
 _TABLE = """<table>
 <caption><b>accuracy {{ "%.2f"|format(100 * report.accuracy) }} %</b></caption>
@@ -82,7 +84,7 @@ def confusion_figure(report: "Report") -> "Figure":
     shown = report.confusions.in_tables
     count = report.confusions.matrix(shown)
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
-    side = 2.5 + 0.5 * min(len(count), MAX_MATRIX)
+    side = 2.5 + 0.5 * len(count) if len(count) <= MAX_MATRIX else _SIDE_OF_SHADES
     figure = Figure(figsize=(side, side), layout="constrained")
     axis = figure.add_subplot()
     colours = matplotlib.colormaps["Blues"](share, bytes=True)  # of many shares matplotlib would make gigabytes

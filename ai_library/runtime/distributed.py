@@ -64,7 +64,7 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
             coordinator,
             processes,
             process,
-            coordinator_bind_address=_own_address(coordinator) if coordinator and process == 0 else None,
+            coordinator_bind_address=listening_address(coordinator) if coordinator and process == 0 else None,
             initialization_timeout=_JOIN_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
@@ -239,7 +239,7 @@ def _abort_handler():
     return ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
 
 
-def _own_address(coordinator):
+def listening_address(coordinator: str) -> str | None:
     """The address and port where the first process listens; None, JAX's word for all addresses, where the one that was
     named is another machine's, or only this machine's own name for itself. Who connects needs no password.
     """
