@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ai_library import ShapeDataSource
-
-from .mnist_tfds import read_split
+from ai_library import InputError, ShapeDataSource
 
 
 class MnistDataSource(ShapeDataSource):
@@ -35,7 +33,7 @@ class MnistDataSource(ShapeDataSource):
 
     def load(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         if split == "evaluation":
-            return read_split(self.TFDS_NAME, "test", self._data_dir, self._files)
+            return self._read("test")
         images, labels = self._train_split
         held_out = np.zeros(len(labels), bool)
         held_out[np.argsort(labels, kind="stable")[::12]] = True
@@ -44,7 +42,19 @@ class MnistDataSource(ShapeDataSource):
 
     @cached_property
     def _train_split(self):
-        return read_split(self.TFDS_NAME, "train", self._data_dir, self._files)
+        return self._read("train")
+
+    def _read(self, split):
+        try:
+            import array_record  # noqa: F401 - tfds reads and writes by it
+
+            from .mnist_tfds import read_split
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"{self.TFDS_NAME} needs the package {error.name}, which is not installed: install it, or where it has "
+                "no build, as on Windows, prepare and read the data on Linux or macOS"
+            ) from error
+        return read_split(self.TFDS_NAME, split, self._data_dir, self._files)
 
 
 class FashionMnistDataSource(MnistDataSource):

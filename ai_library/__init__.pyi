@@ -37,3 +37,5 @@ from .training.step import create_train_state as create_train_state
 from .training.step import train_step as train_step
 from .training.stop_signals import TrainingStopped as TrainingStopped
 from .training.trainer import Trainer as Trainer
+
+__version__: str

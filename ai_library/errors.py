@@ -14,6 +14,19 @@ class InputError(ValueError):
     """An input, an argument or the environment is at fault; the message names the thing and the mend."""
 
 
+class MissingExtraError(InputError, ImportError):
+    """A package is not installed that only a part of the library needs.
+
+    Args:
+        error: What the import raised.
+        extra: The extra of `ai-library` that installs the package.
+    """
+
+    def __init__(self, error: ModuleNotFoundError, extra: str):
+        package = (error.name or "").partition(".")[0]
+        super().__init__(f"this needs the package {package}, which is not installed: install 'ai-library[{extra}]'")
+
+
 def whole_number(name: str, value: Any, least: int, most: int) -> int:
     """Checks an argument that must be a whole number, and returns it as a plain `int`, which JSON can hold.
 

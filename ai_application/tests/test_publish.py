@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ai_application.tests.environments import Environment
+
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ["ai_application/models/mnist.msgpack", "ai_application/models/shapes.msgpack"]
 
@@ -138,6 +140,26 @@ def test_a_clone_passes_the_librarys_tests_and_predicts(clone, tmp_path):
     predict = [sys.executable, "scripts/predict.py", f"--output={tmp_path}"]
     subprocess.run(predict, cwd=clone, check=True, capture_output=True)
     assert (tmp_path / "metrics.json").exists()
+
+
+@pytest.mark.slow
+def test_the_library_installs_from_its_repository_and_passes_its_tests_alone(published, tmp_path):
+    """In a clone of another name than the package's; the tests are few of them, of every kind."""
+    environment = Environment(tmp_path / "installed", f"git+{published.library.as_uri()}")
+    code = "import ai_library, importlib.util; print(ai_library.__file__, importlib.util.find_spec('ai_application'))"
+    place, application = environment.run("python", "-c", code, folder=tmp_path).split()
+    assert place.startswith(str(tmp_path / "installed"))
+    assert application == "None"
+
+    git(tmp_path, "clone", "--quiet", published.library.as_uri(), tmp_path / "lib")
+    editable = Environment(tmp_path / "editable", "--editable", tmp_path / "lib")
+    files = ["tests/data/test_arrays.py", "tests/networks/test_model_file.py", "tests/test_layers_of_folders.py"]
+    files += ["tests/test_extras.py", "tests/test_public_names.py", "tests/runtime/test_jax_settings.py"]
+    options = ["-q", "-p", "no:cacheprovider", "--numprocesses=2", "-m", "not slow"]
+    told = editable.run("python", "-m", "pytest", *options, *files, folder=tmp_path / "lib")
+    assert "passed" in told
+    assert "skipped" not in told
+    assert git(tmp_path / "lib", "status", "--porcelain") == ""
 
 
 def test_a_clone_without_lfs_objects_is_told_what_it_lacks(published, tmp_path):

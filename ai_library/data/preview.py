@@ -1,14 +1,16 @@
-"""How a data source shows its first images: a figure, and a strip in a notebook."""
+"""How a data source shows its first images: a figure, and a strip in a notebook.
+
+The first needs matplotlib and the second jinja2; each raises `MissingExtraError` without.
+"""
 
 import base64
 import io
 from typing import TYPE_CHECKING
 
-import jinja2
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError
+from ..errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +25,10 @@ _TEMPLATE = """<p><b>{{ kind }}</b>: {{ shape|join("x") }} images of {{ names|le
 
 def source_figure(source: "DataSource", n: int, split: str, columns: int) -> "Figure":
     """Returns a matplotlib figure of the first `n` examples of a split with their class names, in `columns`."""
-    import matplotlib.pyplot as plt
+    try:
+        import matplotlib.pyplot as plt
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error, "report") from error
 
     n = min(n, source.size(split))
     if n < 1:
@@ -44,6 +49,10 @@ def source_figure(source: "DataSource", n: int, split: str, columns: int) -> "Fi
 
 def source_html(source: "DataSource", n: int = 18) -> str:
     """Returns what a data source holds, and its first `n` training images side by side at their own size, as HTML."""
+    try:
+        import jinja2
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error, "report") from error
     images, labels = source.examples("train", range(min(n, source.size("train"))))
     picture = io.BytesIO()
     Image.fromarray(_shown(np.concatenate(list(images), axis=1))).save(picture, format="PNG")

@@ -1,5 +1,6 @@
 """Where examples come from: `DataSource`, of which a subclass overrides one hook."""
 
+import contextlib
 import difflib
 import inspect
 import operator
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError, check_image_shape, whole_number
+from ..errors import InputError, MissingExtraError, check_image_shape, whole_number
 from ..files.text import is_printable
 from .examples import ArrayExamples, Batch, Examples, check_examples
 from .shuffling import shuffled
@@ -138,10 +139,11 @@ class DataSource:
         return f"{type(self).__name__}: {height}x{width}x{channels} images of {', '.join(self.class_names)}"
 
     def _repr_html_(self):
-        """What a notebook shows."""
+        """What a notebook shows; None, for which it shows the text, where jinja2 is not installed."""
         from .preview import source_html
 
-        return source_html(self)
+        with contextlib.suppress(MissingExtraError):
+            return source_html(self)
 
     def settings(self) -> dict[str, Any]:
         """Returns what tells this source from others, as JSON has it; a run is resumed only under the same."""

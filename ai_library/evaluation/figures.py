@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import MissingExtraError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -37,8 +39,14 @@ def confusion_figure(report: "Report") -> "Figure":
 
     Returns:
         A matplotlib figure that belongs to no window, to be saved or shown.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
     """
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error, "report") from error
 
     count = report.confusion_matrix
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
@@ -59,8 +67,15 @@ def confusion_figure(report: "Report") -> "Figure":
 
 
 def report_html(report: "Report") -> str:
-    """Two HTML tables, the main figures and a row for each class, with class names escaped."""
-    import jinja2
+    """Two HTML tables, the main figures and a row for each class, with class names escaped.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    try:
+        import jinja2
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error, "report") from error
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_TABLE).render(report=report)

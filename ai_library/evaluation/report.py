@@ -1,12 +1,13 @@
 """`Report`: the predictions of a classifier on labelled examples, and every figure that follows from them."""
 
+import contextlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, MissingExtraError
 from ..networks.probabilities import softmax
 from . import figures
 from .metrics import (
@@ -307,8 +308,9 @@ class Report:
         return "\n".join(lines)
 
     def _repr_html_(self):
-        """What a notebook shows."""
-        return figures.report_html(self)
+        """What a notebook shows; None, for which it shows the text, where jinja2 is not installed."""
+        with contextlib.suppress(MissingExtraError):
+            return figures.report_html(self)
 
     def confusion_figure(self) -> "Figure":
         """A matplotlib figure of the confusion matrix: see `figures.confusion_figure`."""

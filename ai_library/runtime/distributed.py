@@ -222,7 +222,8 @@ def _lost_line():
 
 def _end_with_a_line_on_abort():
     """JAX ends a process that does no longer hear of the others by `abort()`; its own words are a page long."""
-    ctypes.CDLL(None).signal(ctypes.c_int(signal.SIGABRT), _abort_handler())
+    if os.name == "posix":  # elsewhere C's functions are not found this way
+        ctypes.CDLL(None).signal(ctypes.c_int(signal.SIGABRT), _abort_handler())
 
 
 @lru_cache  # C keeps no handler

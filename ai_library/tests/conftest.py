@@ -3,6 +3,7 @@
 import pytest
 
 from ai_library import CNN, ShapeDataSource, ShapeRanges, TrainConfig, Trainer, save_model
+from ai_library.tests.compiled_programs import pytest_configure  # noqa: F401 - a hook of pytest
 
 CLASSES = ("circle", "rectangle", "star")
 

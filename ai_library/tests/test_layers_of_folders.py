@@ -16,7 +16,13 @@ def module_name(path):
     return ".".join(("ai_library", *path.relative_to(ROOT).with_suffix("").parts))
 
 
-FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+def is_own(path):
+    """Whether a file is of this package: an environment or a build may stand beside its folders."""
+    top = ROOT / path.relative_to(ROOT).parts[0]
+    return top.is_file() or (top / "__init__.py").is_file()
+
+
+FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py")) if is_own(path)}
 MODULES = [name for name in FILES if ".tests." not in name and not name.endswith("__init__")]
 
 

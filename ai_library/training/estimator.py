@@ -9,16 +9,12 @@ from typing import Any, Literal, Self
 import flax.linen as nn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags, assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_random_state, column_or_1d
 
 from ..data.arrays import ArrayDataSource
 from ..data.augmentation import Augmentation
 from ..data.examples import ArrayExamples
 from ..data.image_arrays import AnyImages
-from ..errors import InputError
+from ..errors import InputError, MissingExtraError
 from ..networks.classifier import Classifier
 from ..networks.cnn import CNN
 from ..networks.network import network_of
@@ -27,6 +23,14 @@ from .callbacks import Callback
 from .config import TrainConfig
 from .run_directory import RunDirectory
 from .trainer import Trainer
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils import Tags, assert_all_finite
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, check_random_state, column_or_1d
+except ModuleNotFoundError as error:
+    raise MissingExtraError(error, "sklearn") from error
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):

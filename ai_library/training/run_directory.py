@@ -2,11 +2,12 @@
 
 import contextlib
 import csv
+import importlib.util
 import io
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,21 +20,23 @@ from ..files.atomic import naming, write_bytes
 from ..files.sealed_file import SealedFileError, check_arrays
 from ..runtime import distributed
 from .checkpoints import Checkpoints
-from .tensorboard import EventFile
 
 if TYPE_CHECKING:
     from ..data.source import DataSource
     from ..evaluation.report import Report
+    from .tensorboard import EventFile
 
 _LOG_STEPS = 10
+_FOR_CURVES = ("tensorboardX", "matplotlib")
 
 
 class RunDirectory:
     """A folder with `config.json`, `history.csv`, `checkpoints` and TensorBoard's event files. Make one by `opened`.
 
     The curves of training and validation are written to the sub-folders `train` and `validation` under the same
-    tags, so that TensorBoard draws them in one chart; its table of runs has settings and final metrics. `history.csv`
-    and the checkpoints hold no times: the same run gives the same files, however often it was interrupted.
+    tags, so that TensorBoard draws them in one chart; its table of runs has settings and final metrics. They are left
+    out where tensorboardX or matplotlib is not installed. `history.csv` and the checkpoints hold no times: the same run
+    gives the same files, however often it was interrupted.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], resume: bool):
@@ -49,6 +52,8 @@ class RunDirectory:
         elif self._checkpoints.exist():
             raise InputError(f"{path} holds a run already: go on with it by fit(resume=True), or choose another folder")
         write_bytes(path / "config.json", json.dumps(self._settings, indent=1).encode())
+        self.missing: Sequence[str] = [name for name in _FOR_CURVES if importlib.util.find_spec(name) is None]
+        """The packages without which there are no curves."""
         self._curves: dict[str, EventFile] = {}
         self._since = None
         self.saved_at: float = time.monotonic()
@@ -131,12 +136,13 @@ class RunDirectory:
         is to be saved."""
         self._checkpoints.check_storable(tree)
         self._open_curves(0, [])
-        images, _ = source.examples("train", range(min(n, source.size("train"))))
-        self._curves["train"].images("samples", images, 0)
+        if self._curves:
+            images, _ = source.examples("train", range(min(n, source.size("train"))))
+            self._curves["train"].images("samples", images, 0)
 
     def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, learning_rate: float) -> None:
         """The curves of training, a point every few steps; images a second are those since the last point."""
-        if step % _LOG_STEPS:
+        if step % _LOG_STEPS or not self._curves:
             return
         now, curves = time.perf_counter(), self._curves["train"]
         curves.scalar("loss", loss, step)
@@ -149,6 +155,8 @@ class RunDirectory:
     def log_epoch(self, history: list[dict[str, Any]], report: "Report", params: dict[str, Any]) -> None:
         """The last row of the history, the report on the validation split that it came from, and the weights."""
         self._write_history(history)
+        if not self._curves:
+            return
         curves, step = self._curves["validation"], history[-1]["step"]
         curves.scalar("loss", report.log_loss, step)
         curves.scalar("accuracy", report.accuracy, step)
@@ -158,6 +166,10 @@ class RunDirectory:
 
     def log_end(self, chosen: dict[str, Any]) -> None:
         """The run's settings with the chosen row of the history, for TensorBoard's table of runs."""
+        if self.missing:
+            return
+        from .tensorboard import EventFile
+
         metrics = {name: value for name, value in chosen.items() if name not in ("epoch", "step")}
         table = EventFile(self.path, 0)  # a finished run that is resumed writes its row anew
         table.hparams(dict(_flat(self._settings)), metrics, chosen["step"])
@@ -177,6 +189,10 @@ class RunDirectory:
     def _open_curves(self, step, history):
         """Both curves go on after what a checkpoint knows of; later rows were of steps that are taken again."""
         self._write_history(history)
+        if self.missing:
+            return
+        from .tensorboard import EventFile
+
         validated = history[-1]["step"] + 1 if history else 0
         self._curves = {
             "train": EventFile(self.path / "train", step),
@@ -195,6 +211,7 @@ class Bystander:
     """What stands for the run directory in processes and in runs that have none: it writes nothing."""
 
     saved_at: float = math.inf
+    missing: Sequence[str] = ()
 
     def restore(self, wanted: dict[str, Any]) -> NoReturn:
         raise InputError("a run that keeps no run directory cannot be resumed: name it as run_dir")

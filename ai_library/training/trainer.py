@@ -214,6 +214,9 @@ class Trainer:
 
     def _begin(self, progress, run, resume):
         """Record and tree of where the run begins: in a checkpoint, or in fresh weights."""
+        if run.missing and self._verbose:
+            packages = " and ".join(run.missing)
+            tqdm.write(f"curves for TensorBoard are left out: they need {packages} (install 'ai-library[tensorboard]')")
         tree = progress.tree()
         if resume:
             return [*run.restore(tree)]

@@ -1,0 +1,118 @@
+"""What only a part of the library needs may be missing: the rest works, and that part says what to install."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ai_library import load_model
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(__file__).resolve().parents[1]
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "markupsafe": "jinja2"}
+"""Of the packages that have another name there; the last comes with jinja2."""
+OPTIONAL = ("jinja2", "markupsafe", "matplotlib", "sklearn", "tensorboard", "tensorboardX")
+WITHOUT = f"import sys\nsys.modules |= dict.fromkeys({OPTIONAL})\n"
+LIFE = """
+from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer, evaluate, load_model, save_model
+
+source = ShapeDataSource(image_size=16, class_names=("star", "circle"), sizes=(64, 16, 24))
+network = CNN(num_classes=2, features=(4,) * 5, dense=4)
+Trainer(network, source, TrainConfig(epochs=1, batch_size=8), "run").fit()
+classifier = Trainer(network, source, TrainConfig(epochs=2, batch_size=8), "run").fit(resume=True)
+save_model("shapes.msgpack", classifier)
+report = evaluate(load_model("shapes.msgpack"), source)
+print(report.n, report._repr_html_(), source._repr_html_())
+images, _ = source.examples("evaluation", range(3))
+assert (classifier.predict(images) == report.probabilities[:3].argmax(axis=1)).all()
+"""
+
+
+def run_without(code, folder):
+    """Standard output of a program in which the optional packages can't be imported."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    command = [sys.executable, "-W", "error", "-c", WITHOUT + code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("without")
+    return folder, run_without(LIFE, folder).splitlines()
+
+
+def test_a_model_is_trained_resumed_saved_read_and_evaluated_without_any_extra(life):
+    folder, lines = life
+    assert lines[-1] == "24 None None"
+    assert len((folder / "run/history.csv").read_text().splitlines()) == 3  # the names, and an epoch each
+    assert json.loads((folder / "run/config.json").read_text())["train"]["epochs"] == 2
+    assert sorted(path.name for path in (folder / "run").iterdir()) == [
+        "checkpoints",
+        "config.json",
+        "history.csv",
+        "lock",
+    ]
+    assert load_model(folder / "shapes.msgpack").class_names == ("star", "circle")
+
+
+def test_one_line_a_run_tells_that_there_are_no_curves_and_what_brings_them(life):
+    told = [line for line in life[1] if "TensorBoard" in line]
+    assert len(told) == 2  # it ran twice
+    assert "tensorboardX and matplotlib" in told[0]
+    assert "'ai-library[tensorboard]'" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("needing", "package", "extra"),
+    [
+        ("import ai_library.reporting.page", "jinja2", "report"),
+        ("from ai_library import ImageClassifier", "sklearn", "sklearn"),
+        ("from ai_library import ShapeDataSource; ShapeDataSource().show()", "matplotlib", "report"),
+        ("from ai_library.data.preview import source_html as f; f(ai_library.ShapeDataSource())", "jinja2", "report"),
+        ("from ai_library.evaluation.figures import confusion_figure as f; f(None)", "matplotlib", "report"),
+    ],
+)
+def test_what_needs_an_extra_says_which(needing, package, extra, tmp_path):
+    code = f"""
+import ai_library
+try:
+    {needing}
+except ai_library.InputError as error:
+    assert isinstance(error, ImportError)
+    print(error)
+"""
+    told = run_without(code, tmp_path)
+    assert f"the package {package}, which is not installed" in told
+    assert f"install 'ai-library[{extra}]'" in told
+
+
+def imported():
+    """The distributions that the library's modules import."""
+    modules = [path for path in FOLDER.glob("*/*.py") if path.parent.name != "tests"] + [FOLDER / "__init__.py"]
+    nodes = [node for path in modules for node in ast.walk(ast.parse(path.read_text()))]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    packages = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    return {DISTRIBUTIONS.get(package, package) for package in packages}
+
+
+def test_the_library_asks_for_what_it_imports_and_for_nothing_else():
+    with open(FOLDER / "pyproject.toml", "rb") as file:
+        project = tomllib.load(file)["project"]
+    extras = project["optional-dependencies"]
+
+    def named(*lists):
+        return {re.match(r"[\w-]+", requirement)[0] for requirements in lists for requirement in requirements}
+
+    optional = named(extras["report"], extras["sklearn"], extras["tensorboard"])
+    assert optional == {"jinja2", "matplotlib", "scikit-learn", "tensorboardX"}
+    assert named(project["dependencies"]) == (imported() - optional) | {"jaxlib"}  # whose versions are jax's compiler
+    assert optional <= imported()
