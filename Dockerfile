@@ -6,7 +6,7 @@ FROM python:3.13-slim
 # takes nothing from the base image's packages: pip cannot replace those that are a distribution's.
 WORKDIR /app
 COPY requirements.txt .
-RUN python -m venv --without-pip /venv && pip --python /venv install --no-cache-dir -r requirements.txt
+RUN python -m venv --without-pip /venv && pip --python /venv install --no-cache-dir --require-hashes -r requirements.txt
 ENV PATH=/venv/bin:$PATH
 
 COPY docker-entrypoint.sh ./

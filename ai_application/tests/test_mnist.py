@@ -37,6 +37,29 @@ def prepared(data_dir):
     return list(data_dir.glob("*/[0-9]*"))
 
 
+@pytest.mark.parametrize("missing", ["array_record", "tensorflow_datasets"])
+def test_where_a_package_has_no_build_mnist_says_so_and_all_else_works(missing, tmp_path):
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+import ai_application.commands.export_mnist, ai_application.commands.train_mnist
+from ai_application import MODELS
+from ai_application.mnist import MnistDataSource
+from ai_library import InputError, load_model
+
+print(load_model(MODELS / "mnist.msgpack").class_names[9], MnistDataSource())
+try:
+    MnistDataSource(data_dir={str(tmp_path)!r}).size("train")
+except InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    *works, told = done.stdout.splitlines()
+    assert works == ["9 MnistDataSource: 28x28x1 images of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]
+    assert told.startswith(f"MNIST needs the package {missing}, which is not installed")
+    assert "Windows" in told
+
+
 def test_splits_are_those_of_tfds_divided_in_proportion(mnist_data_dir, mnist_files):
     source = MnistDataSource(data_dir=mnist_data_dir)
     sizes = {split: source.size(split) for split in ("train", "validation", "evaluation")}

@@ -78,6 +78,12 @@ def test_modules_do_not_import_each_other_in_a_circle():
     TopologicalSorter(graph).prepare()  # its error names the circle
 
 
+def test_no_module_imports_what_only_posix_systems_have():
+    posix = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios"}
+    lines = [line for name in MODULES for module, line in imports(name).items() if module in posix]
+    assert not lines, "Windows has no such module:\n" + "\n".join(lines)
+
+
 def test_files_and_functions_are_short_enough_to_be_read_in_one_sitting():
     long = []
     for path in FILES.values():
