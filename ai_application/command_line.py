@@ -108,7 +108,8 @@ def joined(arguments: argparse.Namespace) -> Iterator[None]:
     distributed.initialise(*explicit)
     with contextlib.ExitStack() as stack:
         if not distributed.is_first():
-            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8", errors="backslashreplace"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
         yield
     distributed.broadcast_from_first(lambda: None)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
-GRACE_SECONDS = 2
+GRACE_SECONDS = 2.5
 """The time for cleaning up."""
 
 
@@ -35,6 +35,7 @@ class Signals:
     def __init__(self):
         self.received: int | None = None
         self._raising = False
+        self._ending = _thread.allocate_lock()
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._handle)
@@ -74,8 +75,9 @@ class Signals:
                 time.sleep(GRACE_SECONDS)
             self._end(number)
 
-    @staticmethod
-    def _end(number):
+    def _end(self, number):
+        if not self._ending.acquire(blocking=False):  # the other thread does it, or this one, which a signal came to
+            return
         if files := sys.modules.get("ai_library.files.atomic"):
             files.remove_unfinished()
         with contextlib.suppress(OSError):

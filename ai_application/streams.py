@@ -33,11 +33,13 @@ def make_unfailing() -> None:
 def _unfailing(stream: TextIO | None, number: int) -> TextIO:
     if stream is None:
         stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the process
-    assert isinstance(stream, io.TextIOWrapper)  # as Python makes them
-    form = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
-    encoding, buffer = stream.encoding, stream.detach()  # the old stream would close what it no longer has
+    if not isinstance(stream, io.TextIOWrapper):  # not as Python makes them: somebody else's
+        return stream
+    encoding, by_lines, at_once = stream.encoding, stream.line_buffering, stream.write_through
+    buffer = stream.detach()  # the old stream would close what it still has
     raw = _Dropping(buffer.detach() if isinstance(buffer, io.BufferedWriter) else buffer)
-    return _Printable(raw if form["write_through"] else io.BufferedWriter(raw), encoding, "backslashreplace", **form)
+    buffer = raw if at_once else io.BufferedWriter(raw)
+    return _Printable(buffer, encoding, "backslashreplace", line_buffering=by_lines, write_through=at_once)
 
 
 class _Dropping(io.RawIOBase):

@@ -60,9 +60,9 @@ def replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
-            raise
-        finally:
             _unfinished.discard(temporary)
+            raise
+        _unfinished.discard(temporary)
         _sync_folder(path.parent)
 
 
