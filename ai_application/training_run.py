@@ -8,11 +8,13 @@ from pathlib import Path
 
 from ai_library import CNN, NETWORKS, DataSource, Trainer, TrainingStopped, evaluate, save_model
 from ai_library.files.atomic import check_writable
+from ai_library.files.file_set import remove_together
+from ai_library.files.folder_lock import locked
 from ai_library.networks.architecture import Architecture
 from ai_library.networks.network import arguments as arguments_of
 from ai_library.networks.network import summary
 from ai_library.reporting.findings import examine
-from ai_library.reporting.page import write_findings
+from ai_library.reporting.page import FILES, write_findings
 from ai_library.runtime import distributed
 from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
 from ai_library.training.run_directory import RunDirectory
@@ -44,9 +46,10 @@ def _train_and_save(arguments, source, shipped, later):
     run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
 
     def run_dir():
-        folder = run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path())
-        if run.model or (folder / MODEL).exists():  # the run's folder itself is tried when the run begins
-            check_writable(run.model or folder / MODEL)
+        folder = Path(run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path()))
+        for path in (run.model or folder / MODEL, *(folder / name for name in FILES)):
+            if path == run.model or path.exists():  # the run's folder itself is tried when the run begins
+                check_writable(path)
         return str(folder)
 
     activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
@@ -61,7 +64,9 @@ def _train_and_save(arguments, source, shipped, later):
         if not distributed.is_first():
             return
         model, scores = run.model or folder / MODEL, {**classifier.metrics, "evaluation": report.scores()}
-        save_model(model, dataclasses.replace(classifier, metrics=scores))
+        with locked(folder):
+            remove_together([folder / name for name in FILES])  # which speak of an earlier model
+            save_model(model, dataclasses.replace(classifier, metrics=scores))
         print(f"\n{report}\n", flush=True)
         write_findings(examine(classifier, source, report, command_line(without="--resume")), folder)
     print(f"model    {shown(model)}\nreport   {shown(folder / 'report.html')}")

@@ -21,6 +21,7 @@ from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
 from ..networks.network import check_network, initialise, settings_of, take_over
 from ..runtime import distributed
+from ..runtime.agreement import check_alike, code_version
 from ..runtime.jax_settings import settings
 from . import display
 from .callbacks import Callback
@@ -155,7 +156,9 @@ class Trainer:
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
         stop = StopSignals()
         hearing = contextlib.nullcontext() if self.run_dir is None else stop
-        with RunDirectory.opened(self.run_dir, self._settings(), resume) as run, hearing:
+        made_of = self._settings()
+        check_alike(lambda: {**made_of, "code": code_version(type(self.model), type(self.source))})
+        with RunDirectory.opened(self.run_dir, made_of, resume) as run, hearing:
             progress = progress.restored(*distributed.broadcast_from_first(lambda: self._begin(progress, run, resume)))
             progress.state = distributed.place(progress.state.with_schedule(state.schedule), self._everywhere)
             self.history = progress.history
@@ -222,7 +225,7 @@ class Trainer:
             )
         tree = progress.tree()
         if resume:
-            return [*run.restore(tree)]
+            return [*run.restore(tree, self._per_epoch)]
         run.begin(self.source, tree)
         return [progress.record(), tree]
 

@@ -180,7 +180,7 @@ def test_a_second_training_in_the_same_folder_is_refused(tmp_path):
     real = source.batches
 
     def meeting(split, *arguments, **options):
-        with pytest.raises(InputError, match="another training runs in .*run: wait for its end, or choose another"):
+        with pytest.raises(InputError, match="another process writes into .*run: wait for its end, or choose another"):
             Trainer(MODEL, Signalling(), CONFIG, tmp_path / "run").fit()
         return real(split, *arguments, **options)
 
