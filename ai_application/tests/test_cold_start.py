@@ -37,6 +37,7 @@ def test_one_image_is_predicted_without_the_packages_that_start_slowly(model, tm
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.csv", "report.html"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
 def test_the_committed_models_tell_few_images_what_they_tell_many(model):
     classifier = load_model(model)

@@ -24,6 +24,7 @@ def weaker(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_better_model_is_named(weaker):
     status, output, errors = run("compare_models.py", weaker, SHAPES_MODEL)
     assert status == 0, errors

@@ -10,6 +10,8 @@ from pathlib import Path
 import jax
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TAG = f"ai-application-under-test-{os.getpid()}"
 RESULTS = {"predictions.csv", "metrics.json", "confusion_matrix.png", "report.html"}

@@ -60,6 +60,7 @@ except InputError as error:
     assert "Windows" in told
 
 
+@pytest.mark.slow
 def test_splits_are_those_of_tfds_divided_in_proportion(mnist_data_dir, mnist_files):
     source = MnistDataSource(data_dir=mnist_data_dir)
     sizes = {split: source.size(split) for split in ("train", "validation", "evaluation")}
@@ -82,6 +83,7 @@ def test_splits_are_those_of_tfds_divided_in_proportion(mnist_data_dir, mnist_fi
     assert not seen[0] & seen[1]
 
 
+@pytest.mark.slow
 def test_division_does_not_depend_on_the_seed(mnist_data_dir):
     first, other = (
         MnistDataSource(seed=seed, data_dir=mnist_data_dir).examples("validation", range(50)) for seed in (0, 1)
@@ -89,6 +91,7 @@ def test_division_does_not_depend_on_the_seed(mnist_data_dir):
     np.testing.assert_array_equal(first[0], other[0])
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_are_bitwise_equal(mnist_data_dir, tmp_path):
     config = TrainConfig(
         epochs=2,
@@ -104,6 +107,7 @@ def test_two_runs_with_one_seed_are_bitwise_equal(mnist_data_dir, tmp_path):
     assert runs[0].history == runs[1].history
 
 
+@pytest.mark.slow
 def test_tensorflow_is_never_imported(mnist_files, tmp_path):
     code = f"""
 import sys
@@ -129,6 +133,7 @@ def test_fashion_mnist_is_told_apart_by_its_checksums(mnist_files, tmp_path):
         source.size("train")
 
 
+@pytest.mark.slow
 def test_a_corrupted_file_is_named_and_the_next_run_recovers(mnist_files, tmp_path):
     shutil.copytree(mnist_files, tmp_path / "files")
     broken = tmp_path / "files/t10k-labels-idx1-ubyte.gz"
@@ -142,6 +147,7 @@ def test_a_corrupted_file_is_named_and_the_next_run_recovers(mnist_files, tmp_pa
     assert MnistDataSource(data_dir=tmp_path / "data", files=tmp_path / "files").size("evaluation") == 10_000
 
 
+@pytest.mark.slow
 def test_a_missing_file_is_named_and_the_next_run_recovers(mnist_files, tmp_path):
     with pytest.raises(InputError, match="lacks train-images-idx3-ubyte.gz: it needs the four files"):
         MnistDataSource(data_dir=tmp_path, files=tmp_path).size("train")
@@ -163,6 +169,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_mend(mnist_files, tmp
         MnistDataSource(data_dir=tmp_path / "file", files=mnist_files).size("train")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
 @pytest.mark.parametrize("options", ["size=3m", "size=300m,ro"])
 def test_a_full_or_read_only_disk_is_named_and_the_next_run_recovers(mnist_files, tmp_path, options):
@@ -180,6 +187,7 @@ def test_a_full_or_read_only_disk_is_named_and_the_next_run_recovers(mnist_files
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_leaves_nothing_that_is_trusted(mnist_files, tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from ai_application.mnist import MnistDataSource; "
@@ -196,6 +204,7 @@ def test_a_killed_preparation_leaves_nothing_that_is_trusted(mnist_files, tmp_pa
     assert MnistDataSource(data_dir=tmp_path, files=mnist_files).size("evaluation") == 10_000
 
 
+@pytest.mark.slow
 def test_processes_that_begin_at_once_prepare_it_once(mnist_files, tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from ai_application.mnist import MnistDataSource; "
@@ -209,6 +218,7 @@ def test_processes_that_begin_at_once_prepare_it_once(mnist_files, tmp_path):
     assert all(output.endswith("10000\n") for output, _ in said)
 
 
+@pytest.mark.slow
 def test_damaged_prepared_data_is_named(mnist_data_dir, tmp_path):
     shutil.copytree(mnist_data_dir, tmp_path / "data")
     [record] = (tmp_path / "data").glob("*/*/*test*array_record*")
@@ -217,11 +227,13 @@ def test_damaged_prepared_data_is_named(mnist_data_dir, tmp_path):
         MnistDataSource(data_dir=tmp_path / "data").size("evaluation")
 
 
+@pytest.mark.slow
 def test_the_committed_model_is_as_good_as_the_readme_says(mnist_data_dir):
     classifier = load_model(ROOT / "ai_application/models/mnist.msgpack")
     assert evaluate(classifier, MnistDataSource(data_dir=mnist_data_dir)).accuracy >= 0.9965
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("paper", "ink"), [(255, 20), (0, 230), (200, 90)])
 def test_digits_of_any_size_and_polarity_are_read(tmp_path, paper, ink):
     """Printed digits in three fonts of matplotlib, somewhere on a sheet: not handwriting, but hard to mistake."""
@@ -239,6 +251,7 @@ def test_digits_of_any_size_and_polarity_are_read(tmp_path, paper, ink):
     assert outcome.report.accuracy >= 0.85
 
 
+@pytest.mark.slow
 def test_the_fast_preset_trains_from_the_files_to_what_its_seeds_have(mnist_files, tmp_path):
     command = [sys.executable, "scripts/train_mnist.py", "--preset=fast", f"--mnist-files={mnist_files}"]
     command += [f"--data-dir={tmp_path}/data", f"--model={tmp_path}/m.msgpack", f"--run-dir={tmp_path}/run"]

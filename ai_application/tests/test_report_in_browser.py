@@ -9,6 +9,8 @@ from ai_library import ShapeDataSource, evaluate, load_model
 from ai_library.reporting.findings import examine
 from ai_library.reporting.page import write_findings
 
+pytestmark = pytest.mark.slow
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e .[dev]")
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
 

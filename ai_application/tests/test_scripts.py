@@ -32,6 +32,7 @@ def run(script, *arguments):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_train_shapes_leaves_a_model_a_report_and_a_run_directory(tmp_path):
     status, output, errors = run(
         "train_shapes.py", "--epochs", 1, "--model", tmp_path / "m.msgpack", "--run-dir", tmp_path / "run"
@@ -53,6 +54,7 @@ def test_train_shapes_leaves_a_model_a_report_and_a_run_directory(tmp_path):
     assert len(curves.Scalars("loss")) > 20
 
 
+@pytest.mark.slow
 def test_the_committed_model_predicts_the_committed_images(tmp_path):
     status, output, errors = run("predict.py", "--output", tmp_path)
     assert status == 0, errors
@@ -62,6 +64,7 @@ def test_the_committed_model_predicts_the_committed_images(tmp_path):
     assert f"{metrics['accuracy']:.2%}" in output
 
 
+@pytest.mark.slow
 def test_the_committed_model_predicts_shapes_that_pillow_drew(tmp_path):
     draw_pillow_folder(tmp_path / "images", load_model(SHAPES_MODEL).class_names)
     status, _, errors = run("predict.py", "--data", tmp_path / "images", "--output", tmp_path / "out")
@@ -69,6 +72,7 @@ def test_the_committed_model_predicts_shapes_that_pillow_drew(tmp_path):
     assert json.loads((tmp_path / "out/metrics.json").read_text())["accuracy"] >= 0.97
 
 
+@pytest.mark.slow
 def test_drawn_images_are_those_of_the_source(tmp_path):
     status, _, errors = run("draw_shapes.py", "--number", 18, "--output", tmp_path)
     assert status == 0, errors
@@ -110,6 +114,7 @@ def assert_trained(folder):
     assert "Accuracy under corruptions" in (folder / "run/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_train_folder_trains_on_a_users_own_images(own_images, tmp_path):
     command = [sys.executable, *train_folder_command(own_images, tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True)
@@ -117,6 +122,7 @@ def test_train_folder_trains_on_a_users_own_images(own_images, tmp_path):
     assert_trained(tmp_path)
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_training_with_the_command_that_goes_on(own_images, tmp_path):
     command = train_folder_command(own_images, tmp_path)
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True)
@@ -134,6 +140,7 @@ def test_sigterm_ends_a_training_with_the_command_that_goes_on(own_images, tmp_p
     assert_trained(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_results_on_a_full_disk_end_with_one_line_and_the_old_ones_whole(tmp_path):
     disk = tmp_path / "disk"
@@ -156,6 +163,7 @@ def test_results_on_a_full_disk_end_with_one_line_and_the_old_ones_whole(tmp_pat
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+@pytest.mark.slow
 def test_confidences_of_the_committed_shapes_model_are_true():
     classifier = load_model(SHAPES_MODEL)
     report = evaluate(classifier, ShapeDataSource(seed=0))
@@ -164,6 +172,7 @@ def test_confidences_of_the_committed_shapes_model_are_true():
     assert report.ece < report.at_temperature(1.0).ece
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
@@ -196,6 +205,7 @@ def test_input_at_fault_ends_with_one_line_and_status_1(script, arguments, messa
     assert errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_from_another_folder_the_committed_model_and_images_are_found(tmp_path):
     done = subprocess.run([sys.executable, ROOT / "scripts/predict.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -220,6 +230,7 @@ def test_describe_model_tells_what_the_committed_models_hold():
     assert f"{load_model(SHAPES_MODEL).metrics['evaluation']['accuracy']:.2%}" in output
 
 
+@pytest.mark.slow
 def test_exported_mnist_is_predicted_as_the_model_was_evaluated(tmp_path, mnist_files):
     status, _, errors = run(
         "export_mnist.py", f"--mnist-files={mnist_files}", f"--data-dir={tmp_path}", f"--output={tmp_path / 'm.npz'}"
@@ -239,6 +250,7 @@ def test_exported_mnist_is_predicted_as_the_model_was_evaluated(tmp_path, mnist_
 SCRIPTS = [path.name for path in sorted((ROOT / "scripts").glob("*.py"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_wrong_arguments_end_with_status_2(script):
     assert run(script, "--unknown")[0] == 2

@@ -1,9 +1,10 @@
 """Files that are either the old ones or the new ones, whatever happens while they are written."""
 
+import atexit
 import contextlib
 import os
+import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +13,16 @@ from ..errors import InputError
 
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)  # there is no other way to ask for it
+_unfinished: set[Path] = set()
+"""The temporary files that there are, for an end of the process that leaves no block."""
+
+
+@atexit.register
+def remove_unfinished() -> None:
+    """Removes the temporary files of all `replacing`, where the process ends within them."""
+    for temporary in [*_unfinished]:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 @contextlib.contextmanager
@@ -34,24 +45,29 @@ def replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     file can't be written, or where something else than a file has its name.
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-    temporary = None
     with naming(path):
         path = Path(os.path.realpath(path))
+        permissions = _permissions(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+        _unfinished.add(temporary)  # before it is there: a signal may come in between
         try:
-            permissions = _permissions(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            with open(descriptor, mode, **text) as file:
+            with open(temporary, mode.replace("w", "x"), opener=_open_private, **text) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, permissions)
             os.replace(temporary, path)
         except BaseException:
-            if temporary:
-                Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
+            _unfinished.discard(temporary)
             raise
+        _unfinished.discard(temporary)
         _sync_folder(path.parent)
+
+
+def _open_private(path, flags):
+    return os.open(path, flags, 0o600)
 
 
 def _permissions(path):
@@ -82,9 +98,21 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def check_writable(path: str | Path) -> None:
-    """Raises `InputError` where `write_bytes(path, ...)` could not begin: better known before long work than after."""
-    with contextlib.suppress(_Untouched), replacing(path):
-        raise _Untouched
+    """Raises `InputError` where `write_bytes(path, ...)` could not: better known before long work than after.
+
+    It is tried: a copy of an old file takes its place. One that is immutable, that is mounted by itself, or that is
+    another user's in a folder where only the owner of a file may remove it, can be written but not replaced.
+    """
+    with contextlib.suppress(_Untouched), replacing(path, "wb") as copy:
+        if not os.path.exists(path):
+            raise _Untouched
+        with open(path, "rb") as old:
+            shutil.copyfileobj(old, copy)
+            copy.flush()
+            before = os.stat(old.fileno())
+        if not os.path.samestat(before, os.stat(path)):  # another process's, newer than the copy
+            raise _Untouched
+        os.utime(copy.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 class _Untouched(Exception):  # noqa: N818 - no error, but the way out of `replacing` that keeps the old file

@@ -1,8 +1,11 @@
 """What several tests share: a small, easy source, and a classifier that was trained on it for a few seconds."""
 
+import os
+
+import filelock
 import pytest
 
-from ai_library import CNN, ShapeDataSource, ShapeRanges, TrainConfig, Trainer, save_model
+from ai_library import CNN, ShapeDataSource, ShapeRanges, TrainConfig, Trainer, load_model, save_model
 from ai_library.tests.compiled_programs import pytest_configure  # noqa: F401 - a hook of pytest
 
 CLASSES = ("circle", "rectangle", "star")
@@ -28,13 +31,16 @@ def trained(source, small_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def classifier(trained):
-    return trained[1]
+def model_path(request, tmp_path_factory):
+    """A file with that classifier, which no test changes; the first process of the tests that needs it makes it."""
+    folder = tmp_path_factory.getbasetemp()
+    path = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "shapes.msgpack"
+    with filelock.FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            save_model(path, request.getfixturevalue("trained")[1])
+    return path
 
 
 @pytest.fixture(scope="session")
-def model_path(classifier, tmp_path_factory):
-    """A file with that classifier, which no test changes."""
-    path = tmp_path_factory.mktemp("models") / "shapes.msgpack"
-    save_model(path, classifier)
-    return path
+def classifier(model_path):
+    return load_model(model_path)

@@ -27,6 +27,7 @@ from ai_library.data.samples import read_samples
 from ai_library.files import sealed_file
 from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import distributed
+from ai_library.runtime.cpu import share_out_cores
 from ai_library.runtime.jax_settings import HELD
 from ai_library.training import step, trainer
 
@@ -142,6 +143,14 @@ def undivided(folder):
     fit(folder, "undivided", config=TrainConfig(batch_size=17))
 
 
+def default_network(folder):
+    """A few steps as the commands that train take them: the default network, with a device for each core."""
+    source, model, config = ShapeDataSource(sizes=(640, 64, 1)), CNN(num_classes=9), TrainConfig()
+    share_out_cores(config.batch_size // distributed.process_count())
+    classifier = Trainer(model, source, config, folder / "run").fit()
+    np.savez(folder / f"run-{distributed.process_index()}.npz", *jax.tree.leaves(classifier.variables))
+
+
 def predict(folder):
     """Metrics of the evaluation split, and what `predict_samples` writes for a folder and for an npz file."""
     source = Noise()
@@ -153,17 +162,20 @@ def predict(folder):
 
 
 def main():
-    tasks = (train, train_twice, killed, endless, unlike, undivided, predict)
+    tasks = (train, train_twice, killed, endless, unlike, undivided, default_network, predict)
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=[task.__name__ for task in tasks])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--cores", type=int, nargs="+", help="those that the process may use")
     parser.add_argument("--heartbeat", type=int, default=distributed.HEARTBEAT_SECONDS)
     parser.add_argument("--coordinator")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--process", type=int)
     arguments = parser.parse_args()
     distributed.HEARTBEAT_SECONDS = arguments.heartbeat
+    if arguments.cores:
+        os.sched_setaffinity(0, arguments.cores)
     jax.config.update("jax_num_cpu_devices", arguments.devices)
     if arguments.coordinator:
         distributed.initialise(arguments.coordinator, arguments.processes, arguments.process)

@@ -49,6 +49,7 @@ def life(tmp_path_factory):
     return folder, run_without(LIFE, folder).splitlines()
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_resumed_saved_read_and_evaluated_without_any_extra(life):
     folder, lines = life
     assert lines[-1] == "24 None None"
@@ -58,6 +59,7 @@ def test_a_model_is_trained_resumed_saved_read_and_evaluated_without_any_extra(l
     assert load_model(folder / "shapes.msgpack").class_names == ("star", "circle")
 
 
+@pytest.mark.slow
 def test_one_line_a_run_tells_that_there_are_no_curves_and_what_brings_them(life):
     told = [line for line in life[1] if "TensorBoard" in line]
     assert len(told) == 2  # it ran twice

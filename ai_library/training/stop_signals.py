@@ -1,13 +1,17 @@
-"""Ctrl-C and SIGTERM end a training run at the next step, with a checkpoint, instead of in the middle of one."""
+"""Signals that ask for the end of a training run end it at the next step, with a checkpoint, and not in the middle."""
 
+import contextlib
 import os
 import signal
+import sys
 import threading
 from typing import Self
 
+SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
+
 
 class StopSignals:
-    """While this context lasts, the first SIGINT or SIGTERM only sets `received`; a second one acts as it always does.
+    """While this context lasts, the first of `SIGNALS` only sets `received`; a second one acts as it always does.
 
     A signal that the process ignores, as shells have it for what runs in the background, stays ignored. Outside the
     main thread, where Python hears no signals, it does nothing.
@@ -19,7 +23,7 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._previous[number] = signal.signal(number, self._handle)
         return self
@@ -30,10 +34,16 @@ class StopSignals:
         self._previous = {}
 
     def _handle(self, number, _):
+        if self.received:
+            self.__exit__()
+            signal.raise_signal(number)
+            return
         self.received = signal.Signals(number)
         line = f"\n{self.received.name}: ending after a checkpoint; a second one ends at once\n"
-        os.write(2, line.encode())  # printing could meet itself, where the signal came in the middle of a print
-        self.__exit__()
+        # Printing could meet itself, where the signal came in the middle of a print.
+        with contextlib.suppress(OSError, ValueError):
+            if sys.__stderr__:  # where it was closed, its number is that of another file
+                os.write(sys.__stderr__.fileno(), line.encode())
 
 
 class TrainingStopped(KeyboardInterrupt):

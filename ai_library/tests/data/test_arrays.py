@@ -12,6 +12,7 @@ PAIR = IMAGES, LABELS
 SPLITS = ("train", "validation", "evaluation")
 
 
+@pytest.mark.slow
 def test_arrays_train_and_are_evaluated(tmp_path):
     source = ArrayDataSource(train=PAIR, validation=PAIR, evaluation=PAIR, class_names=("low", "middle", "high"))
     model = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=8, patch=2)

@@ -29,6 +29,7 @@ def test_nothing_changes_where_all_is_off(images):
     assert (Augmentation()(KEYS, images) == images).all()
 
 
+@pytest.mark.slow
 def test_the_identity_is_among_the_changes(images):
     np.testing.assert_allclose(Augmentation(shift=1e-6)(KEYS, images), images, atol=1e-5)
 
@@ -73,16 +74,19 @@ def test_scale_changes_the_distance_to_the_middle_by_its_share(images):
     assert ratio.max() - ratio.min() > 0.3
 
 
+@pytest.mark.slow
 def test_elastic_moves_by_no_more_than_its_pixels(images):
     moved = centers(Augmentation(elastic=1.5)(KEYS, images)) - centers(images)
     assert 0.3 < np.abs(moved).max() < 1.7
 
 
+@pytest.mark.slow
 def test_strength_multiplies_every_value(images):
     half = Augmentation(shift=4, rotation=60, scale=0.4, elastic=2)(KEYS, images, 0.5)
     np.testing.assert_allclose(half, Augmentation(shift=2, rotation=30, scale=0.2, elastic=1)(KEYS, images), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_image_changes_in_its_own_way_that_its_key_decides(images):
     augmentation = Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1)
     first, again, turned = (augmentation(keys, images) for keys in (KEYS, KEYS, KEYS[::-1]))
@@ -100,6 +104,7 @@ def test_values_out_of_range_are_refused(change):
         Augmentation(**change)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 1), (28, 56, 1), (9, 5, 2), (20, 30, 3), (30, 20, 4)])
 def test_images_of_any_height_and_width_and_channels_are_changed_alike_in_all_channels(shape):
     plane = np.random.default_rng(0).uniform(-1, 1, (4, *shape[:2], 1)).astype(np.float32)
@@ -111,6 +116,7 @@ def test_images_of_any_height_and_width_and_channels_are_changed_alike_in_all_ch
     np.testing.assert_array_equal(changed, np.repeat(changed[..., :1], shape[2], axis=3))
 
 
+@pytest.mark.slow
 def test_a_wide_image_moves_by_pixels_and_turns_without_being_bent():
     y, x = np.mgrid[:20, :60]
     blob = np.exp(-((x - 38) ** 2 + (y - 8) ** 2) / 6)[None, :, :, None].astype(np.float32)

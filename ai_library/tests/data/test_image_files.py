@@ -58,6 +58,7 @@ def public_folder():
         yield Path(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
 def test_any_mode_is_converted(source, tmp_path, mode):
     image, _ = source.example("evaluation", 1)
@@ -168,6 +169,7 @@ def test_endless_files_are_refused(tmp_path):
         read_image(tmp_path / "sparse.webp", (32, 32, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "ending"), [("RGB", "jpg"), ("RGB", "png"), ("P", "png"), ("1", "png"), ("RGBA", "png"), ("I;16", "png")]
 )

@@ -25,6 +25,7 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
+@pytest.mark.slow
 def test_200_images_train_far_above_chance(folder, tmp_path):
     source = ImageFolderDataSource(folder, image_size=32)
     model = CNN(num_classes=3, features=(16, 32, 32, 32, 32), dense=32, patch=2)

@@ -17,6 +17,7 @@ def strip_of(page):
         return np.asarray(strip)
 
 
+@pytest.mark.slow
 def test_a_source_shows_its_first_images():
     source = ShapeDataSource(image_size=20, channels=3, class_names=("star", "circle"), sizes=(1200, 30, 40))
     page = source._repr_html_()

@@ -54,6 +54,7 @@ def test_center_is_the_middle_of_the_pixels_that_are_covered():
     np.testing.assert_allclose(found, factors.center, atol=0.15)
 
 
+@pytest.mark.slow
 def test_long_side_points_along_the_rotation():
     images, factors = drawn(ranges=PLAIN, class_names=("ellipse", "rectangle"))
     pixel = np.arange(64) + 0.5
@@ -64,6 +65,7 @@ def test_long_side_points_along_the_rotation():
         assert abs((angle - rotation + np.pi / 2) % np.pi - np.pi / 2) < 0.03
 
 
+@pytest.mark.slow
 def test_outlines_have_the_width_that_factors_say():
     images, factors = drawn(ranges=ShapeRanges(**{**PLAIN.__dict__, "outlined": 1.0}), class_names=("circle", "square"))
     circle = factors.label == 0
@@ -74,6 +76,7 @@ def test_outlines_have_the_width_that_factors_say():
     assert not factors.filled.any()
 
 
+@pytest.mark.slow
 def test_shapes_lie_inside_the_frame():
     images, factors = drawn(2000, sizes=(2000, 1, 1), ranges=ShapeRanges(noise=(0, 0), blur=(0, 0), gradient=(0, 0)))
     reach = (factors.size + factors.outset)[:, None]
@@ -103,6 +106,7 @@ def test_factors_stay_in_their_ranges_and_labels_above_their_floors():
         assert rotation.max() >= 0.98 * symmetry[name]
 
 
+@pytest.mark.slow
 def test_noise_has_the_deviation_that_factors_say():
     ranges = ShapeRanges(contrast=(0.3, 0.3), gradient=(0, 0), noise=(0.02, 0.05), size=(0.14, 0.2))
     images, factors = drawn(ranges=ranges)
@@ -113,6 +117,7 @@ def test_noise_has_the_deviation_that_factors_say():
     assert abs(ratio.mean() - 1) < 0.03
 
 
+@pytest.mark.slow
 def test_colour_leaves_the_mean_over_the_channels_alone():
     images, factors = drawn(channels=3, ranges=PLAIN)
     assert images.shape == (180, 64, 64, 3)
@@ -122,6 +127,7 @@ def test_colour_leaves_the_mean_over_the_channels_alone():
     assert factors.foreground.std(axis=1).max() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 28, 64, 100])
 def test_any_size_is_drawn(size):
     images, factors = drawn(image_size=size)
@@ -151,6 +157,7 @@ def test_ranges_that_hide_the_label_are_refused(change):
         ShapeRanges(**change)
 
 
+@pytest.mark.slow
 def test_ranges_may_be_lists_and_leave_room_for_the_outline():
     source = ShapeDataSource(ranges=ShapeRanges(size=[0.2, 0.3]))
     assert source.example("train", 0)[0].shape == (64, 64, 1)

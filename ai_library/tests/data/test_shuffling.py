@@ -61,6 +61,7 @@ def test_no_positions_have_no_items():
     assert shuffled([], 10, (0, 0)).shape == (0,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3, 4, 5])
 def test_all_orders_of_a_few_items_are_equally_frequent(size):
     each = 100
@@ -69,6 +70,7 @@ def test_all_orders_of_a_few_items_are_equally_frequent(size):
     assert_even([found.count(order) for order in itertools.permutations(range(size))], each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [6, 9, 16, 25, 50, 100, 101, 500])
 def test_many_orders_are_as_random_ones(size):
     found = orders(size, 4000)

@@ -16,6 +16,7 @@ def full_source():
     return ShapeDataSource(seed=5, sizes=(5000, 300, 300))
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     split=st.sampled_from(["train", "validation", "evaluation"]),
@@ -35,6 +36,7 @@ def test_splits_share_no_example(full_source):
     assert len({image.tobytes() for images in seen for image in images}) == 900
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(batch_size=st.integers(1, 400), epoch=st.none() | st.integers(0, 5), first=st.integers(0, 3))
 def test_batches_hold_every_example_once(full_source, batch_size, epoch, first):
@@ -55,6 +57,7 @@ def test_full_batches_have_one_size_and_leave_nothing_out(full_source):
     assert len({image.tobytes() for images, _ in batches for image in images}) == 300
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(batch_size=st.integers(1, 200), parts=st.integers(1, 5), full=st.booleans(), epoch=st.none() | st.integers(0, 5))
 def test_the_parts_of_a_batch_are_together_the_batch(full_source, batch_size, parts, full, epoch):
@@ -86,6 +89,7 @@ def test_an_epoch_goes_on_in_its_middle_as_it_would_have_come_there(full_source,
         np.testing.assert_array_equal(labels, wanted_labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [None, 3])
 def test_an_epoch_of_billions_of_examples_begins_at_once_and_in_no_memory(epoch):
     source = ShapeDataSource(image_size=16, sizes=(2**32 - 1, 1, 1))

@@ -103,6 +103,7 @@ def test_contrast_keeps_the_mean_and_its_level_of_the_difference():
     assert np.unique(corrupt(halves, "contrast", 2)).tolist() == [50, 150]
 
 
+@pytest.mark.slow
 def test_accuracy_is_told_for_every_kind_and_severity(classifier, source):
     rows = evaluate_corrupted(classifier, source, n=60)
     assert [row[:3] for row in rows] == [
@@ -115,6 +116,7 @@ def test_accuracy_is_told_for_every_kind_and_severity(classifier, source):
     assert min(row.accuracy for row in rows if row.severity == 5) < rows[0].accuracy
 
 
+@pytest.mark.slow
 def test_a_split_is_taken_whole_where_it_has_no_more_examples(classifier, source):
     clean = evaluate_corrupted(classifier, source, "validation")[0]
     report = evaluate(classifier, source, "validation")
@@ -122,6 +124,7 @@ def test_a_split_is_taken_whole_where_it_has_no_more_examples(classifier, source
     assert clean.accuracy_interval == report.accuracy_interval
 
 
+@pytest.mark.slow
 def test_a_model_for_other_classes_is_refused(classifier):
     with pytest.raises(InputError, match="made for the classes"):
         evaluate_corrupted(classifier, ShapeDataSource(image_size=32, class_names=("star", "cross")))
@@ -136,12 +139,14 @@ def test_what_cannot_be_corrupted_is_refused(images):
         corrupt(images / 255, "blur", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [0, -1, 2.5])
 def test_a_number_of_images_that_is_none_is_refused(classifier, source, n):
     with pytest.raises(InputError, match=f"n must be a whole number from 1 to 4,294,967,296, got {n}"):
         evaluate_corrupted(classifier, source, n=n)
 
 
+@pytest.mark.slow
 def test_a_thousand_images_take_seconds_for_all_kinds_and_severities():
     images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28, 1), np.uint8)
     start = time.process_time()

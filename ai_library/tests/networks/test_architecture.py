@@ -12,6 +12,7 @@ from ai_library.networks.layers import Conv
 from ai_library.networks.network import arguments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "image_shape", [(1, 1, 1), (5, 9, 4), (8, 8, 2), (17, 30, 3), (28, 56, 1), (65, 16, 3), (4096, 33, 1)]
 )

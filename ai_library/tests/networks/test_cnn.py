@@ -11,6 +11,7 @@ from ai_library import CNN, InputError
 from ai_library.networks.network import normalise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image_shape", [(1, 1, 1), (5, 9, 4), (8, 8, 2), (28, 56, 3), (96, 40, 3)])
 @pytest.mark.parametrize("patch", [1, 2, 4])
 def test_takes_any_height_and_width_and_1_to_4_channels(image_shape, patch):
@@ -30,6 +31,7 @@ def test_has_five_convolutions_and_two_dense_layers_with_batch_norm():
     assert variables["batch_stats"].keys() == {name for name in names if name.startswith("BatchNorm")}
 
 
+@pytest.mark.slow
 def test_training_updates_the_running_statistics_with_momentum_0_9():
     model = CNN(num_classes=3, features=(4,) * 5, dense=8, patch=1)
     variables = model.initialise(0, (16, 16, 1))
@@ -43,6 +45,7 @@ def test_training_updates_the_running_statistics_with_momentum_0_9():
     np.testing.assert_allclose(found["var"], 0.9 + 0.1 * first.var((0, 1, 2)), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_equals_the_textbook_network_with_the_same_weights():
     """Written anew with a strided convolution for the patches and XLA's own window maximum."""
     model = CNN(num_classes=4, features=(8, 8, 8, 8, 8), dense=16, patch=2)
@@ -73,6 +76,7 @@ def test_normalise_maps_the_darkest_to_minus_one_and_the_lightest_to_one():
     np.testing.assert_allclose(normalise(np.array([0, 255], np.uint8)), [-1, 1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_follow_from_the_seed():
     first, again, other = (CNN(num_classes=3).initialise(seed, (16, 16, 1)) for seed in (1, 1, 2))
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), first, again))

@@ -18,6 +18,7 @@ from ai_library.tests.model_files import loads_as_it_says_or_is_refused, rewritt
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, 9, 20, 200, 5000, -40, -1])
 def test_a_changed_byte_is_found(model_path, tmp_path, at):
     data = bytearray(model_path.read_bytes())
@@ -149,6 +150,7 @@ print(memory("VmHWM") - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 @pytest.mark.parametrize("hostile", ["", "header", "names", "nesting"])
 def test_loading_takes_at_most_twice_the_files_size_and_100_mb(classifier, tmp_path, hostile):

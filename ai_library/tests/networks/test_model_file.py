@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import struct
-from pathlib import Path
 
 import flax.serialization
 import jax
@@ -16,11 +15,12 @@ from ai_library import InputError, ModelFileError, load_model, save_model
 from ai_library.files import sealed_file
 from ai_library.tests.model_files import rewritten, sealed
 
-ROOT = Path(__file__).resolve().parents[3]
 
-
-def test_a_loaded_model_predicts_the_same_bits(classifier, source, model_path):
-    loaded = load_model(model_path)
+@pytest.mark.slow
+def test_a_loaded_model_predicts_the_same_bits(trained, source, tmp_path):
+    _, classifier = trained
+    save_model(tmp_path / "m.msgpack", classifier)
+    loaded = load_model(tmp_path / "m.msgpack")
     images, _ = source.examples("evaluation", range(100))
     np.testing.assert_array_equal(loaded.predict_proba(images), classifier.predict_proba(images))
     assert loaded.class_names == source.class_names

@@ -31,6 +31,7 @@ def computed(classifier, images):
     return np.asarray(jax.nn.softmax(classifier.model.apply(classifier.variables, inputs, train=False)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [CNN, ResNet, *OWN])
 def test_any_network_predicts_what_it_computes_however_many_the_images(kind):
     classifier = classifier_of(kind)
@@ -46,6 +47,7 @@ def test_a_subclass_of_cnn_is_told_from_a_cnn():
     assert np.abs(mirrored.predict_proba(images) - plain.predict_proba(images)).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [CNN, ResNet, *OWN])
 def test_any_network_is_read_as_it_was_written(kind, tmp_path):
     classifier, path = classifier_of(kind), tmp_path / "model.msgpack"
@@ -99,6 +101,7 @@ def test_weights_of_other_types_come_back(tmp_path):
         save_model(tmp_path / "m.msgpack", Classifier(Linear(3), halved, NAMES, SHAPE))
 
 
+@pytest.mark.slow
 def test_features_are_what_the_last_dense_layer_takes():
     for kind in (CNN, ResNet, Stock, Dropping):
         classifier = classifier_of(kind)

@@ -129,6 +129,7 @@ def test_a_weak_slice_is_named_among_the_limits(findings):
     assert page.row("fill outlined", 6)[1:3] == [str(outlined.sum()), str((~findings.report.hits[outlined]).sum())]
 
 
+@pytest.mark.slow
 def test_sources_that_know_no_factors_are_tried_under_corruptions(classifier):
     source = Undescribed(seed=3, image_size=32, class_names=classifier.class_names, sizes=(9, 9, 90))
     found = examine(classifier, source, evaluate(classifier, source))
@@ -246,6 +247,7 @@ def test_whatever_a_model_files_metrics_hold_is_no_trouble(classifier, metrics):
     assert "Validation accuracy" not in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["nowhere", "not allowed", "whole", "damaged", "cut short"])
 def test_the_page_is_the_same_wherever_its_compiled_template_is(findings, kept, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "_COMPILED", tmp_path / "compiled")

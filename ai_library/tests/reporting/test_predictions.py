@@ -104,6 +104,7 @@ def test_an_unreadable_image_is_a_row_and_the_run_goes_on(classifier, folder, tm
     assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readable", [0, 1, 255, 256, 300])
 def test_every_row_is_its_own_image_s_wherever_unreadable_ones_stand(classifier, source, tmp_path, readable):
     images = np.concatenate([source.examples("evaluation", range(150))[0]] * 2)[:readable]
@@ -144,6 +145,7 @@ def test_odd_names_and_broken_files_are_rows_of_their_own(classifier, source, tm
 text = st.builds("{}{}".format, st.sampled_from(["", *"=+-@\t\r\n"]), st.text(st.characters(exclude_categories=())))
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(text, st.integers(0, 2) | st.none(), text), min_size=1, max_size=5),
     st.lists(text, min_size=3, max_size=3, unique=True),

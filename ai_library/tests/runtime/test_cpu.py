@@ -81,6 +81,7 @@ def test_large_arrays_are_given_back_whatever_lies_between_them():
     assert left < held / 20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell which cores a process has")
 @pytest.mark.parametrize(
     ("cores", "batch_size", "activations", "devices"),

@@ -23,6 +23,7 @@ from ai_library.tests.several_processes import CHILD, STEPS, Noise
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 BOUND_SECONDS = 60
 """In which the others end once one of the processes is gone."""
 
@@ -127,6 +128,20 @@ def test_devices_and_processes_train_the_same_weights_but_for_rounding(trained, 
 
 def test_two_processes_give_the_bits_of_one_with_two_devices(trained):
     assert bits(trained / "1x2", "whole") == bits(trained / "2x1", "whole")
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="one process with two devices needs two cores")
+def test_two_processes_with_a_core_each_train_the_default_network_to_the_bits_of_one_with_two(tmp_path):
+    ended(*begun("default_network", tmp_path / "1x2", 1, "--cores", *CORES[:2]))
+    (tmp_path / "2x1").mkdir()
+    meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", 2, "--process"]
+    ended(
+        *(
+            Process("default_network", tmp_path / "2x1", *meeting, process, "--cores", CORES[process])
+            for process in range(2)
+        )
+    )
+    assert bits(tmp_path / "1x2", "run") == bits(tmp_path / "2x1", "run")
 
 
 @pytest.mark.parametrize(("layout", "processes"), [("2x1", 2), ("4x1", 4)])

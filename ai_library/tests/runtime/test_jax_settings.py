@@ -25,6 +25,8 @@ from ai_library import (
 )
 from ai_library.runtime.jax_settings import random_key
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 SETTINGS = {

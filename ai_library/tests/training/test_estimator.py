@@ -58,6 +58,7 @@ def fitted():
     return estimator().fit(*bands())
 
 
+@pytest.mark.slow
 def test_it_learns_and_predicts_labels_as_they_were_given(fitted):
     images, labels = bands(60, seed=1)
     predictions, probabilities = fitted.predict(images), fitted.predict_proba(images)
@@ -70,6 +71,7 @@ def test_it_learns_and_predicts_labels_as_they_were_given(fitted):
     assert [row["epoch"] for row in fitted.history_] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.array([7, -2, 30]), np.array([False, True]), np.array([1.0, 2.0])])
 def test_labels_may_be_numbers_or_truth_values(kind):
     images, names = bands(60)
@@ -80,6 +82,7 @@ def test_labels_may_be_numbers_or_truth_values(kind):
     assert model.predict(images).dtype == labels.dtype
 
 
+@pytest.mark.slow
 def test_what_it_trained_can_be_stored(fitted, tmp_path):
     save_model(tmp_path / "bands.msgpack", fitted.classifier_)
     images, _ = bands(10)
@@ -88,6 +91,7 @@ def test_what_it_trained_can_be_stored(fitted, tmp_path):
     assert read.class_names == ("low", "middle", "top")
 
 
+@pytest.mark.slow
 def test_a_fitted_estimator_can_be_pickled(fitted):
     images, _ = bands(300)  # as many as JAX predicts, and not numpy
     own = linear(epochs=1).fit(*bands())
@@ -97,6 +101,7 @@ def test_a_fitted_estimator_can_be_pickled(fitted):
             np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(some), wanted)
 
 
+@pytest.mark.slow
 def test_a_clone_is_not_fitted_and_gives_the_same_once_it_is(fitted):
     images, labels = bands()
     copy = clone(fitted)
@@ -106,6 +111,7 @@ def test_a_clone_is_not_fitted_and_gives_the_same_once_it_is(fitted):
     np.testing.assert_array_equal(copy.fit(images, labels).predict_proba(images), fitted.predict_proba(images))
 
 
+@pytest.mark.slow
 def test_fitting_again_begins_anew():
     images, labels = bands()
     model = linear(epochs=2)
@@ -115,6 +121,7 @@ def test_fitting_again_begins_anew():
     np.testing.assert_array_equal(model.fit(images, labels).predict_proba(images), first)
 
 
+@pytest.mark.slow
 def test_the_random_state_is_a_seed_or_gives_one_for_each_fit():
     images, labels = bands()
     model = linear(epochs=1, random_state=np.random.RandomState(3))
@@ -133,6 +140,7 @@ def test_its_parameters_are_those_of_a_training_configuration():
         assert default == field.default or field.name in ("epochs", "optimizer_arguments"), field.name
 
 
+@pytest.mark.slow
 def test_parameters_reach_the_training(tmp_path):
     changes = {"optimizer": "sgd", "optimizer_arguments": {"momentum": 0.5}, "augmentation": Augmentation(shift=1)}
     model = linear(class_weight={"top": 3}, random_state=4, runs_dir=tmp_path, epochs=1)
@@ -143,6 +151,7 @@ def test_parameters_reach_the_training(tmp_path):
     assert "".join(config.split()).count('"class_weights":[1.0,1.0,3.0]') == 1
 
 
+@pytest.mark.slow
 def test_a_network_may_be_named_and_a_callback_may_end_the_training():
     model = estimator(network="CNN", epochs=40, callbacks=[lambda history: len(history) == 2]).fit(*bands())
     assert type(model.classifier_.model) is CNN
@@ -178,6 +187,7 @@ def as_pixels(fractions):
     return np.rint(255 * fractions).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_it_ends_a_pipeline_that_scales_images():
     images, labels = bands()
     model = make_pipeline(FunctionTransformer(as_pixels), linear()).fit(images / 255, labels)
@@ -187,6 +197,7 @@ def test_it_ends_a_pipeline_that_scales_images():
     assert model.classes_.tolist() == alone.classes_.tolist()
 
 
+@pytest.mark.slow
 def test_its_confusion_matrix_is_drawn(fitted):
     import matplotlib.pyplot as plt
 
@@ -241,11 +252,13 @@ def test_arguments_are_checked_by_fit(changes, message):
         estimator(**changes).fit(IMAGES, LABELS)
 
 
+@pytest.mark.slow
 def test_a_class_of_one_image_is_trained_on():
     model = linear(epochs=1).fit(IMAGES, np.where(np.arange(30) == 4, "alone", LABELS))
     assert model.classes_.tolist() == ["alone", "low", "middle", "top"]
 
 
+@pytest.mark.slow
 def test_a_failed_fit_leaves_it_as_it_was(fitted):
     copy = pickle.loads(pickle.dumps(fitted))
     with pytest.raises(InputError):
@@ -253,6 +266,7 @@ def test_a_failed_fit_leaves_it_as_it_was(fitted):
     np.testing.assert_array_equal(copy.predict(IMAGES), fitted.predict(IMAGES))
 
 
+@pytest.mark.slow
 def test_training_without_it_does_not_import_scikit_learn():
     code = "import sys; from ai_library import CNN, Trainer, evaluate; print('sklearn' in sys.modules)"
     root = Path(__file__).resolve().parents[3]

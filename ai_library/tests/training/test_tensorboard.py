@@ -59,6 +59,7 @@ def run(tmp_path_factory):
         server.wait()
 
 
+@pytest.mark.slow
 def test_curves_of_training_and_validation_share_their_charts(run):
     trainer, ask = run
     tags = ask("plugin/scalars/tags")
@@ -74,6 +75,7 @@ def test_curves_of_training_and_validation_share_their_charts(run):
     np.testing.assert_allclose([value for *_, value in trained], wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_images_are_those_of_the_source(run):
     trainer, ask = run
     (image,) = ask("plugin/images/images", run="shapes/train", tag="samples", sample=0)
@@ -87,6 +89,7 @@ def test_images_are_those_of_the_source(run):
     assert [matrix["step"] for matrix in matrices] == [row["step"] for row in trainer.history]
 
 
+@pytest.mark.slow
 def test_weights_have_their_histograms(run):
     trainer, ask = run
     tags = ask("plugin/histograms/tags")["shapes/validation"]
@@ -96,6 +99,7 @@ def test_weights_have_their_histograms(run):
     assert sum(count for *_, count in rows[-1][2]) == pytest.approx(3 * 3 * 16 * 4)
 
 
+@pytest.mark.slow
 def test_the_table_of_runs_has_settings_and_final_metrics(run):
     trainer, ask = run
     request = {
