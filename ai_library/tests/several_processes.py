@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -127,6 +128,7 @@ def unlike(folder):
         "images": other_images,
         "model": lambda: predict_samples(untrained(source, seed=process), [], folder / "out"),
         "data": lambda: read_samples(data, classifier),
+        "classes": lambda: read_samples(data, replace(classifier, class_names=("a", "b", f"c{process}"))),
         "missing": lambda: read_samples(data / "1.png", classifier),
         "output": lambda: predict_samples(classifier, [], folder / f"out{process}"),
         "no folder": lambda: predict_samples(classifier, [], folder / "file"),
