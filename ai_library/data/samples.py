@@ -64,13 +64,19 @@ def read_samples(path: str | Path, classifier: Reader) -> Iterator[Sample]:
             has other images.
     """
     path = Path(path)
-    check_alike(lambda: {"data": _listed(path)})
+    check_alike(lambda: {"data": _listed(path), **_read_for(classifier)})
     if os.path.isdir(path):
         return _from_folder(path, classifier)
     _check_exists(path)
     if _is_npz(path):
         return _from_arrays(path, classifier)
     return (_read(path, path.name, None, classifier) for _ in shard(1, classifier.BLOCK))
+
+
+def _read_for(classifier):
+    """What of a classifier decides how images are read."""
+    names = ("class_names", "image_shape", "content_size")
+    return {"model": {name: getattr(classifier, name) for name in names}}
 
 
 def _check_exists(path):

@@ -19,7 +19,7 @@ _unfinished: set[Path] = set()
 
 @atexit.register
 def remove_unfinished() -> None:
-    """Removes the temporary files of all `replacing`, where the process ends within them."""
+    """Removes the temporary files of all `begun`, where the process ends within them."""
     for temporary in [*_unfinished]:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -36,13 +36,32 @@ def naming(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-@contextlib.contextmanager
-def replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Opens a temporary file beside `path` that takes its place, with its permissions, when the block ends well; makes
-    the folder. A link stays one, and what it leads to is replaced.
+class NewFile:
+    """A file that waits beside the one whose place it will take."""
 
-    Text is UTF-8; what cannot be encoded, as in some file names, is written as an escape. Raises `InputError` where the
-    file can't be written, or where something else than a file has its name.
+    def __init__(self, file: IO[Any], temporary: Path, path: Path, permissions: int):
+        self.file = file
+        self.path = path
+        """Where it will be; what a link led to."""
+        self._temporary, self._permissions = temporary, permissions
+
+    def finish(self) -> None:
+        """Leaves all of it on the disk, and closes it."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        os.chmod(self._temporary, self._permissions)
+
+    def put(self) -> None:
+        """Gives it its name, once it is finished."""
+        os.replace(self._temporary, self.path)
+
+
+@contextlib.contextmanager
+def begun(path: str | Path, mode: str = "w") -> Iterator[NewFile]:
+    """Opens a file that is gone when the block ends, unless it was finished and put in its place; makes the folder.
+
+    Arguments and errors are those of `replacing`, which is what to call for a single file.
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     with naming(path):
@@ -53,17 +72,25 @@ def replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         _unfinished.add(temporary)  # before it is there: a signal may come in between
         try:
             with open(temporary, mode.replace("w", "x"), opener=_open_private, **text) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, permissions)
-            os.replace(temporary, path)
-        except BaseException:
+                yield NewFile(file, temporary, path, permissions)
+        finally:
             temporary.unlink(missing_ok=True)
             _unfinished.discard(temporary)
-            raise
-        _unfinished.discard(temporary)
-        _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Opens a temporary file beside `path` that takes its place, with its permissions, when the block ends well; makes
+    the folder. A link stays one, and what it leads to is replaced.
+
+    Text is UTF-8; what cannot be encoded, as in some file names, is written as an escape. Raises `InputError` where the
+    file can't be written, or where something else than a file has its name.
+    """
+    with begun(path, mode) as new:
+        yield new.file
+        new.finish()
+        new.put()
+        sync_folder(new.path.parent)
 
 
 def _open_private(path, flags):
@@ -81,7 +108,7 @@ def _permissions(path):
     return stat.S_IMODE(mode)
 
 
-def _sync_folder(folder):
+def sync_folder(folder: Path) -> None:
     """Leaves the folder's new entry on the disk, too: until then a loss of power may bring back the old file."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_DIRECTORY)

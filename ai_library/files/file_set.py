@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from .atomic import check_writable, naming, replacing
+from .atomic import NewFile, begun, naming, sync_folder
 
 
 @contextlib.contextmanager
@@ -26,28 +26,52 @@ def replacing_together(paths: Sequence[Path], check: Callable[[], None]) -> Iter
     Raises `InputError`, at once or at the end, where a file can't be written or an old one can't be replaced.
     """
     for path in paths:
-        check_writable(path)
-        real = Path(os.path.realpath(path))
-        _remove(real.parent.glob(f".{glob.escape(real.name)}.????????"))  # as `replacing` names them
+        with begun(path) as tried:  # better known before long work than after
+            pass
+        _remove(tried.path.parent.glob(f".{glob.escape(tried.path.name)}.????????"))  # as `begun` names them
     with contextlib.ExitStack() as stack:
-        opened: list[tuple[Path, IO[Any]]] = []
+        new: list[NewFile] = []
 
         def begin(path: Path, mode: str = "w") -> IO[Any]:
-            opened.append((path, stack.enter_context(replacing(path, mode))))
-            return opened[-1][1]
+            new.append(stack.enter_context(begun(path, mode)))
+            return new[-1].file
 
         yield begin
-        for path, file in opened:
-            with naming(path):
-                file.flush()
-                os.fsync(file.fileno())
+        for each in new:
+            with naming(each.path):
+                each.finish()
         check()
-        remove_together(paths)
+        _exchange(paths, new)
+
+
+def _exchange(paths, new):
+    """Puts new files into the place of all old ones, or, after an error, the old ones back."""
+    aside: list[Path] = []
+    with contextlib.ExitStack() as undo:
+        for path in map(Path, map(os.path.realpath, paths)):
+            aside.append(path.with_name(f".{path.name}.{os.urandom(4).hex()}"))
+            undo.callback(_move, aside[-1], path)
+            with naming(path):
+                _move(path, aside[-1])
+        for each in new:
+            undo.callback(each.path.unlink, missing_ok=True)
+            with naming(each.path):
+                each.put()
+        undo.pop_all()
+    _remove(aside)
+    for folder in {each.path.parent for each in new}:
+        with naming(folder):
+            sync_folder(folder)
+
+
+def _move(path, to):
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, to)
 
 
 def remove_together(paths: Iterable[Path]) -> None:
-    """Removes files that would speak of something else than what is about to be written. A link goes, and what it leads
-    to goes as well. Raises `InputError` where one can't be removed."""
+    """Removes files that would speak of something else than what is about to be written; a link stays, and what it
+    leads to goes. Raises `InputError` where one can't be removed."""
     for path in paths:
         _remove([Path(os.path.realpath(path))])
 

@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
+from PIL import Image
 
 from ai_library import (
     CNN,
@@ -64,6 +66,11 @@ def fit(folder, name, source=None, config=CONFIG, resume=False):
     np.savez(folder / f"{name}-{distributed.process_index()}.npz", *jax.tree.leaves(classifier.variables))
 
 
+def untrained(source, seed=0):
+    variables = jax.tree.map(np.asarray, MODEL.initialise(seed, source.image_shape))
+    return Classifier(MODEL, variables, source.class_names, source.image_shape)
+
+
 def train(folder):
     """A run from end to end; one that a signal to the last process stops, and its rest; and the rest of one that was
     killed, where there is one."""
@@ -103,8 +110,34 @@ def endless(folder):
 
 
 def unlike(folder):
-    """A run of which every process has settings of its own."""
-    fit(folder, "unlike", config=TrainConfig(batch_size=16, seed=distributed.process_index()))
+    """Runs and predictions of which every process has something of its own; what each of them is told."""
+    process = distributed.process_index()
+    source, data = Noise(), folder / f"data{process}"
+    classifier = untrained(source)
+    data.mkdir()
+    Image.new("L", (16, 16), 40).save(data / f"{process}.png")
+    (folder / "file").touch()
+
+    def other_images():
+        source = Noise()
+        source._examples("validation").images[7, 3, 3] ^= process
+        fit(folder, "unlike", source)
+
+    attempts = {
+        "settings": lambda: fit(folder, "unlike", config=TrainConfig(batch_size=16, seed=process)),
+        "images": other_images,
+        "model": lambda: predict_samples(untrained(source, seed=process), [], folder / "out"),
+        "data": lambda: read_samples(data, classifier),
+        "classes": lambda: read_samples(data, replace(classifier, class_names=("a", "b", f"c{process}"))),
+        "missing": lambda: read_samples(data / "1.png", classifier),
+        "output": lambda: predict_samples(classifier, [], folder / f"out{process}"),
+        "no folder": lambda: predict_samples(classifier, [], folder / "file"),
+    }
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except InputError as error:
+            print(f"{name}: {error}".replace(str(folder), "FOLDER"), file=sys.stderr)
 
 
 def undivided(folder):
@@ -123,8 +156,7 @@ def default_network(folder):
 def predict(folder):
     """Metrics of the evaluation split, and what `predict_samples` writes for a folder and for an npz file."""
     source = Noise()
-    variables = jax.tree.map(np.asarray, MODEL.initialise(0, source.image_shape))
-    classifier = Classifier(MODEL, variables, source.class_names, source.image_shape)
+    classifier = untrained(source)
     metrics = json.dumps(evaluate(classifier, source).metrics())
     (folder / f"metrics-{distributed.process_index()}.json").write_text(metrics)
     for data in ("images.npz", "images"):

@@ -38,11 +38,11 @@ def test_the_new_files_take_the_place_of_all_the_old_ones(tmp_path, names):
     assert found(tmp_path) == dict.fromkeys(names, "new")
 
 
-def full(*_):
+def full(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("fails", ["block", "flush", "fsync", "another file"])
+@pytest.mark.parametrize("fails", ["block", "flush", "fsync", "chmod", "another file"])
 def test_after_an_error_the_old_files_are_whole_and_nothing_else_is_there(tmp_path, monkeypatch, fails):
     def write():
         with replacing_together([tmp_path / name for name in NAMES], lambda: None) as begin:
@@ -53,10 +53,9 @@ def test_after_an_error_the_old_files_are_whole_and_nothing_else_is_there(tmp_pa
                 full()
             if fails == "flush":
                 files[0].flush = full
-            if fails == "fsync":
-                monkeypatch.setattr(os, "fsync", full)
+            if fails in ("fsync", "chmod"):
+                monkeypatch.setattr(os, fails, full)
             if fails == "another file":
-                monkeypatch.setattr(os, "open", full)
                 monkeypatch.setattr("ai_library.files.atomic.open", full, raising=False)
                 begin(tmp_path / "c")
 
@@ -65,6 +64,23 @@ def test_after_an_error_the_old_files_are_whole_and_nothing_else_is_there(tmp_pa
         write()
     monkeypatch.undo()
     assert found(tmp_path) == dict.fromkeys(NAMES, "old")
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_where_a_file_cannot_be_moved_all_old_ones_are_put_back(tmp_path, monkeypatch, at):
+    real, calls = os.replace, 0
+
+    def replace(*arguments):
+        nonlocal calls
+        calls += 1
+        return full() if calls == at else real(*arguments)
+
+    old_set(tmp_path)
+    (tmp_path / "b").unlink()
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(InputError, match="cannot write .*: No space left on device"):
+        write_new(tmp_path)
+    assert found(tmp_path) == {"a": "old", "c": "old"}
 
 
 def test_nothing_is_replaced_where_the_check_forbids_it(tmp_path):

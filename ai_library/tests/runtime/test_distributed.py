@@ -1,6 +1,7 @@
 """Several processes train, evaluate and predict as one does, end together, and go on from where they ended."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -206,14 +207,28 @@ def test_evaluation_and_predictions_do_not_depend_on_the_number_of_processes(tmp
     assert written[0] == written[1] == written[2]
 
 
-def test_other_settings_in_one_process_end_both(tmp_path):
+def test_what_one_process_has_of_its_own_is_named_by_all_before_they_begin(tmp_path):
+    told = []
     for process in begun("unlike", tmp_path, 2):
-        errors = process.communicate()[1]
-        assert process.returncode == 1
-        assert errors == (
-            "error: all processes need the same code, model, data and settings, but process 1 of 2 differs from the "
-            "first: train.seed is 0 in the first and 1 in the other\n"
-        )
+        told.append(process.communicate()[1].splitlines())
+        assert process.returncode == 0, told
+    alike = "all processes need the same code, model, data and settings, but process 1 of 2 differs from the first:"
+    digests = r'"[0-9a-f]{16}" in the first and "[0-9a-f]{16}" in the other'
+    wanted = [
+        rf"settings: {alike} train.seed is 0 in the first and 1 in the other",
+        rf"images: {alike} source.contents.validation is {digests}",
+        rf"model: {alike} model is {digests}",
+        rf"data: {alike} data is {digests}",
+        rf"classes: {alike} data is {digests}; model.class_names is .*c0.* in the first and .*c1.* in the other",
+        r"missing: (process 0 of 2 says: )?FOLDER/data./1.png does not exist: name an image, a folder of images or .*",
+        r"output: (process 1 of 2 says: )?FOLDER/out1 is not where the first process writes: all need one folder, .*",
+        r"no folder: cannot write FOLDER/file: .*; choose a place that can be written to",
+    ]
+    for lines in told:
+        assert len(lines) == len(wanted)
+        for line, pattern in zip(lines, wanted, strict=True):
+            assert re.fullmatch(pattern, line)
+    assert {path.name for path in tmp_path.iterdir()} == {"data0", "data1", "file", "out0"}
 
 
 def test_a_batch_that_cannot_be_divided_is_named_by_all(tmp_path):
