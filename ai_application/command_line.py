@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import shlex
+import signal
 import sys
 import traceback
 import warnings
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ai_library import InputError
+from ai_library.files.text import escaped, is_printable
 from ai_library.runtime import distributed
-from ai_library.training.stop_signals import TrainingStopped
 
 
 def command(main: Callable[[], None]) -> Callable[[], int]:
@@ -33,7 +34,7 @@ def exit_status(main: Callable[[], None]) -> int:
     shells have it, 128 and the signal's number where a signal ended it. With an error of one of several processes
     this one is left at once, and so ends the others.
     """
-    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *_: f"warning: {escaped(str(message))}\n"
     status = _exit_status(main)
     if status:
         distributed.leave(status)
@@ -44,14 +45,11 @@ def _exit_status(main):
     try:
         main()
     except InputError as error:
-        print(f"error: {_in_words_of_the_command(str(error))}", file=sys.stderr)
+        print(f"error: {escaped(_in_words_of_the_command(str(error)))}", file=sys.stderr)
         return 1
-    except TrainingStopped as stopped:
-        print(stopped, file=sys.stderr)
-        return 128 + stopped.received
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stopped:
+        print(escaped(str(stopped) or "interrupted"), file=sys.stderr)
+        return 128 + getattr(stopped, "received", signal.SIGINT)
     except Exception as error:
         if line := distributed.lost(error):
             print(f"error: {line}", file=sys.stderr)
@@ -110,21 +108,44 @@ def joined(arguments: argparse.Namespace) -> Iterator[None]:
     distributed.initialise(*explicit)
     with contextlib.ExitStack() as stack:
         if not distributed.is_first():
-            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8", errors="backslashreplace"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
         yield
     distributed.broadcast_from_first(lambda: None)
 
 
 def command_line(*more: str, without: str | None = None) -> str:
     """The command that this process runs, as a shell takes it, with some more arguments, or without one."""
-    return shlex.join([*_program(sys.argv[0]), *(given for given in sys.argv[1:] if given != without), *more])
+    return _joined([*_program(sys.argv[0]), *(given for given in sys.argv[1:] if given != without), *more])
 
 
 def command_of(name: str, *arguments: str | Path) -> str:
     """Another command of the application, as a shell takes it: the script beside this one, or the installed one."""
     own = Path(sys.argv[0])
     program = own.with_name(f"{name}.py") if own.suffix == ".py" else Path("ai-" + name.replace("_", "-"))
-    return shlex.join([*_program(program), *map(str, arguments)])
+    return _joined([*_program(program), *map(str, arguments)])
+
+
+def shown(text: str | Path) -> str:
+    """A name that others chose, as one line that cannot do more than be read."""
+    return escaped(str(text))
+
+
+def quoted(text: str | Path) -> str:
+    """A word as a shell takes it: printable, with the bytes of what is not in octal digits between $' and '."""
+    text = str(text)
+    if is_printable(text):
+        return shlex.quote(text)
+    parts = (c if is_printable(c) and c not in "\\'" else _octal(c) for c in text)
+    return f"$'{''.join(parts)}'"
+
+
+def _octal(character):
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
+
+
+def _joined(words):
+    return " ".join(map(quoted, words))
 
 
 def _program(path):

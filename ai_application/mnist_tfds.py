@@ -14,6 +14,7 @@ from tensorflow_datasets.core.download.util import DownloadError
 from tensorflow_datasets.proto import tf_example_pb2
 
 from ai_library import InputError
+from ai_library.files.text import escaped
 
 _FILES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
@@ -106,7 +107,7 @@ def _builder(name, data_dir):
 def _prepare(builder, name, files):
     tfds.disable_progress_bar()
     source = files or "the internet (without a network tfds gives up after some minutes)"
-    print(f"preparing {name} in {builder.data_path}, once, from {source}", flush=True)
+    print(escaped(f"preparing {name} in {builder.data_path}, once, from {source}"), flush=True)
     try:
         config = tfds.download.DownloadConfig(manual_dir=files)
         builder.download_and_prepare(download_config=config)

@@ -21,7 +21,7 @@ import tyro
 
 from ai_library import NETWORKS, Augmentation, InputError, TrainConfig
 
-from .command_line import PROCESS_ARGUMENTS
+from .command_line import PROCESS_ARGUMENTS, shown
 from .own_networks import network_class
 
 _NETWORK_HELP = (
@@ -183,7 +183,7 @@ def _parsed(parts, description, given):
             return tyro.cli(kind, description=description, args=given, config=(tyro.conf.AvoidSubcommands,))
     except SystemExit as end:
         if end.code:
-            print(f"error: {_in_one_line(said.getvalue())}", file=sys.stderr)
+            print(f"error: {shown(_in_one_line(said.getvalue()))}", file=sys.stderr)
         raise
 
 

@@ -1,24 +1,31 @@
 """The run of a command that trains: from its arguments to the saved model and what is printed about it."""
 
+import contextlib
 import dataclasses
 import os
-import shlex
+import signal
 from pathlib import Path
 
 from ai_library import CNN, NETWORKS, DataSource, Trainer, TrainingStopped, evaluate, save_model
 from ai_library.files.atomic import check_writable
+from ai_library.files.file_set import remove_together
+from ai_library.files.folder_lock import locked
 from ai_library.networks.architecture import Architecture
 from ai_library.networks.network import arguments as arguments_of
 from ai_library.networks.network import summary
 from ai_library.reporting.findings import examine
-from ai_library.reporting.page import write_findings
+from ai_library.reporting.page import FILES, write_findings
 from ai_library.runtime import distributed
 from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
 from ai_library.training.run_directory import RunDirectory
 
 from . import MODELS
-from .command_line import command_line, command_of, joined, short
+from .command_line import command_line, command_of, joined, quoted, short, shown
+from .signals import Interrupted
 from .training_arguments import TrainingArguments
+
+MODEL = "model.msgpack"
+"""The trained model's name in its run's folder."""
 
 
 def train_and_save(arguments: TrainingArguments, source: DataSource, shipped: str, **later):
@@ -39,9 +46,11 @@ def _train_and_save(arguments, source, shipped, later):
     run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
 
     def run_dir():
-        if run.model:  # the run's folder is made and tried when the run begins
-            check_writable(run.model)
-        return str(run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path()))
+        folder = Path(run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path()))
+        for path in (run.model or folder / MODEL, *(folder / name for name in FILES)):
+            if path == run.model or path.exists():  # the run's folder itself is tried when the run begins
+                check_writable(path)
+        return str(folder)
 
     activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
     share_out_cores(config.batch_size // distributed.process_count(), activations)
@@ -49,22 +58,34 @@ def _train_and_save(arguments, source, shipped, later):
     folder = Path(distributed.broadcast_from_first(run_dir))
     trainer = Trainer(network, source, config, folder, run.checkpoint_seconds)
     print(summary(network, source.image_shape), end="\n\n")
-    try:
+    with _telling_how_to_go_on(run, folder):
         classifier = trainer.fit(run.resume)
-    except TrainingStopped as stopped:
+        report = evaluate(classifier, source)
+        if not distributed.is_first():
+            return
+        model, scores = run.model or folder / MODEL, {**classifier.metrics, "evaluation": report.scores()}
+        with locked(folder):
+            remove_together([folder / name for name in FILES])  # which speak of an earlier model
+            save_model(model, dataclasses.replace(classifier, metrics=scores))
+        print(f"\n{report}\n", flush=True)
+        write_findings(examine(classifier, source, report, command_line(without="--resume")), folder)
+    print(f"model    {shown(model)}\nreport   {shown(folder / 'report.html')}")
+    print(f"curves   tensorboard --logdir {quoted(folder)}")
+    print("\n".join(_next_commands(arguments, model, short(MODELS / f"{shipped}.msgpack"))))
+
+
+@contextlib.contextmanager
+def _telling_how_to_go_on(run, folder):
+    """Adds the command that goes on to what a signal ends the block with, where there is a checkpoint."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if not isinstance(stopped, TrainingStopped) and not any(folder.glob("checkpoints/[0-9]*.msgpack")):
+            raise
         again = [] if run.resume else ["--resume"]
         again += [] if run.run_dir else ["--run-dir", str(folder)]
-        raise TrainingStopped(f"{stopped}; go on with: {command_line(*again)}", stopped.received) from None
-    report = evaluate(classifier, source)
-    if not distributed.is_first():
-        return
-    model = run.model or folder / "model.msgpack"
-    save_model(model, dataclasses.replace(classifier, metrics={**classifier.metrics, "evaluation": report.scores()}))
-    print(f"\n{report}\n", flush=True)
-    write_findings(examine(classifier, source, report, command_line(without="--resume")), folder)
-    print(f"model    {model}\nreport   {folder / 'report.html'}")
-    print(f"curves   tensorboard --logdir {shlex.quote(str(folder))}")
-    print("\n".join(_next_commands(arguments, model, short(MODELS / f"{shipped}.msgpack"))))
+        told = f"{str(stopped) or 'interrupted'}; go on with: {command_line(*again)}"
+        raise Interrupted(getattr(stopped, "received", signal.SIGINT), told) from None
 
 
 def _next_commands(arguments, model, shipped):
@@ -72,4 +93,4 @@ def _next_commands(arguments, model, shipped):
     own = [] if arguments.network_name in NETWORKS else ["--network", arguments.network_name]
     yield f"predict  {command_of('predict', '--model', model, *own, '--data')} IMAGE_OR_FOLDER"
     if not own and not (shipped.exists() and model.exists() and os.path.samefile(model, shipped)):
-        yield f"ship     {'copy' if os.name == 'nt' else 'cp'} {shlex.join([str(model), str(shipped)])}"
+        yield f"ship     {'copy' if os.name == 'nt' else 'cp'} {quoted(model)} {quoted(shipped)}"

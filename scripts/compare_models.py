@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
-from ai_application.commands.compare_models import main
+from ai_application.start import compare_models
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(compare_models())

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # runs from a clone, without installing it
 
 from ai_application.command_line import command
+from ai_application.start import start
 from ai_library import InputError
 
 BRANCH = "main"
@@ -202,4 +203,4 @@ def mark_for_lfs(attributes):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start(lambda: main))

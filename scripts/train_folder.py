@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
 
-from ai_application.commands.train_folder import main
+from ai_application.start import train_folder
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(train_folder())

@@ -9,7 +9,7 @@ from ai_library import InputError, Report, compare, load_model
 from ai_library.data.samples import read_samples
 
 from .. import EVALUATION
-from ..command_line import command, short
+from ..command_line import command, short, shown
 from ..own_networks import add_network_argument, network_classes
 
 
@@ -30,7 +30,7 @@ def main():
     networks = network_classes(arguments.network)
     first, second = load_model(arguments.first, networks), load_model(arguments.second, networks)
     comparison = compare(report(first, arguments.data), report(second, arguments.data))
-    print(f"first       {arguments.first}\nsecond      {arguments.second}\n\n{comparison}")
+    print(f"first       {shown(arguments.first)}\nsecond      {shown(arguments.second)}\n\n{comparison}")
 
 
 def report(classifier, data):

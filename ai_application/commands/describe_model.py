@@ -6,7 +6,7 @@ from pathlib import Path
 from ai_library import load_model
 from ai_library.files.text import listed
 
-from ..command_line import command
+from ..command_line import command, shown
 from ..own_networks import add_network_argument, network_classes
 
 
@@ -20,7 +20,7 @@ def main():
     for path in arguments.models:
         classifier = load_model(path, networks)
         height, width, channels = classifier.image_shape
-        print(f"{path}: {height}x{width}x{channels} images, {len(classifier.class_names)} classes")
+        print(f"{shown(path)}: {height}x{width}x{channels} images, {len(classifier.class_names)} classes")
         print(f"  classes     {listed(classifier.class_names)}")
         print(f"  temperature {classifier.temperature:.3f}")
         if classifier.metrics.get("evaluation"):

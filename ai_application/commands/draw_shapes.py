@@ -9,7 +9,7 @@ from ai_library import InputError, ShapeDataSource
 from ai_library.data.source import SPLITS
 from ai_library.files.atomic import replacing
 
-from ..command_line import command
+from ..command_line import command, shown
 
 
 @command
@@ -34,4 +34,4 @@ def main():
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         with replacing(arguments.output / source.class_names[label] / f"{index:05}.png", "wb") as file:
             Image.fromarray(image.squeeze(2)).save(file, format="PNG", optimize=True)
-    print(f"{len(images):,} images in {arguments.output}")
+    print(f"{len(images):,} images in {shown(arguments.output)}")

@@ -9,7 +9,7 @@ import numpy as np
 from ai_library.files.atomic import write_bytes
 
 from .. import EVALUATION
-from ..command_line import command, short
+from ..command_line import command, short, shown
 from ..mnist import MnistDataSource
 
 
@@ -32,4 +32,4 @@ def main():
     archive = io.BytesIO()
     np.savez_compressed(archive, images=images, labels=labels)
     write_bytes(arguments.output, archive.getvalue())
-    print(f"{len(labels):,} images: {arguments.output}")
+    print(f"{len(labels):,} images: {shown(arguments.output)}")

@@ -14,7 +14,7 @@ from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime.cpu import give_freed_memory_back
 
 from .. import EVALUATION, MODELS
-from ..command_line import add_process_arguments, command, command_line, command_of, joined, short
+from ..command_line import add_process_arguments, command, command_line, command_of, joined, short, shown
 from ..own_networks import add_network_argument, network_classes
 
 
@@ -63,6 +63,7 @@ def predict(model, data, output, networks=()):
     findings = predict_samples(classifier, read_samples(data, classifier), output, command_line())
     if findings.report:
         print(f"{findings.report}\n")
-    print(f"{findings.images:,} images predicted, {findings.unreadable:,} of them unreadable: see {output}/report.html")
+    page = shown(output / "report.html")
+    print(f"{findings.images:,} images predicted, {findings.unreadable:,} of them unreadable: see {page}")
     if findings.unreadable == findings.images:
         raise InputError(f"none of the images in {data} could be read: predictions.csv says why")

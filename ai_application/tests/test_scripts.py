@@ -155,11 +155,14 @@ def test_results_on_a_full_disk_end_with_one_line_and_the_old_ones_whole(tmp_pat
         with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
             while True:
                 file.write(b"0" * 4096)
-        for options, reason in (("remount", "No space left on device"), ("remount,ro", "Read-only file system")):
+        for options, name, reason in (
+            ("remount", "predictions.csv", "No space left on device"),
+            ("remount,ro", "lock", "Read-only file system"),
+        ):
             subprocess.run(["mount", "-o", options, disk], check=True)
             status, _, errors = run("predict.py", "--output", disk / "out")
             assert status == 1
-            assert re.fullmatch(rf"error: cannot write .*predictions.csv: {reason}; choose a place .*\n", errors)
+            assert re.fullmatch(rf"error: cannot write .*/out/{name}: {reason}; choose a place .*\n", errors)
             assert {path.name: path.read_bytes() for path in (disk / "out").iterdir()} == old
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)
@@ -182,7 +185,7 @@ def test_confidences_of_the_committed_shapes_model_are_true():
         ("predict.py", ["--model", "README.md"], "error: README.md is not a model: fetch"),
         ("predict.py", ["--data", "nowhere"], "error: nowhere does not exist"),
         ("predict.py", ["--data", "scripts"], "error: scripts holds no images"),
-        ("predict.py", ["--output", "README.md/results"], "error: cannot write README.md/results/predictions.csv"),
+        ("predict.py", ["--output", "README.md/results"], "error: cannot write README.md/results: Not a dir"),
         ("predict.py", ["--data", "docs", "--output", "docs/out"], "error: docs/out lies in docs"),
         ("train_shapes.py", ["--epochs", "0"], "error: epochs must be a whole number from 1 to "),
         ("train_shapes.py", ["--model", "README.md/m.msgpack"], "error: cannot write README.md/"),

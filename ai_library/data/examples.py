@@ -1,6 +1,8 @@
 """The examples of one split: what a data source's hook returns, and the check that it is what the source says."""
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,6 +50,15 @@ class ArrayExamples:
 
     def __getitem__(self, indices: np.ndarray) -> Batch:
         return self.images[indices], self.labels[indices]
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells these images and labels from others; SHA-256 takes 0.05 seconds for 60,000 images of 28x28."""
+        digest = hashlib.sha256(str(self.images.shape).encode())
+        digest.update(self.labels.astype("<i4").data)
+        for start in range(0, len(self), 1024):  # of an array in another order copies one part at a time
+            digest.update(np.ascontiguousarray(self.images[start : start + 1024]).data)
+        return digest.hexdigest()[:16]
 
 
 def check_examples(place: str, found: Any, n: int, image_shape: Sequence[int], num_classes: int) -> Batch:

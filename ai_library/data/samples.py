@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import hashlib
 import io
 import itertools
 import math
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..errors import MAX_CHANNELS, InputError
 from ..files.text import escaped, listed, shortened
+from ..runtime.agreement import check_alike
 from ..runtime.distributed import shard
 from .image_files import IMAGE_ENDINGS, MAX_PIXELS, fit_image, image_files, read_image
 
@@ -54,7 +56,8 @@ class Reader(Protocol):
 def read_samples(path: str | Path, classifier: Reader) -> Iterator[Sample]:
     """Yields the images of a file, of a folder whose sub-folders are named like classes, or of an npz file, one by one.
 
-    Of several processes (see `distributed`) each gets its share of them, in the order of the processes.
+    Of several processes (see `distributed`) each gets its share of them, in the order of the processes; all need the
+    same, told by the names and sizes of files, or what an npz file says of its arrays.
 
     Args:
         path: The file or folder.
@@ -62,16 +65,47 @@ def read_samples(path: str | Path, classifier: Reader) -> Iterator[Sample]:
             and which labels there are, and its `BLOCK` in which units processes share them.
 
     Raises:
-        InputError: At once, where there is nothing to predict, or labels are none of the classifier's.
+        InputError: At once, where there is nothing to predict, labels are none of the classifier's, or another process
+            has other images.
     """
     path = Path(path)
+    check_alike(lambda: {"data": _listed(path), **_read_for(classifier)})
     if os.path.isdir(path):
         return _from_folder(path, classifier)
-    if not os.path.exists(path):
-        raise InputError(f"{path} does not exist: name an image, a folder of images or an .npz file")
-    if path.suffix.lower() == ".npz" and path.is_file():
+    _check_exists(path)
+    if _is_npz(path):
         return _from_arrays(path, classifier)
     return (_read(path, path.name, None, classifier) for _ in shard(1, classifier.BLOCK))
+
+
+def _read_for(classifier):
+    """What of a classifier decides how images are read."""
+    names = ("class_names", "image_shape", "content_size")
+    return {"model": {name: getattr(classifier, name) for name in names}}
+
+
+def _check_exists(path):
+    if not os.path.exists(path):
+        raise InputError(f"{path} does not exist: name an image, a folder of images or an .npz file")
+
+
+def _is_npz(path):
+    return path.suffix.lower() == ".npz" and path.is_file()
+
+
+def _listed(path):
+    """What tells the images of a path from others without reading them, for processes that share them."""
+    _check_exists(path)
+    digest, folder = hashlib.sha256(), os.path.isdir(path)
+    if not folder and _is_npz(path):
+        with _archive(path) as archive:
+            digest.update(repr([(each.filename, each.CRC, each.file_size) for each in archive.infolist()]).encode())
+    for file in image_files(path) if folder else [path]:
+        size = -1
+        with contextlib.suppress(OSError):  # a link that leads nowhere
+            size = file.stat().st_size
+        digest.update(f"{file.relative_to(path if folder else path.parent)}\0{size}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 def _from_folder(folder, classifier):

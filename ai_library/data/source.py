@@ -147,13 +147,20 @@ class DataSource:
             return source_html(self)
 
     def settings(self) -> dict[str, Any]:
-        """Returns what tells this source from others, as JSON has it; a run is resumed only under the same."""
+        """Returns what tells this source from others, as JSON has it; a run is resumed only under the same.
+
+        "contents" has a digest of the images and labels of each split that is held in memory. Other `Examples` are
+        known by the rest: a subclass that reads them from files adds what tells these from others.
+        """
+        loaded = [(split, self._examples(split)) for split in self.splits]
+        contents = {split: examples.digest for split, examples in loaded if isinstance(examples, ArrayExamples)}
         return {
             "source": type(self).__name__,
             "seed": self.seed,
             "class_names": list(self.class_names),
             "image_shape": list(self.image_shape),
             "sizes": {split: self.size(split) for split in self.splits},
+            **({"contents": contents} if contents else {}),
         }
 
     def _abstract_loads(self):

@@ -66,7 +66,7 @@ class Corruption(NamedTuple):
     """What the levels measure, and in which unit."""
     levels: tuple[float, float, float, float, float]
     """The levels of the severities 1 to 5."""
-    apply: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+    apply: "Callable[[np.ndarray, float, np.random.Generator], np.ndarray]"
     """Function of (image, level, numpy Generator), where image is (h, w, c) float32 in [0, 255]; returns the same,
     corrupted."""
 

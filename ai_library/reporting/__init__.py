@@ -4,5 +4,5 @@ from ..errors import MissingExtraError
 
 try:
     import jinja2  # noqa: F401 - all of this folder needs it, or markupsafe, which comes with it
-except ModuleNotFoundError as error:
-    raise MissingExtraError(error, "report") from error
+except ModuleNotFoundError as _error:
+    raise MissingExtraError(_error, "report") from _error

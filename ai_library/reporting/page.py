@@ -18,7 +18,8 @@ from ..evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from ..evaluation.figures import MAX_MATRIX, class_rows, classes_left_out
 from ..evaluation.metrics import CALIBRATION_BINS
 from ..evaluation.slices import accuracy_grid
-from ..files.atomic import write_bytes
+from ..files.file_set import replacing_together
+from ..files.folder_lock import locked
 from ..files.text import escaped, listed
 from .diagrams import corruption_diagram, coverage_diagram, interval_mark, reliability_diagram
 from .findings import Findings
@@ -26,6 +27,8 @@ from .findings import Findings
 if TYPE_CHECKING:
     from jinja2.bccache import Bucket
 
+FILES = ("report.html", "metrics.json")
+"""What `write_findings` leaves in a folder, the second only where there are metrics."""
 _PICTURE_SIDE = 128
 _HERE = Path(__file__).parent
 _COMPILED = _HERE / "__pycache__"
@@ -51,16 +54,22 @@ class _CompiledTemplates(jinja2.FileSystemBytecodeCache):
                 super().dump_bytecode(bucket)
 
 
+def findings_files(findings: Findings) -> dict[str, bytes]:
+    """The contents of `report.html` and, where there are metrics, of `metrics.json`."""
+    files = {"report.html": report_page(findings).encode()}
+    if findings.report:
+        files["metrics.json"] = json.dumps(findings.report.metrics(), indent=1).encode()
+    return files
+
+
 def write_findings(findings: Findings, folder: str | Path) -> None:
     """Writes `report.html` into a folder, and `metrics.json` where there are metrics; an earlier one would speak of
-    other images, and is removed. Raises `InputError` where they can't be written.
+    other images, and is removed. Raises `InputError` where they can't be written, or another process writes there.
     """
-    metrics = Path(folder) / "metrics.json"
-    if findings.report:
-        write_bytes(metrics, json.dumps(findings.report.metrics(), indent=1).encode())
-    else:
-        metrics.unlink(missing_ok=True)
-    write_bytes(Path(folder) / "report.html", report_page(findings).encode())
+    files, folder = findings_files(findings), Path(folder)
+    with locked(folder) as check, replacing_together([folder / name for name in FILES], check) as begin:
+        for name, content in files.items():
+            begin(folder / name, "wb").write(content)
 
 
 def report_page(findings: Findings) -> str:

@@ -2,56 +2,68 @@
 
 import collections
 import csv
+import hashlib
 import heapq
 import itertools
 import math
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ..data.samples import Sample
-from ..errors import InputError
 from ..evaluation.figures import png_of
 from ..evaluation.report import Report
-from ..files.atomic import replacing, write_bytes
 from ..files.text import as_cell
 from ..networks.classifier import Classifier
-from ..runtime.distributed import all_gather, is_first, process_count, process_index
+from ..runtime.agreement import check_alike, code_version
+from ..runtime.distributed import all_gather, is_first
 from .findings import HARDEST, Example, Findings
-from .page import write_findings
+from .page import findings_files
+from .results import PICTURE, results
 
 
 def predict_samples(
     classifier: Classifier, samples: Iterable[Sample], output: str | Path, command: str = ""
 ) -> Findings:
     """Writes `predictions.csv` and `report.html` into the folder `output`, and, where any image has a label,
-    `metrics.json` and `confusion_matrix.png`. Holds a few blocks of images at a time, the hardest ones, and the
-    logits of those with a label. `command` is what the page says it was made by.
+    `metrics.json` and `confusion_matrix.png`. They take the place of earlier ones together, at the end. Holds a few
+    blocks of images at a time, the hardest ones, and the logits of those with a label. `command` is what the
+    page says it was made by.
 
-    Of several processes each predicts samples of its own and writes their rows beside `predictions.csv`, which the
-    first puts together from them: the folder has to be the same for all. All return the findings on all images.
+    Of several processes each predicts samples of its own and leaves their rows beside `predictions.csv`, which the
+    first puts together from them. All return the findings on all images.
+
+    Raises `InputError` where the folder can't be written to or another process writes there, and, in every process,
+    where not all have the same model, code and folder.
     """
-    output, names = Path(output), classifier.class_names
+    check_alike(lambda: {"model": _digest(classifier), "code": code_version(type(classifier.model))})
+    with results(Path(output)) as (rows, finish):
+        findings = _predicted_findings(classifier, samples, rows, command)
+        finish(lambda: _files(findings))
+    return findings
+
+
+def _predicted_findings(classifier, samples, rows, command):
+    """Predicts the samples of this process, writes their rows, and gives the findings of all processes."""
+    names = classifier.class_names
     images, unreadable, labels, logits, hardest = 0, 0, [], [np.zeros((0, len(names)), np.float32)], []
-    with replacing(_part(output, process_index())) as file:
-        table = csv.writer(file, lineterminator="\n")
-        if is_first():
-            table.writerow(["file", "label", "prediction", "confidence", *map(as_cell, names), "error"])
-        for block, block_logits in _predicted(classifier, samples):
-            predicted = classifier.probabilities(block_logits)
-            readable = [sample for sample in block if sample.image is not None]
-            rows = iter(predicted)
-            for sample in block:
-                table.writerow(_row(sample, None if sample.image is None else next(rows), names))
-            labelled = [row for row, sample in enumerate(readable) if sample.label is not None]
-            labels += [readable[row].label for row in labelled]
-            logits.append(block_logits[labelled])
-            examples = [_example(readable[row], predicted[row], names) for row in labelled]
-            hardest = heapq.nlargest(HARDEST, [*hardest, *examples], key=lambda example: example.loss)
-            images, unreadable = images + len(block), unreadable + len(block) - len(readable)
+    table = csv.writer(rows, lineterminator="\n")
+    if is_first():
+        table.writerow(["file", "label", "prediction", "confidence", *map(as_cell, names), "error"])
+    for block, block_logits in _predicted(classifier, samples):
+        predicted = classifier.probabilities(block_logits)
+        readable = [sample for sample in block if sample.image is not None]
+        own_rows = iter(predicted)
+        for sample in block:
+            table.writerow(_row(sample, None if sample.image is None else next(own_rows), names))
+        labelled = [row for row, sample in enumerate(readable) if sample.label is not None]
+        labels += [readable[row].label for row in labelled]
+        logits.append(block_logits[labelled])
+        examples = [_example(readable[row], predicted[row], names) for row in labelled]
+        hardest = heapq.nlargest(HARDEST, [*hardest, *examples], key=lambda example: example.loss)
+        images, unreadable = images + len(block), unreadable + len(block) - len(readable)
     hardest = [[os.fsencode(name), *rest] for name, *rest in hardest]  # a name may be no text that can be sent
     own = [images, unreadable, np.array(labels, np.int64), np.concatenate(logits), hardest]
     images, unreadable, labels, logits, hardest = zip(*all_gather(own), strict=True)
@@ -62,7 +74,7 @@ def predict_samples(
         del own, logits  # the largest part of the memory that labelled images take
         report = Report(probabilities, labels, names, classifier.temperature)
     hardest = [Example(os.fsdecode(name), *rest) for name, *rest in itertools.chain(*hardest)]
-    findings = Findings(
+    return Findings(
         classifier=classifier,
         images=sum(images),
         unreadable=sum(unreadable),
@@ -70,34 +82,32 @@ def predict_samples(
         hardest=heapq.nlargest(HARDEST, hardest, key=lambda example: example.loss),
         command=command,
     )
-    if is_first():
-        _write(findings, output)
-    return findings
 
 
-def _part(output, process):
-    """Where a process writes its rows."""
-    return output / ("predictions.csv" if process_count() == 1 else f"predictions.{process}-of-{process_count()}.csv")
+def _digest(classifier):
+    """What tells a model from others."""
+    import jax  # which several processes need anyway, and one alone does not wait for
+
+    from ..networks.network import settings_of
+
+    described = (
+        *(type(classifier.model).__name__, settings_of(classifier.model), classifier.class_names),
+        *(classifier.image_shape, classifier.content_size, classifier.temperature),
+    )
+    digest = hashlib.sha256(repr(described).encode("utf-8", "surrogateescape"))
+    for path, leaf in jax.tree.leaves_with_path(classifier.variables):
+        leaf = np.ascontiguousarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
+        digest.update(leaf.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()[:16]
 
 
-def _write(findings, output):
-    """What is written once all parts of `predictions.csv` are."""
-    report, confusion = findings.report, output / "confusion_matrix.png"
-    if process_count() > 1:
-        parts = [_part(output, process) for process in range(process_count())]
-        if missing := [part for part in parts if not part.exists()]:
-            raise InputError(f"{missing[0]} is not there: all processes need one output folder, which they share")
-        with replacing(output / "predictions.csv", "wb") as file:
-            for part in parts:
-                with open(part, "rb") as rows:
-                    shutil.copyfileobj(rows, file)
-        for part in parts:
-            part.unlink()
-    if report:
-        write_bytes(confusion, png_of(report.confusion_figure()))
-    else:  # an earlier run's would speak of other images
-        confusion.unlink(missing_ok=True)
-    write_findings(findings, output)
+def _files(findings):
+    """The contents of all that is written beside `predictions.csv`, by their names."""
+    files = findings_files(findings)
+    if findings.report:
+        files[PICTURE] = png_of(findings.report.confusion_figure())
+    return files
 
 
 def _example(sample, probabilities, class_names):

@@ -39,10 +39,20 @@ def use_devices(count: int) -> None:
     """Lets JAX see the processor as so many devices."""
     import jax
 
+    compile_as_for_many_cores()
     jax.config.update("jax_num_cpu_devices", count)
     if count >= cores():  # each keeps to one core, instead of all of them dividing every operation among all
         one_core = "--xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {one_core}"
+
+
+def compile_as_for_many_cores() -> None:
+    """Lets XLA compile for a process with one core what it compiles for more, so that both compute the same bits.
+
+    XLA divides loops among the threads of a process. In how many parts changes no bit, but a loop that is not divided
+    is other machine code, which rounds sums in another order. A number of threads that is set already is left alone.
+    """
+    os.environ.setdefault("NPROC", str(max(2, cores())))  # of XLA's threads
 
 
 def keep_freed_memory() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from .cpu import compile_as_for_many_cores
 
 if TYPE_CHECKING:
     import jax
@@ -59,6 +60,7 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     _end_with_a_line_on_abort()
+    compile_as_for_many_cores()
     try:
         jax.distributed.initialize(
             coordinator,

@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
+from PIL import Image
 
 from ai_library import (
     CNN,
@@ -26,6 +28,7 @@ from ai_library.data.samples import read_samples
 from ai_library.files import sealed_file
 from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import distributed
+from ai_library.runtime.cpu import share_out_cores
 from ai_library.runtime.jax_settings import HELD
 from ai_library.training import step, trainer
 
@@ -61,6 +64,11 @@ def fit(folder, name, source=None, config=CONFIG, resume=False):
     """Trains in `folder / name` and leaves the weights beside it, those of each process."""
     classifier = Trainer(MODEL, source or Noise(), config, folder / name, checkpoint_seconds=0).fit(resume)
     np.savez(folder / f"{name}-{distributed.process_index()}.npz", *jax.tree.leaves(classifier.variables))
+
+
+def untrained(source, seed=0):
+    variables = jax.tree.map(np.asarray, MODEL.initialise(seed, source.image_shape))
+    return Classifier(MODEL, variables, source.class_names, source.image_shape)
 
 
 def train(folder):
@@ -102,8 +110,34 @@ def endless(folder):
 
 
 def unlike(folder):
-    """A run of which every process has settings of its own."""
-    fit(folder, "unlike", config=TrainConfig(batch_size=16, seed=distributed.process_index()))
+    """Runs and predictions of which every process has something of its own; what each of them is told."""
+    process = distributed.process_index()
+    source, data = Noise(), folder / f"data{process}"
+    classifier = untrained(source)
+    data.mkdir()
+    Image.new("L", (16, 16), 40).save(data / f"{process}.png")
+    (folder / "file").touch()
+
+    def other_images():
+        source = Noise()
+        source._examples("validation").images[7, 3, 3] ^= process
+        fit(folder, "unlike", source)
+
+    attempts = {
+        "settings": lambda: fit(folder, "unlike", config=TrainConfig(batch_size=16, seed=process)),
+        "images": other_images,
+        "model": lambda: predict_samples(untrained(source, seed=process), [], folder / "out"),
+        "data": lambda: read_samples(data, classifier),
+        "classes": lambda: read_samples(data, replace(classifier, class_names=("a", "b", f"c{process}"))),
+        "missing": lambda: read_samples(data / "1.png", classifier),
+        "output": lambda: predict_samples(classifier, [], folder / f"out{process}"),
+        "no folder": lambda: predict_samples(classifier, [], folder / "file"),
+    }
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except InputError as error:
+            print(f"{name}: {error}".replace(str(folder), "FOLDER"), file=sys.stderr)
 
 
 def undivided(folder):
@@ -111,11 +145,18 @@ def undivided(folder):
     fit(folder, "undivided", config=TrainConfig(batch_size=17))
 
 
+def default_network(folder):
+    """A few steps as the commands that train take them: the default network, with a device for each core."""
+    source, model, config = ShapeDataSource(sizes=(640, 64, 1)), CNN(num_classes=9), TrainConfig()
+    share_out_cores(config.batch_size // distributed.process_count())
+    classifier = Trainer(model, source, config, folder / "run").fit()
+    np.savez(folder / f"run-{distributed.process_index()}.npz", *jax.tree.leaves(classifier.variables))
+
+
 def predict(folder):
     """Metrics of the evaluation split, and what `predict_samples` writes for a folder and for an npz file."""
     source = Noise()
-    variables = jax.tree.map(np.asarray, MODEL.initialise(0, source.image_shape))
-    classifier = Classifier(MODEL, variables, source.class_names, source.image_shape)
+    classifier = untrained(source)
     metrics = json.dumps(evaluate(classifier, source).metrics())
     (folder / f"metrics-{distributed.process_index()}.json").write_text(metrics)
     for data in ("images.npz", "images"):
@@ -123,17 +164,20 @@ def predict(folder):
 
 
 def main():
-    tasks = (train, train_twice, killed, endless, unlike, undivided, predict)
+    tasks = (train, train_twice, killed, endless, unlike, undivided, default_network, predict)
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=[task.__name__ for task in tasks])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--cores", type=int, nargs="+", help="those that the process may use")
     parser.add_argument("--heartbeat", type=int, default=distributed.HEARTBEAT_SECONDS)
     parser.add_argument("--coordinator")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--process", type=int)
     arguments = parser.parse_args()
     distributed.HEARTBEAT_SECONDS = arguments.heartbeat
+    if arguments.cores:
+        os.sched_setaffinity(0, arguments.cores)
     jax.config.update("jax_num_cpu_devices", arguments.devices)
     if arguments.coordinator:
         distributed.initialise(arguments.coordinator, arguments.processes, arguments.process)

@@ -55,12 +55,7 @@ def test_a_model_is_trained_resumed_saved_read_and_evaluated_without_any_extra(l
     assert lines[-1] == "24 None None"
     assert len((folder / "run/history.csv").read_text().splitlines()) == 3  # the names, and an epoch each
     assert json.loads((folder / "run/config.json").read_text())["train"]["epochs"] == 2
-    assert sorted(path.name for path in (folder / "run").iterdir()) == [
-        "checkpoints",
-        "config.json",
-        "history.csv",
-        "lock",
-    ]
+    assert {path.name for path in (folder / "run").iterdir()} == {"checkpoints", "config.json", "history.csv"}
     assert load_model(folder / "shapes.msgpack").class_names == ("star", "circle")
 
 

@@ -26,13 +26,13 @@ FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py")) if is_ow
 MODULES = [name for name in FILES if ".tests." not in name and not name.endswith("__init__")]
 
 
-def imports(name, at_run_time=False):
-    """The imports of a module, also those within functions, as {module: "file:line imports module"}. `at_run_time`
-    leaves out those that `if TYPE_CHECKING` guards.
+def imports(name, outside=None):
+    """The imports of a module, also those within functions, as {module: "file:line imports module"}; `outside` leaves
+    out those that an `if` on such a name guards.
     """
     nodes, found = list(ast.walk(ast.parse(FILES[name].read_text()))), {}
-    guards = [node for node in nodes if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
-    guarded = {inner for guard in guards for statement in guard.body for inner in ast.walk(statement)}
+    guards = [node for node in nodes if isinstance(node, ast.If) and outside and outside in ast.unparse(node.test)]
+    guarded = {inner for guard in guards for inner in ast.walk(guard)}
     for node in nodes:
         modules = []
         if isinstance(node, ast.Import):
@@ -42,7 +42,7 @@ def imports(name, at_run_time=False):
             package = [*above, *filter(None, [node.module])]
             members = [".".join([*package, alias.name]) for alias in node.names]
             modules = [member if member in FILES else ".".join(package) for member in members]
-        if not (at_run_time and node in guarded):
+        if node not in guarded:
             found |= {each: f"{FILES[name].relative_to(ROOT)}:{node.lineno} imports {each}" for each in modules}
     return found
 
@@ -74,13 +74,14 @@ def test_the_library_knows_no_application():
 
 
 def test_modules_do_not_import_each_other_in_a_circle():
-    graph = {name: imports(name, at_run_time=True).keys() & set(MODULES) for name in MODULES}
+    graph = {name: imports(name, outside="TYPE_CHECKING").keys() & set(MODULES) for name in MODULES}
     TopologicalSorter(graph).prepare()  # its error names the circle
 
 
 def test_no_module_imports_what_only_posix_systems_have():
     posix = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios"}
-    lines = [line for name in MODULES for module, line in imports(name).items() if module in posix]
+    found = [imports(name, outside="sys.platform") for name in MODULES]
+    lines = [each[module] for each in found for module in each.keys() & posix]
     assert not lines, "Windows has no such module:\n" + "\n".join(lines)
 
 

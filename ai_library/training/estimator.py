@@ -29,8 +29,8 @@ try:
     from sklearn.utils import Tags, assert_all_finite
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, check_random_state, column_or_1d
-except ModuleNotFoundError as error:
-    raise MissingExtraError(error, "sklearn") from error
+except ModuleNotFoundError as _error:
+    raise MissingExtraError(_error, "sklearn") from _error
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):

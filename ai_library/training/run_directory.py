@@ -7,18 +7,20 @@ import io
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import filelock
 import jax
 
 from ..errors import InputError
-from ..files.atomic import naming, write_bytes
+from ..files.atomic import check_writable, write_bytes
+from ..files.folder_lock import locked
 from ..files.sealed_file import SealedFileError, check_arrays
 from ..runtime import distributed
+from ..runtime.agreement import differences
 from .checkpoints import Checkpoints
 
 if TYPE_CHECKING:
@@ -39,18 +41,18 @@ class RunDirectory:
     gives the same files, however often it was interrupted.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], resume: bool):
+    def __init__(self, path: Path, settings: dict[str, Any], resume: bool, check: Callable[[], None]):
         self.path: Path = path
-        self._settings = settings
-        self._checkpoints = Checkpoints(path / "checkpoints")
+        self._settings, self._check = settings, check
+        self._checkpoints = Checkpoints(path / "checkpoints", check)
         if resume:
             if not self._checkpoints.exist():
                 raise InputError(f"{path} holds no checkpoint to resume from: start a run there by fit()")
             self._found = self._checkpoints.newest()
-            if differences := _differences(_with_more_epochs(self._found[1].pop("settings"), settings), settings):
-                raise InputError(f"{path} cannot be resumed with other settings: {differences}")
+            _check_settings(path, self._found[1].pop("settings"), settings)
         elif self._checkpoints.exist():
             raise InputError(f"{path} holds a run already: go on with it by fit(resume=True), or choose another folder")
+        check_writable(path / "checkpoints/0.msgpack")
         write_bytes(path / "config.json", json.dumps(self._settings, indent=1).encode())
         self.missing: Sequence[str] = [name for name in _FOR_CURVES if importlib.util.find_spec(name) is None]
         """The packages without which there are no curves."""
@@ -74,20 +76,18 @@ class RunDirectory:
         Of several processes that train together only the first has it; the others get a `Bystander`.
 
         Raises `InputError` where a run is there and `resume` is not set, where none is there to resume, where it has
-        other settings, or they are not the same in all processes, where another run trains in it, and, also within
-        the block, where it can't be written.
+        other settings, where another process writes there, and, also within the block, where it can't be written, or
+        another folder has taken its place.
         """
         with contextlib.ExitStack() as stack:
-            run, settings = Bystander(), json.loads(json.dumps(settings))
+            run = Bystander()
 
             def enter():
                 nonlocal run
                 if path is not None:
-                    run = stack.enter_context(cls._alone(Path(path), settings, resume))
-                return settings
+                    run = stack.enter_context(cls._alone(Path(path), json.loads(json.dumps(settings)), resume))
 
-            if differences := _differences(distributed.broadcast_from_first(enter), settings):
-                raise InputError(f"every process needs the settings of the first, but in this one {differences}")
+            distributed.broadcast_from_first(enter)
             yield run
 
     @classmethod
@@ -95,18 +95,12 @@ class RunDirectory:
     def _alone(cls, path, settings, resume):
         if resume and not path.is_dir():
             raise InputError(f"{path} holds no run to resume: start one there by fit()")
-        with contextlib.ExitStack() as stack:
-            with naming(path):
-                path.mkdir(parents=True, exist_ok=True)
-                try:
-                    stack.enter_context(filelock.FileLock(path / "lock", timeout=0))
-                except filelock.Timeout as error:
-                    raise InputError(
-                        f"another training runs in {path}: wait for its end, or choose another folder"
-                    ) from error
-            run = cls(path, settings, resume)
-            stack.callback(run._close)
-            yield run
+        with locked(path) as check:
+            run = cls(path, settings, resume, check)
+            try:
+                yield run
+            finally:
+                run._close()
 
     @staticmethod
     def new_path(folder: str | Path = "runs") -> Path:
@@ -116,15 +110,19 @@ class RunDirectory:
     @staticmethod
     def latest_path() -> Path:
         """The folder in `runs` with the newest checkpoint. Raises `InputError` where there is none."""
-        checkpoints = list(Path("runs").glob("*/checkpoints/*.msgpack"))
-        if not checkpoints:
+        written = {}
+        for path in Path("runs").glob("*/checkpoints/*.msgpack"):
+            with contextlib.suppress(OSError):  # its run may just have removed it
+                written[path] = path.stat().st_mtime
+        if not written:
             raise InputError("the folder 'runs' holds no run to resume: name another as run_dir")
-        return max(checkpoints, key=lambda path: path.stat().st_mtime).parents[1]
+        return max(written, key=written.__getitem__).parents[1]
 
-    def restore(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def restore(self, wanted: dict[str, Any], steps_per_epoch: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Record and tree of the checkpoint to go on from; the tree has the shapes and types of `wanted`."""
         path, record, tree = self._found
         try:
+            _check_steps(record, self._settings["train"]["epochs"], steps_per_epoch)
             check_arrays(tree, wanted, finite=False)  # an optimizer may begin with infinities
         except SealedFileError as error:
             raise InputError(f"{path} {error}: start a new run in another folder") from error
@@ -170,6 +168,7 @@ class RunDirectory:
             return
         from .tensorboard import EventFile
 
+        self._check()
         metrics = {name: value for name, value in chosen.items() if name not in ("epoch", "step")}
         table = EventFile(self.path, 0)  # a finished run that is resumed writes its row anew
         table.hparams(dict(_flat(self._settings)), metrics, chosen["step"])
@@ -200,6 +199,7 @@ class RunDirectory:
         }
 
     def _write_history(self, history):
+        self._check()
         table = io.StringIO()
         rows = csv.DictWriter(table, history[-1].keys() if history else (), lineterminator="\n")
         rows.writeheader()
@@ -213,7 +213,7 @@ class Bystander:
     saved_at: float = math.inf
     missing: Sequence[str] = ()
 
-    def restore(self, wanted: dict[str, Any]) -> NoReturn:
+    def restore(self, wanted: dict[str, Any], steps_per_epoch: int) -> NoReturn:
         raise InputError("a run that keeps no run directory cannot be resumed: name it as run_dir")
 
     def begin(self, source: "DataSource", tree: dict[str, Any]) -> None:
@@ -241,16 +241,31 @@ def _flat(settings, prefix=""):
             yield f"{prefix}{name}", value if isinstance(value, (str, bool, int, float)) else json.dumps(value)
 
 
-def _with_more_epochs(old, new):
-    """The old settings, with the new epochs where these are more: a run may be given more."""
-    more = old["train"]["epochs"] < new["train"]["epochs"]
-    return {**old, "train": {**old["train"], "epochs": new["train"]["epochs"]}} if more else old
+def _check_settings(path, old, new):
+    """Raises `InputError` unless a run that began with the old settings may go on with the new ones."""
+    try:
+        if different := differences(_as_may_be(path, old, new), new, "{name} was {first}, is now {second}"):
+            raise InputError(f"{path} cannot be resumed with other settings: {different}")
+    except RecursionError as error:
+        raise InputError(f"{path} cannot be resumed: its settings are nested too deeply") from error
 
 
-def _differences(old, new):
-    return "; ".join(
-        f"{part}.{name} was {old.get(part, {}).get(name)}, is now {new.get(part, {}).get(name)}"
-        for part in {**old, **new}
-        for name in {**old.get(part, {}), **new.get(part, {})}
-        if old.get(part, {}).get(name) != new.get(part, {}).get(name)
-    )
+def _as_may_be(path, old, new):
+    """The old settings with what the new ones may have in other words: more epochs, and digests of the images, which
+    earlier versions did not keep."""
+    train, source = old.get("train"), old.get("source")
+    if isinstance(train, dict) and type(train.get("epochs")) is int and train["epochs"] < new["train"]["epochs"]:
+        old = {**old, "train": {**train, "epochs": new["train"]["epochs"]}}
+    if isinstance(source, dict) and "contents" in new["source"] and not isinstance(source.get("contents"), dict):
+        warnings.warn(f"{path} does not tell which images it was trained on: going on as if with these", stacklevel=2)
+        old = {**old, "source": {**source, "contents": new["source"]["contents"]}}
+    return old
+
+
+def _check_steps(record, epochs, per_epoch):
+    """Raises `SealedFileError` where steps and epochs of a record do not fit each other, or those of the run."""
+    history, step = record["history"], record["step"]
+    rows = [(epoch, epoch * per_epoch) for epoch in range(1, len(history) + 1)]
+    fits = len(history) == step // per_epoch <= epochs and (history or not record["stopped"])
+    if not fits or [(row["epoch"], row["step"]) for row in history] != rows:
+        raise SealedFileError(f"has {step:,} steps with {len(history):,} epochs of {per_epoch:,} steps")

@@ -1,39 +1,40 @@
-"""Ctrl-C and SIGTERM end a training run at the next step, with a checkpoint, instead of in the middle of one."""
+"""Signals that ask for the end of a training run end it at the next step, with a checkpoint, and not in the middle."""
 
+import contextlib
 import os
 import signal
-import threading
+import sys
 from typing import Self
+
+from ..files.uninterrupted import hear, put_back
 
 
 class StopSignals:
-    """While this context lasts, the first SIGINT or SIGTERM only sets `received`; a second one acts as it always does.
-
-    A signal that the process ignores, as shells have it for what runs in the background, stays ignored. Outside the
-    main thread, where Python hears no signals, it does nothing.
-    """
+    """While this context lasts, the first signal only sets `received`; a second one acts as it always does."""
 
     def __init__(self):
         self.received: signal.Signals | None = None
         self._previous = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._previous[number] = signal.signal(number, self._handle)
+        self._previous = hear(self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        put_back(self._previous)
         self._previous = {}
 
     def _handle(self, number, _):
+        if self.received:
+            self.__exit__()
+            signal.raise_signal(number)
+            return
         self.received = signal.Signals(number)
         line = f"\n{self.received.name}: ending after a checkpoint; a second one ends at once\n"
-        os.write(2, line.encode())  # printing could meet itself, where the signal came in the middle of a print
-        self.__exit__()
+        # Printing could meet itself, where the signal came in the middle of a print.
+        with contextlib.suppress(OSError, ValueError):
+            if sys.__stderr__:  # where it was closed, its number is that of another file
+                os.write(sys.__stderr__.fileno(), line.encode())
 
 
 class TrainingStopped(KeyboardInterrupt):

@@ -13,7 +13,6 @@ import flax.linen as nn
 import flax.serialization
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from ..data.source import DataSource
 from ..errors import InputError
@@ -22,7 +21,9 @@ from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
 from ..networks.network import check_network, initialise, settings_of, take_over
 from ..runtime import distributed
+from ..runtime.agreement import check_alike, code_version
 from ..runtime.jax_settings import settings
+from . import display
 from .callbacks import Callback
 from .config import TrainConfig
 from .optimizers import Optimizer
@@ -31,7 +32,7 @@ from .step import Loss, TrainState, check_step, create_train_state, train_step
 from .stop_signals import StopSignals, TrainingStopped
 
 _CHECKPOINT = 1
-"""What processes ask each other for; a higher number is a signal, which asks for a checkpoint and then the end."""
+"""What processes ask each other for; with a signal's number added to it, for a checkpoint and then the end."""
 
 
 @dataclass
@@ -139,7 +140,7 @@ class Trainer:
     def fit(self, resume: bool = False) -> Classifier:
         """Trains to the last epoch and returns the classifier of the chosen one.
 
-        Ctrl-C and SIGTERM write a checkpoint and raise `TrainingStopped`, unless there is no run directory.
+        Ctrl-C, SIGTERM and SIGHUP write a checkpoint and raise `TrainingStopped`, unless there is no run directory.
 
         Args:
             resume: Go on with the run in `run_dir` where its newest checkpoint was written. The end is, bit by bit,
@@ -155,7 +156,9 @@ class Trainer:
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
         stop = StopSignals()
         hearing = contextlib.nullcontext() if self.run_dir is None else stop
-        with RunDirectory.opened(self.run_dir, self._settings(), resume) as run, hearing:
+        made_of = self._settings()
+        check_alike(lambda: {**made_of, "code": code_version(type(self.model), type(self.source))})
+        with RunDirectory.opened(self.run_dir, made_of, resume) as run, hearing:
             progress = progress.restored(*distributed.broadcast_from_first(lambda: self._begin(progress, run, resume)))
             progress.state = distributed.place(progress.state.with_schedule(state.schedule), self._everywhere)
             self.history = progress.history
@@ -166,6 +169,7 @@ class Trainer:
                 self._end_epoch(progress, run, stop)
             chosen = self._chosen_row()
             run.log_end(chosen)
+        self._end_if(distributed.highest(_asked_by(stop)), progress)  # by a signal that came after the last checkpoint
         classifier = self._classifier(progress.chosen)
         return replace(classifier, temperature=chosen["temperature"], metrics={"validation": chosen})
 
@@ -209,17 +213,19 @@ class Trainer:
         if not taken:
             raise InputError("initial must share weights with the network, but no name and shape of its own is there")
         if self._verbose and distributed.is_first():
-            tqdm.write(f"begins with {taken} of {len(jax.tree.leaves(fresh))} arrays of the initial classifier")
+            display.line(f"begins with {taken} of {len(jax.tree.leaves(fresh))} arrays of the initial classifier")
         return variables
 
     def _begin(self, progress, run, resume):
         """Record and tree of where the run begins: in a checkpoint, or in fresh weights."""
         if run.missing and self._verbose:
             packages = " and ".join(run.missing)
-            tqdm.write(f"curves for TensorBoard are left out: they need {packages} (install 'ai-library[tensorboard]')")
+            display.line(
+                f"curves for TensorBoard are left out: they need {packages} (install 'ai-library[tensorboard]')"
+            )
         tree = progress.tree()
         if resume:
-            return [*run.restore(tree)]
+            return [*run.restore(tree, self._per_epoch)]
         run.begin(self.source, tree)
         return [progress.record(), tree]
 
@@ -229,13 +235,12 @@ class Trainer:
         first = progress.step - epoch * per_epoch
         part = distributed.process_index(), distributed.process_count()
         batches = self.source.batches("train", self.config.batch_size, epoch, first=first, full=True, part=part)
-        hidden = None if self._verbose and distributed.is_first() else True  # None: where the output is no terminal
+        if self._verbose and distributed.is_first():
+            batches = display.bar(batches, self._name(epoch), per_epoch, first)
         unread = None
-        for batch in tqdm(
-            batches, self._name(epoch), per_epoch, initial=first, unit="step", leave=False, disable=hidden
-        ):
+        for batch in batches:
             due = time.monotonic() - run.saved_at >= self._checkpoint_seconds
-            asked = distributed.highest(int(stop.received or (_CHECKPOINT if due else 0)))
+            asked = distributed.highest(_asked_by(stop) or (_CHECKPOINT if due else 0))
             progress.state, metrics = train_step(progress.state, *distributed.place(batch, self._shared_out))
             if unread:  # reading waits for a step to end, so each is read while the next one runs
                 self._read(progress, run, *unread)
@@ -244,7 +249,8 @@ class Trainer:
             if progress.step < (epoch + 1) * per_epoch and int(asked):
                 self._read(progress, run, *unread)
                 unread = None
-                self._save(progress, run, int(asked))
+                run.save(progress.record(), progress.tree())
+                self._end_if(asked, progress)
         if unread:
             self._read(progress, run, *unread)
 
@@ -280,9 +286,10 @@ class Trainer:
             progress.chosen = variables
         run.log_epoch(progress.history, report, variables["params"])
         progress.stopped = self._ends(progress.history)
+        run.save(progress.record(), progress.tree())
         if self._verbose and distributed.is_first():
-            tqdm.write(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
-        self._save(progress, run, int(distributed.highest(int(stop.received or _CHECKPOINT))))
+            display.line(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
+        self._end_if(distributed.highest(_asked_by(stop)), progress)
 
     def _ends(self, history) -> bool:
         """Whether a callback ends the run; all of them are called, in the first process."""
@@ -290,11 +297,10 @@ class Trainer:
             lambda: sum(bool(callback(history)) for callback in self._callbacks) > 0
         )
 
-    def _save(self, progress, run, asked):
-        """Writes a checkpoint; ends the run there if a signal asked for it, in whichever process."""
-        run.save(progress.record(), progress.tree())
-        if asked > _CHECKPOINT and progress.step < self._steps and not progress.stopped:
-            received = signal.Signals(asked)
+    def _end_if(self, asked, progress):
+        """Ends the run, whose checkpoint is written, if a signal asked for it, in whichever process."""
+        if int(asked) > _CHECKPOINT:
+            received = signal.Signals(int(asked) - _CHECKPOINT)
             raise TrainingStopped(
                 f"stopped by {received.name} after step {progress.step:,} of {self._steps:,}, "
                 f"with a checkpoint in {self.run_dir}",
@@ -324,3 +330,8 @@ class Trainer:
             },
             "source": self.source.settings(),
         }
+
+
+def _asked_by(stop):
+    """What this process asks the others for, because of the signal that it received."""
+    return _CHECKPOINT + stop.received if stop.received else 0

@@ -78,7 +78,7 @@ def test_settings_tell_any_two_contents_apart():
     found = [ArrayDataSource(train=pair).settings()["contents"] for pair in (PAIR, (images, LABELS), (IMAGES, labels))]
     found.append(ArrayDataSource(train=PAIR, evaluation=PAIR).settings()["contents"])
     found.append(ArrayDataSource(train=PAIR, validation=PAIR).settings()["contents"])
-    assert len(set(found)) == 5
+    assert len(set(map(str, found))) == 5
     assert ArrayDataSource(train=(np.asfortranarray(IMAGES), LABELS.astype(np.int8))).settings()["contents"] == found[0]
 
 

@@ -60,6 +60,22 @@ def test_adding_files_moves_none(folder):
     assert all(before[split] <= contents(split) for split in before)
 
 
+def test_settings_tell_images_from_others_of_the_same_names_and_not_how_they_are_stored(folder):
+    def contents():
+        return ImageFolderDataSource(folder, image_size=16).settings()["contents"]
+
+    before = contents()
+    for path in folder.glob("circle/*.png"):
+        with Image.open(path) as image:
+            image.load()
+        image.save(path, compress_level=1)
+    assert contents() == before
+    (folder / "circle").rename(folder / "other")
+    (folder / "cross").rename(folder / "circle")
+    (folder / "other").rename(folder / "cross")
+    assert not contents().items() & before.items()
+
+
 def test_images_of_one_name_in_folders_of_a_class_fall_into_all_splits(folder):
     for path in sorted(folder.glob("*/*.png")):
         path.with_suffix("").mkdir()

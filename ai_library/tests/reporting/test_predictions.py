@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import tracemalloc
 
 import numpy as np
@@ -13,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ai_library import InputError, evaluate
+from ai_library import InputError, Report, evaluate
 from ai_library.data.samples import Sample, read_samples
 from ai_library.reporting.predictions import predict_samples
 from ai_library.tests.model_files import small_classifier
 
 N = 70  # more than a block
+RESULTS = {"predictions.csv", "confusion_matrix.png", "metrics.json", "report.html"}
 
 
 @pytest.fixture
@@ -191,3 +193,61 @@ def test_a_damaged_archive_leaves_no_half_written_table(classifier, source, tmp_
     with pytest.raises(InputError, match="data.npz cannot be read as .npz: Bad CRC-32"):
         predicted(classifier, tmp_path / "data.npz", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def contents(output):
+    return {path.name: path.read_bytes() for path in output.iterdir()}
+
+
+def some(source, n=3, labelled=True):
+    """Samples out of the source."""
+    images, labels = source.examples("evaluation", range(n))
+    return [Sample(f"{i}", int(labels[i]) if labelled else None, images[i]) for i in range(n)]
+
+
+@pytest.mark.parametrize("fails", ["confusion_figure", "metrics", "coverage_curve"])
+def test_an_error_at_the_end_leaves_all_of_the_earlier_results(classifier, source, tmp_path, monkeypatch, fails):
+    def failing(*_):
+        raise InputError("an error at the end")
+
+    predict_samples(classifier, some(source), tmp_path)
+    before = contents(tmp_path)
+    monkeypatch.setattr(Report, fails, failing)
+    with pytest.raises(InputError, match="an error at the end"):
+        predict_samples(classifier, some(source, n=7), tmp_path)
+    assert contents(tmp_path) == before
+    assert before.keys() == RESULTS
+
+
+def test_a_second_prediction_into_the_folder_is_refused_meanwhile(classifier, source, tmp_path):
+    def samples():
+        yield from some(source)
+        with pytest.raises(InputError, match="another process writes into .*: wait for its end, or choose another"):
+            predict_samples(classifier, some(source, labelled=False), tmp_path)
+
+    predict_samples(classifier, samples(), tmp_path)
+    assert contents(tmp_path).keys() == RESULTS
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 4
+
+
+def test_results_do_not_go_into_a_folder_that_took_the_place_of_the_one_they_were_for(classifier, source, tmp_path):
+    def samples():
+        yield from some(source)
+        shutil.rmtree(tmp_path / "out")
+        predict_samples(classifier, some(source, labelled=False), tmp_path / "out")
+
+    with pytest.raises(InputError, match="out was removed, moved or replaced while this process wrote into it"):
+        predict_samples(classifier, samples(), tmp_path / "out")
+    assert contents(tmp_path / "out").keys() == {"predictions.csv", "report.html"}
+
+
+@pytest.mark.parametrize("name", sorted(RESULTS))
+def test_an_old_result_that_cannot_be_replaced_is_named_before_an_image_is_read(classifier, tmp_path, name):
+    def samples():
+        pytest.fail("an image was asked for")
+        yield
+
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=rf"cannot write .*{name}: it is a folder; choose a place"):
+        predict_samples(classifier, samples(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]

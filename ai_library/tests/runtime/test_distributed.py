@@ -1,6 +1,7 @@
 """Several processes train, evaluate and predict as one does, end together, and go on from where they ended."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ from ai_library.tests.several_processes import CHILD, STEPS, Noise
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 BOUND_SECONDS = 60
 """In which the others end once one of the processes is gone."""
 
@@ -128,6 +130,20 @@ def test_two_processes_give_the_bits_of_one_with_two_devices(trained):
     assert bits(trained / "1x2", "whole") == bits(trained / "2x1", "whole")
 
 
+@pytest.mark.skipif(len(CORES) < 2, reason="one process with two devices needs two cores")
+def test_two_processes_with_a_core_each_train_the_default_network_to_the_bits_of_one_with_two(tmp_path):
+    ended(*begun("default_network", tmp_path / "1x2", 1, "--cores", *CORES[:2]))
+    (tmp_path / "2x1").mkdir()
+    meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", 2, "--process"]
+    ended(
+        *(
+            Process("default_network", tmp_path / "2x1", *meeting, process, "--cores", CORES[process])
+            for process in range(2)
+        )
+    )
+    assert bits(tmp_path / "1x2", "run") == bits(tmp_path / "2x1", "run")
+
+
 @pytest.mark.parametrize(("layout", "processes"), [("2x1", 2), ("4x1", 4)])
 def test_all_processes_hold_the_same_bits(trained, layout, processes):
     assert len({bits(trained / layout, "whole", process) for process in range(processes)}) == 1
@@ -136,7 +152,7 @@ def test_all_processes_hold_the_same_bits(trained, layout, processes):
 def test_only_the_first_process_writes(trained):
     for layout in ("1x1", "2x1"):
         written = {path.name for path in (trained / layout / "whole").iterdir()}
-        assert written == {"checkpoints", "config.json", "history.csv", "lock", "train", "validation"} | {
+        assert written == {"checkpoints", "config.json", "history.csv", "train", "validation"} | {
             path.name for path in (trained / layout / "whole").glob("events*")
         }
         assert len(list((trained / layout / "whole/train").iterdir())) == 1
@@ -191,10 +207,28 @@ def test_evaluation_and_predictions_do_not_depend_on_the_number_of_processes(tmp
     assert written[0] == written[1] == written[2]
 
 
-def test_other_settings_in_one_process_end_both(tmp_path):
-    first, second = (process.communicate()[1] for process in begun("unlike", tmp_path, 2))
-    assert "error: every process needs the settings of the first, but in this one train.seed was 0, is now 1" in second
-    assert first.splitlines()[-1].startswith("error: process 1 of 2 is gone")
+def test_what_one_process_has_of_its_own_is_named_by_all_before_they_begin(tmp_path):
+    told = []
+    for process in begun("unlike", tmp_path, 2):
+        told.append(process.communicate()[1].splitlines())
+        assert process.returncode == 0, told
+    alike = "all processes need the same code, model, data and settings, but process 1 of 2 differs from the first:"
+    digests = r'"[0-9a-f]{16}" in the first and "[0-9a-f]{16}" in the other'
+    wanted = [
+        rf"settings: {alike} train.seed is 0 in the first and 1 in the other",
+        rf"images: {alike} source.contents.validation is {digests}",
+        rf"model: {alike} model is {digests}",
+        rf"data: {alike} data is {digests}",
+        rf"classes: {alike} data is {digests}; model.class_names is .*c0.* in the first and .*c1.* in the other",
+        r"missing: (process 0 of 2 says: )?FOLDER/data./1.png does not exist: name an image, a folder of images or .*",
+        r"output: (process 1 of 2 says: )?FOLDER/out1 is not where the first process writes: all need one folder, .*",
+        r"no folder: cannot write FOLDER/file: .*; choose a place that can be written to",
+    ]
+    for lines in told:
+        assert len(lines) == len(wanted)
+        for line, pattern in zip(lines, wanted, strict=True):
+            assert re.fullmatch(pattern, line)
+    assert {path.name for path in tmp_path.iterdir()} == {"data0", "data1", "file", "out0"}
 
 
 def test_a_batch_that_cannot_be_divided_is_named_by_all(tmp_path):
@@ -288,44 +322,3 @@ def test_shares_are_whole_blocks_and_together_everything(n, processes):
 def test_a_meeting_that_cannot_be_is_named(meeting, message):
     with pytest.raises(InputError, match=message):
         distributed.initialise(*meeting)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only 127.0.0.1 is a machine's own of these addresses")
-@pytest.mark.parametrize(
-    ("named", "listens", "silent"),
-    [
-        ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
-        ("127.0.0.3", "127.0.0.3", "127.0.0.1"),
-        ("localhost", "127.0.0.1", "127.0.0.2"),
-    ],
-)
-def test_the_first_process_listens_at_the_address_that_was_named_alone(tmp_path, named, listens, silent):
-    port = free_port()
-    process = Process("train", tmp_path, "--coordinator", f"{named}:{port}", "--processes", 2, "--process", 0)
-    try:
-        until = time.monotonic() + BOUND_SECONDS
-        while not answers(listens, port):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        assert not answers(silent, port)
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def answers(address, port):
-    """Whether anything listens there."""
-    with socket.socket() as tried:
-        return tried.connect_ex((address, port)) == 0
-
-
-def test_an_address_of_another_machine_or_only_its_own_name_leaves_the_choice_to_jax(monkeypatch):
-    own = {"here": "127.0.1.1", "service": "192.0.2.1", "host": "127.0.0.1"}
-    monkeypatch.setattr(
-        socket,
-        "getaddrinfo",
-        lambda host, *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (own.get(host, host), 0))],
-    )
-    given_addresses = [distributed.listening_address(f"{host}:5000") for host in ("here", "service", "127.0.0.1")]
-    assert given_addresses == [None, None, "127.0.0.1:5000"]

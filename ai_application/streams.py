@@ -1,0 +1,75 @@
+"""Standard output and error that nothing can make fail, and that show no command to a terminal."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from typing import TextIO
+
+from ai_library.files.text import escaped
+
+
+def keep_descriptors() -> None:
+    """Lets standard input, output and error lead nowhere where they are closed: the next file that is opened would
+    have their number, and get what is written to them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
+def make_unfailing() -> None:
+    """Lets `sys.stdout` and `sys.stderr` drop what cannot be written, be it to a full disk, a closed pipe or a terminal
+    that is gone, also when Python ends. What their encoding lacks is written as an escape, and so are control
+    characters, but for line breaks, tabs and the return to the beginning of a line that a text begins with.
+    """
+    os.environ.update(NO_COLOR="1", PYTHON_TYRO_ANSI_CODES="False")  # colours are control characters
+    sys.stdout = sys.__stdout__ = _unfailing(sys.stdout, 1)
+    sys.stderr = sys.__stderr__ = _unfailing(sys.stderr, 2)
+
+
+def _unfailing(stream: TextIO | None, number: int) -> TextIO:
+    if stream is None:
+        stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the process
+    if not isinstance(stream, io.TextIOWrapper):  # not as Python makes them: somebody else's
+        return stream
+    encoding, by_lines, at_once = stream.encoding, stream.line_buffering, stream.write_through
+    buffer = stream.detach()  # the old stream would close what it still has
+    raw = _Dropping(buffer.detach() if isinstance(buffer, io.BufferedWriter) else buffer)
+    buffer = raw if at_once else io.BufferedWriter(raw)
+    return _Printable(buffer, encoding, "backslashreplace", line_buffering=by_lines, write_through=at_once)
+
+
+class _Dropping(io.RawIOBase):
+    """Writes to a raw stream, and drops what it does not take."""
+
+    def __init__(self, raw):
+        self._raw = raw
+        self.name = raw.name
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return self._raw.fileno()
+
+    def isatty(self):
+        return self._raw.isatty()
+
+    def write(self, data):
+        left = memoryview(data).cast("B")
+        size = len(left)
+        with contextlib.suppress(OSError):
+            while left and (written := self._raw.write(left)):  # None: it would have to wait
+                left = left[written:]
+        return size
+
+
+class _Printable(io.TextIOWrapper):
+    """A text stream that writes escapes for control characters."""
+
+    def write(self, text):
+        super().write(re.sub(r"^\r|[^\n\t]+", lambda part: part[0] if part[0] == "\r" else escaped(part[0]), text))
+        return len(text)

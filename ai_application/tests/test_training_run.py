@@ -1,0 +1,49 @@
+"""What a training leaves in its run's folder belongs together."""
+
+import pytest
+
+from ai_application import training_run
+from ai_application.training_arguments import TrainingArguments
+from ai_library import CNN, InputError, ShapeDataSource, TrainConfig, load_model
+
+FILES = ("model.msgpack", "report.html", "metrics.json")
+RECIPES = {"shapes": (CNN(num_classes=2, features=(4,) * 5, dense=4), TrainConfig(epochs=1, batch_size=8))}
+
+
+def train(run_dir, *given):
+    source = ShapeDataSource(image_size=16, class_names=("star", "circle"), sizes=(16, 8, 8))
+    arguments = TrainingArguments("Trains.", RECIPES, given=["--run-dir", str(run_dir), *map(str, given)])
+    training_run.train_and_save(arguments, source, "shapes")
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """A run's folder with what an earlier training left."""
+    (tmp_path / "run").mkdir()
+    for name in FILES:
+        (tmp_path / "run" / name).write_text("old")
+    return tmp_path / "run"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_no_earlier_report_is_left_beside_a_new_model(run_dir, tmp_path, monkeypatch, elsewhere):
+    def failing(*_):
+        raise InputError("the end comes before the report")
+
+    monkeypatch.setattr(training_run, "examine", failing)
+    model = tmp_path / "m.msgpack" if elsewhere else run_dir / FILES[0]
+    with pytest.raises(InputError, match="before the report"):
+        train(run_dir, *(["--model", model] if elsewhere else []))
+    assert load_model(model).metrics["evaluation"]["n"] == 8
+    assert [name for name in FILES[1:] if (run_dir / name).exists()] == []
+    assert not (run_dir / "lock").exists()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_cannot_be_replaced_is_named_before_the_training(run_dir, name):
+    (run_dir / name).unlink()
+    (run_dir / name).mkdir()
+    with pytest.raises(InputError, match=f"cannot write .*{name}: it is a folder; choose a place"):
+        train(run_dir)
+    assert {path.name for path in run_dir.iterdir()} == set(FILES)

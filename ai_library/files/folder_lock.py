@@ -1,0 +1,96 @@
+"""The right to write into a folder, which one process at a time has."""
+
+import contextlib
+import errno
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..errors import InputError
+from .atomic import naming
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor):
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+NAME = "lock"
+_TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What file systems answer that have none."""
+
+
+@contextlib.contextmanager
+def locked(folder: str | Path) -> Iterator[Callable[[], None]]:
+    """Keeps other processes from writing into a folder, which is made where it isn't, until the block ends.
+
+    A folder is what it is, not what it is called: whoever removes it and makes another in its place has the other. So
+    the block gets a function to call before each write, which raises `InputError` where the folder's name no longer
+    leads to the folder that was locked.
+
+    Raises `InputError` where another process has the folder, or it can't be written to.
+    """
+    path = Path(folder) / NAME
+    with naming(folder):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _acquired(path)
+
+    def check() -> None:
+        if not _is(path, descriptor):
+            raise InputError(
+                f"{folder} was removed, moved or replaced while this process wrote into it: nothing more is written "
+                "there; begin again in another folder"
+            )
+
+    try:
+        yield check
+    finally:
+        with contextlib.suppress(OSError):  # it stays where open files can't be removed
+            if _is(path, descriptor):
+                path.unlink()
+        os.close(descriptor)
+
+
+def _acquired(path):
+    """The descriptor of the file at a path, locked."""
+    while True:
+        with naming(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _try(path, descriptor)
+            if _is(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # whoever had the folder has just removed this file, and another may have made the next
+
+
+def _try(path, descriptor):
+    try:
+        _lock(descriptor)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise InputError(
+                f"another process writes into {path.parent}: wait for its end, or choose another folder"
+            ) from error
+        if error.errno not in _NO_LOCKS:
+            raise
+        warnings.warn(f"{path.parent} lies where files cannot be locked: let nothing else write there", stacklevel=5)
+
+
+def _is(path, descriptor):
+    """Whether a path leads to the file that is open."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        return False

@@ -1,0 +1,103 @@
+"""What several processes must have in common is compared before they begin; what differs is named in all of them."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .distributed import all_gather, process_count
+
+_PACKAGE = Path(__file__).parents[1]
+_MOST = 5
+"""Differences that a message names."""
+_ABSENT = object()
+
+
+def all_told(tell: Callable[[], Any]) -> list[Any]:
+    """What the function returns in each process, as JSON has it, in the order of the processes. An `InputError` that it
+    raises in one of them is raised in all.
+    """
+    if process_count() == 1:
+        return [tell()]
+    raised = None
+    try:
+        own = {"value": tell()}
+    except InputError as error:
+        own, raised = {"error": str(error)}, error
+    told = [json.loads(each) for each in all_gather(json.dumps(own))]
+    for process, each in enumerate(told):
+        if "error" in each:
+            raise raised or InputError(f"process {process} of {process_count()} says: {each['error']}")
+    return [each["value"] for each in told]
+
+
+def check_alike(tell: Callable[[], dict[str, Any]]) -> None:
+    """Raises `InputError` in every process, which names what differs, unless the function returns the same in all.
+    A process that is alone does not call it.
+    """
+    if process_count() == 1:
+        return
+    first, *others = all_told(tell)
+    for process, other in enumerate(others, 1):
+        if different := differences(first, other, "{name} is {first} in the first and {second} in the other"):
+            raise InputError(
+                f"all processes need the same code, model, data and settings, but process {process} of "
+                f"{process_count()} differs from the first: {different}"
+            )
+
+
+def differences(first: Any, second: Any, text: str) -> str:
+    """What differs in two values of JSON: for each of the first few differences the text with its `name`, dotted, and
+    the `first` and the `second` value; "" where nothing does.
+    """
+    one, other = dict(_leaves(first)), dict(_leaves(second))
+    different = [name for name in {**one, **other} if one.get(name, _ABSENT) != other.get(name, _ABSENT)]
+    more = [f"and {len(different) - _MOST} more"] if len(different) > _MOST else []
+    shown = [(ascii(name)[1:-1], _shown(one, name), _shown(other, name)) for name in different[:_MOST]]
+    return "; ".join([*(text.format(name=name, first=a, second=b) for name, a, b in shown), *more])
+
+
+def code_version(*own: type) -> dict[str, str]:
+    """What tells the code of this library, of the packages that compute, and of the modules of some classes from that
+    of another version."""
+    folders = [path.parent for path in _PACKAGE.glob("*/__init__.py") if path.parent.name != "tests"]
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy", "Pillow")
+    return {
+        "ai_library": _digest(sorted(path for folder in folders for path in folder.glob("*.py"))),
+        "Python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+        **{kind.__name__: _digest(_files(kind)) for kind in own},
+    }
+
+
+def _files(kind):
+    """The file of a class; none where it was typed in."""
+    path = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return [Path(path)] if path else []
+
+
+def _digest(paths):
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def _leaves(value):
+    """Yields the dotted name and the value of whatever is no dictionary, or an empty one."""
+    waiting = [("", value)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, dict) and value:
+            waiting += [(f"{name}.{key}" if name else key, child) for key, child in reversed(value.items())]
+        else:
+            yield name, value
+
+
+def _shown(leaves, name):
+    if name not in leaves:
+        return "absent"
+    text = json.dumps(leaves[name])
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,70 @@
+"""The first of several processes listens where it was told to, and nowhere else."""
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ai_library.runtime import distributed
+from ai_library.tests.several_processes import CHILD
+
+ROOT = Path(__file__).resolve().parents[3]
+BOUND_SECONDS = 60
+
+
+def answers(address, port):
+    """Whether anything listens there."""
+    with socket.socket() as tried:
+        return tried.connect_ex((address, port)) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only 127.0.0.1 is a machine's own of these addresses")
+@pytest.mark.parametrize(
+    ("named", "listens", "silent"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
+        ("127.0.0.3", "127.0.0.3", "127.0.0.1"),
+        ("localhost", "127.0.0.1", "127.0.0.2"),
+    ],
+)
+def test_the_first_process_listens_at_the_address_that_was_named_alone(tmp_path, named, listens, silent):
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    meeting = ["--coordinator", f"{named}:{port}", "--processes", "2", "--process", "0"]
+    process = subprocess.Popen([sys.executable, "-m", CHILD, "train", tmp_path, *meeting], cwd=ROOT)
+    try:
+        until = time.monotonic() + BOUND_SECONDS
+        while not answers(listens, port):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert not answers(silent, port)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "listens"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1:5000"),
+        ("LocalHost", "127.0.0.1", "127.0.0.1:5000"),
+        ("service", "192.0.2.1", None),  # another machine's, or one that leads here
+        ("here", "127.0.1.1", None),  # what Debian's /etc/hosts calls the machine itself: others look elsewhere
+        ("nowhere", None, None),
+    ],
+)
+def test_a_name_that_others_know_by_another_address_leaves_the_choice_to_jax(monkeypatch, host, address, listens):
+    def found(name, *_, **__):
+        assert name == host
+        if address is None:
+            raise socket.gaierror("unknown")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    assert distributed.listening_address(f"{host}:5000") == listens
