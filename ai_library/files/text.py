@@ -7,6 +7,8 @@ from collections.abc import Sequence
 _JOINERS = "\u200c\u200d"
 """Between letters of Persian, Hindi and other scripts, and in emoji; they show nothing themselves."""
 
+_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters of Hangul and a sign of Braille that show nothing."""
 _CALCULATED = re.compile(rf"(^|[,;|\t])([\s\"'{_JOINERS}]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """The beginning of what spreadsheets calculate, also with full-width signs, wherever one may see a cell begin."""
 
@@ -26,7 +28,7 @@ def escaped(text: str) -> str:
 
 def is_blank(text: str) -> bool:
     """Whether none of it is a letter, a digit or another sign that shows."""
-    return not any(unicodedata.category(c)[0] in "LNPS" for c in text)
+    return not any(unicodedata.category(c)[0] in "LNPS" and c not in _FILLERS for c in text)
 
 
 def shortened(text: str, most: int = 40) -> str:

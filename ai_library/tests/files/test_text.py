@@ -29,7 +29,7 @@ def test_text_that_calculates_nothing_stays_as_it_is(text):
     assert as_cell(text) == text
 
 
-@pytest.mark.parametrize("text", ["", " ", "\u00a0\u3000", "\u200d", "\u0301", " \u200c "])
+@pytest.mark.parametrize("text", ["", " ", "\u00a0\u3000", "\u200d", "\u0301", " \u200c ", "\u3164\u2800"])
 def test_text_of_which_nothing_shows_is_blank(text):
     assert is_blank(text)
     assert not is_blank(f"{text}a")
