@@ -58,7 +58,7 @@ class Signals:
     def _handle(self, number, _):
         if not self._raising:
             self._end(number)
-        if self.received is None:
+        elif self.received is None:
             self.received = number
             raise Interrupted(number)
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,9 @@ def main():
     "end": "def main(): atexit.register(lambda: (begun(), time.sleep(60)))",
 }
 BEGINNING = """
-import atexit, hashlib, os, sys, time
+import atexit, hashlib, os, signal, sys, time
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background ignores some
+    signal.signal(number, signal.SIG_DFL)
 sys.path.insert(0, sys.argv[1])
 from ai_application.start import start
 def begun(): os.write(1, b"begun")
@@ -69,16 +72,10 @@ def program(code):
     return [sys.executable, "-c", f"{BEGINNING}\n{code}\nsys.exit(start(load))", str(ROOT)]
 
 
-def hears_all():
-    """As in the foreground; what a shell starts in the background may ignore them."""
-    for number in NUMBERS:
-        signal.signal(number, signal.SIG_DFL)
-
-
 def begin(code, *prefix):
     """Starts a program and waits until it says that it has begun."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([*prefix, *program(code)], preexec_fn=hears_all, **pipes)
+    process = subprocess.Popen([*prefix, *program(code)], **pipes)
     assert os.read(process.stdout.fileno(), 5) == b"begun"
     return process
 
@@ -106,6 +103,23 @@ def test_a_signal_that_nothing_heeds_ends_a_command_after_some_seconds(where, nu
     process.send_signal(number)
     assert process.communicate(timeout=6)[1] == b"interrupted\n"
     assert process.returncode == 128 + number
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_what_a_training_would_end_after_a_step_that_takes_long():
+    code = f"""
+def main():
+    from ai_library.training.stop_signals import StopSignals
+    with StopSignals():
+        {COMMANDS["compiler"].partition("main(): ")[2]}
+"""
+    process = begin(code)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(3.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=6)[1].endswith(b"interrupted\n")
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 @pytest.mark.slow
@@ -151,7 +165,7 @@ def test_a_command_that_had_to_be_ended_leaves_no_temporary_file(tmp_path):
 
 
 def test_an_ignored_signal_stays_ignored():
-    process = begin("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\ndef main(): begun(); time.sleep(0.3)")
+    process = begin("signal.signal(signal.SIGINT, signal.SIG_IGN)\ndef main(): begun(); time.sleep(0.3)")
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=5)[1] == b""
     assert process.returncode == 0

@@ -19,10 +19,10 @@ _unfinished: set[Path] = set()
 
 @atexit.register
 def remove_unfinished() -> None:
-    """Removes the temporary files of all `begun`, where the process ends within them."""
-    for temporary in [*_unfinished]:
+    """Removes all temporary files, where the process ends within the blocks that would do it."""
+    for path in [*_unfinished]:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            path.unlink()
 
 
 @contextlib.contextmanager
@@ -34,6 +34,17 @@ def naming(path: str | Path) -> Iterator[None]:
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; choose a place that can be written to"
         ) from error
+
+
+@contextlib.contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """A file that the block makes, which is gone when the block or the process ends."""
+    _unfinished.add(path)  # before it is there: a signal may come in between
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        _unfinished.discard(path)
 
 
 class NewFile:
@@ -68,14 +79,11 @@ def begun(path: str | Path, mode: str = "w") -> Iterator[NewFile]:
         path = Path(os.path.realpath(path))
         permissions = _permissions(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-        _unfinished.add(temporary)  # before it is there: a signal may come in between
-        try:
-            with open(temporary, mode.replace("w", "x"), opener=_open_private, **text) as file:
-                yield NewFile(file, temporary, path, permissions)
-        finally:
-            temporary.unlink(missing_ok=True)
-            _unfinished.discard(temporary)
+        with (
+            temporary(path.with_name(f".{path.name}.{os.urandom(4).hex()}")) as place,
+            open(place, mode.replace("w", "x"), opener=_open_private, **text) as file,
+        ):
+            yield NewFile(file, place, path, permissions)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from .atomic import NewFile, begun, naming, sync_folder
+from .atomic import NewFile, begun, check_writable, naming, sync_folder
+from .uninterrupted import uninterrupted
 
 
 @contextlib.contextmanager
@@ -16,7 +17,7 @@ def replacing_together(paths: Sequence[Path], check: Callable[[], None]) -> Iter
 
     The block gets a function that opens a new file for one of the paths, as `atomic.replacing` does. At the end all of
     the new files are on the disk; then all of the old ones go, also those that get no new one; then the new ones take
-    their names. Until then, and after an error, the old ones are whole.
+    their names. Until then, and after an error, the old ones are whole. A signal waits until all have their names.
 
     Args:
         paths: All files of the set, the new ones and those that an earlier set may have had. One process writes them
@@ -26,9 +27,9 @@ def replacing_together(paths: Sequence[Path], check: Callable[[], None]) -> Iter
     Raises `InputError`, at once or at the end, where a file can't be written or an old one can't be replaced.
     """
     for path in paths:
-        with begun(path) as tried:  # better known before long work than after
-            pass
-        _remove(tried.path.parent.glob(f".{glob.escape(tried.path.name)}.????????"))  # as `begun` names them
+        check_writable(path)
+        real = Path(os.path.realpath(path))
+        _remove(real.parent.glob(f".{glob.escape(real.name)}.????????"))  # as `begun` names them
     with contextlib.ExitStack() as stack:
         new: list[NewFile] = []
 
@@ -37,11 +38,13 @@ def replacing_together(paths: Sequence[Path], check: Callable[[], None]) -> Iter
             return new[-1].file
 
         yield begin
+        check()  # which knows more than the error that a removed folder would give
         for each in new:
             with naming(each.path):
                 each.finish()
         check()
-        _exchange(paths, new)
+        with uninterrupted():
+            _exchange(paths, new)
 
 
 def _exchange(paths, new):

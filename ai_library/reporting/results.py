@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import InputError
-from ..files.atomic import naming
+from ..files.atomic import naming, temporary
 from ..files.file_set import replacing_together
 from ..files.folder_lock import locked
 from ..runtime.agreement import all_told
@@ -38,9 +38,8 @@ def results(folder: Path) -> Iterator[tuple[IO[str], _Finish]]:
             paths = [folder / name for name in (TABLE, PICTURE, *FILES)]
             begin = stack.enter_context(replacing_together(paths, stack.enter_context(locked(folder))))
             opened.append((begin, begin(paths[0])))
-            mark = table.with_name(f".{table.name}.{os.urandom(4).hex()}")  # by which the others know the folder
-            mark.touch()
-            stack.callback(mark.unlink, missing_ok=True)
+            mark = stack.enter_context(temporary(table.with_name(f".{table.name}.{os.urandom(4).hex()}")))
+            mark.touch()  # the others know the folder by it
             return os.fsencode(mark.name)
 
         mark = broadcast_from_first(open_table)
@@ -71,12 +70,12 @@ def _check_shared(folder, mark):
 @contextlib.contextmanager
 def _part(path):
     """A file of rows for the first process, which is gone at the end."""
-    with naming(path):
-        try:
-            with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                yield file
-        finally:
-            path.unlink(missing_ok=True)
+    with (
+        naming(path),
+        temporary(path),
+        open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        yield file
 
 
 def _flush(file, path):

@@ -4,33 +4,24 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from typing import Self
 
-SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
+from ..files.uninterrupted import hear, put_back
 
 
 class StopSignals:
-    """While this context lasts, the first of `SIGNALS` only sets `received`; a second one acts as it always does.
-
-    A signal that the process ignores, as shells have it for what runs in the background, stays ignored. Outside the
-    main thread, where Python hears no signals, it does nothing.
-    """
+    """While this context lasts, the first signal only sets `received`; a second one acts as it always does."""
 
     def __init__(self):
         self.received: signal.Signals | None = None
         self._previous = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._previous[number] = signal.signal(number, self._handle)
+        self._previous = hear(self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        put_back(self._previous)
         self._previous = {}
 
     def _handle(self, number, _):

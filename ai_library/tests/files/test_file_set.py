@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -162,3 +163,29 @@ def test_links_stay_and_what_they_lead_to_is_replaced(tmp_path):
     write_new(tmp_path)
     assert all((tmp_path / name).is_symlink() for name in NAMES)
     assert found(tmp_path / "far") == {"a": "new", "b": "new"}
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_a_signal_does_not_come_between_the_old_files_and_the_new_ones(tmp_path, monkeypatch, at):
+    """It comes just before it, or at a change of a name: three old files go, two new ones get theirs."""
+    old_set(tmp_path)
+    hearing, real, calls = signal.signal(signal.SIGINT, signal.default_int_handler), os.replace, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == at:
+            signal.raise_signal(signal.SIGINT)
+        real(*arguments)
+
+    def check():
+        if at == 0:
+            signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(os, "replace", interrupted)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_new(tmp_path, check)
+    finally:
+        signal.signal(signal.SIGINT, hearing)
+    monkeypatch.undo()
+    assert found(tmp_path) == (dict.fromkeys("ab", "new") if at else dict.fromkeys(NAMES, "old"))
