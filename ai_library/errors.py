@@ -8,6 +8,9 @@ MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 1, 4096
 """The sides of an image, in pixels."""
 MAX_CHANNELS = 4
 """Grey, grey with transparency, colour, colour with transparency."""
+MAX_CLASSES = 1 << 14
+MAX_CLASS_NAME = 1024
+"""Characters of a class name: more than the name of any folder has."""
 
 
 class InputError(ValueError):

@@ -82,6 +82,8 @@ class Remote:
         path = Path(url_or_path).resolve()
         self._folder = path if path.exists() else None
         self.url = path.as_uri() if self._folder else url_or_path  # git-lfs wants a folder as a URL
+        if self.url.startswith("-"):  # which could make it run any program
+            raise InputError(f"git takes {self.url} for an option: name a URL, or a folder that is there")
 
     def __str__(self):
         return re.sub(r"^(https?://)[^/@]*@", r"\1", self.url)  # a password in it is nobody's business
@@ -141,7 +143,7 @@ def check_publishable(folder):
 def published_from(remote, tip):
     """The commit here that `tip` was published from. Raises `InputError` where it is not below the current one."""
     trailer = git("log", "-1", f"--format=%(trailers:key={TRAILER},valueonly)", tip).splitlines()
-    if not trailer:
+    if not trailer or not re.fullmatch("[0-9a-f]{7,64}", trailer[0]):  # git would take others for options
         raise InputError(
             f"{remote} has moved on: its commit {tip[:12]} is not from here. Bring its change here, and say so "
             f"there by 'git commit --allow-empty -m \"Brought over\" --trailer {TRAILER}={git('rev-parse', 'HEAD')}'"

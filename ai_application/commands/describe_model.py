@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ai_library import InputError, load_model
+from ai_library import load_model
+from ai_library.files.text import listed
 
 from ..command_line import command, shown
 from ..own_networks import add_network_argument, network_classes
@@ -20,14 +21,12 @@ def main():
         classifier = load_model(path, networks)
         height, width, channels = classifier.image_shape
         print(f"{shown(path)}: {height}x{width}x{channels} images, {len(classifier.class_names)} classes")
-        print(f"  classes     {', '.join(classifier.class_names)}")
+        print(f"  classes     {listed(classifier.class_names)}")
         print(f"  temperature {classifier.temperature:.3f}")
-        if evaluation := classifier.metrics.get("evaluation"):
-            try:
-                low, high = evaluation["accuracy_interval"]
-                print(
-                    f"  evaluation  accuracy {evaluation['accuracy']:.2%}  "
-                    f"(95 % interval {low:.2%} to {high:.2%}, n = {evaluation['n']:,})"
-                )
-            except (LookupError, TypeError, ValueError) as error:  # metrics are what whoever saved them put there
-                raise InputError(f"{path} has metrics of another form ({error!r}): train it again") from error
+        if classifier.metrics.get("evaluation"):
+            low, high = (classifier.metric("evaluation", "accuracy_interval", end) for end in (0, 1))
+            accuracy, n = (classifier.metric("evaluation", name) for name in ("accuracy", "n"))
+            if None in (low, high, accuracy, n):  # metrics are what whoever saved them put there
+                print("  evaluation  its metrics have another form than this code knows")
+            else:
+                print(f"  evaluation  accuracy {accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, n = {n:,})")

@@ -136,6 +136,9 @@ def fit_image(pixels: np.ndarray, image_shape: Sequence[int], content_size: int 
     """
     height, width, channels = image_shape
     pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixels.shape[0] * pixels.shape[1] > 2 * _ENOUGH_PIXELS:  # an array: a file's are reduced when it is read
+        reduced = np.asarray(_reduced(_as_pil(pixels)))
+        pixels = reduced.reshape(*reduced.shape[:2], -1)
     if pixels.shape[2] in (2, 4) and (content_size or channels in (1, 3)):
         pixels = np.asarray(_on_white(_as_pil(pixels)).convert("RGB"))
     if content_size and np.median(_border(pixels)) > 127:

@@ -5,20 +5,21 @@ The first needs matplotlib and the second jinja2; each raises `MissingExtraError
 
 import base64
 import io
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from ..errors import InputError, MissingExtraError
+from ..files.text import listed, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .source import DataSource
 
-_TEMPLATE = """<p><b>{{ kind }}</b>: {{ shape|join("x") }} images of {{ names|length }} classes ({{ names|join(", ")
-}});
+_TEMPLATE = """<p><b>{{ kind }}</b>: {{ shape|join("x") }} images of {{ classes }} classes ({{ names }});
 {% for split, size in sizes.items() %}{{ "{:,}".format(size) }} {{ split }}{{ ", " if not loop.last }}{% endfor %}</p>
 <img alt="the first training images: {{ shown|join(', ') }}" src="data:image/png;base64,{{ picture }}">"""
 
@@ -41,8 +42,9 @@ def source_figure(source: "DataSource", n: int, split: str, columns: int) -> "Fi
         axis.axis("off")
     for axis, image, label in zip(axes.flat, images, labels, strict=False):
         axis.imshow(_shown(image), cmap="gray", vmin=0, vmax=255)
-        axis.set_title(source.class_names[label], fontsize=9)
-    figure.tight_layout()
+        axis.set_title(shortened(source.class_names[label]), fontsize=9, parse_math=False)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of letters that the font has not
+        figure.tight_layout()
     plt.close(figure)  # a notebook would show an open one twice
     return figure
 
@@ -60,9 +62,10 @@ def source_html(source: "DataSource", n: int = 18) -> str:
     return template.render(
         kind=type(source).__name__,
         shape=source.image_shape,
-        names=source.class_names,
+        classes=source.num_classes,
+        names=listed(source.class_names),
         sizes={split: source.size(split) for split in source.splits},
-        shown=[source.class_names[label] for label in labels],
+        shown=[shortened(source.class_names[label]) for label in labels],
         picture=base64.b64encode(picture.getvalue()).decode(),
     )
 

@@ -3,23 +3,28 @@
 import collections
 import contextlib
 import hashlib
+import io
 import itertools
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol
+from typing import IO, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
 from ..errors import MAX_CHANNELS, InputError
+from ..files.text import escaped, listed, shortened
 from ..runtime.agreement import check_alike
 from ..runtime.distributed import shard
 from .image_files import IMAGE_ENDINGS, MAX_PIXELS, fit_image, image_files, read_image
 
-_BLOCK_BYTES = 16_000_000  # of the arrays in an npz file, read at a time
-_WHOLE_BYTES = 1_000_000_000  # the most of an array in Fortran's order, which can only be read whole
+_BLOCK_BYTES = 16_000_000  # of the arrays in an npz file, held at a time
+_PIECE_BYTES = 1_000_000  # of them, unpacked at a time
+_WHOLE_BYTES = 64_000_000  # the most of an array in Fortran's order, which can only be read whole
+_CONTENTS_BYTES = 1_000_000  # the most of a list of contents, of which numpy's have a hundred for each array
 
 
 class Sample(NamedTuple):
@@ -108,10 +113,10 @@ def _from_folder(folder, classifier):
     if not found:
         raise InputError(f"{folder} holds no images: it needs files that end in {', '.join(IMAGE_ENDINGS)}")
     labels = {name: label for label, name in enumerate(classifier.class_names)}
-    if unknown := sorted(found.keys() - labels.keys() - {""}):
+    if unknown := sorted(name for name in found if name is not None and name not in labels):
         raise InputError(
             f"{folder} has the sub-folder {unknown[0]!r}, but this model's classes are "
-            f"{', '.join(classifier.class_names)}: rename it, or use a model that was trained on these classes"
+            f"{listed(classifier.class_names)}: rename it, or use a model that was trained on these classes"
         )
     own = shard(found.total(), classifier.BLOCK)
     return (
@@ -121,8 +126,8 @@ def _from_folder(folder, classifier):
 
 
 def _sub_folder(path, folder):
-    """The first folder on the way from `folder` to a file; "" for a file that lies directly in it."""
-    return "" if path.parent == folder else path.relative_to(folder).parts[0]
+    """The first folder on the way from `folder` to a file; None for a file that lies directly in it."""
+    return None if path.parent == folder else path.relative_to(folder).parts[0]
 
 
 def _read(path, name, label, classifier):
@@ -133,29 +138,35 @@ def _read(path, name, label, classifier):
 
 
 def _from_arrays(path, classifier):
-    labels = None
     with _archive(path) as archive:
         names = archive.namelist()
         if "images.npy" not in names:
             raise InputError(f"{path} has no array 'images': save it by np.savez(file, images=..., labels=...)")
         shape, by_columns, dtype = _header(archive, "images")
         _check_images(path, shape, by_columns, dtype)
-        if "labels.npy" in names:
+        labelled = "labels.npy" in names
+        if labelled:
             labels_shape, _, labels_dtype = _header(archive, "labels")
             if labels_shape != shape[:1] or labels_dtype.kind not in "iu":
                 raise InputError(
                     f"{path} must have labels of integers of shape ({shape[0]},), got {labels_dtype} {labels_shape}"
                 )
-            labels = np.concatenate(list(_blocks(archive, "labels")))
-            _check_labels(path, labels, classifier.class_names)
+            _check_size(archive, "labels", labels_shape, labels_dtype)
+        _check_size(archive, "images", shape, dtype)
+        if labelled:
+            for labels in _blocks(archive, "labels"):
+                _check_labels(path, labels, classifier.class_names)
     own = shard(shape[0], classifier.BLOCK)
+    labels = _rows(path, "labels") if labelled else itertools.repeat(None)
     return (
         Sample(
             str(i),
-            None if labels is None else int(labels[i]),
+            None if label is None else int(label),
             fit_image(image, classifier.image_shape, classifier.content_size),
         )
-        for i, image in itertools.islice(enumerate(_images(path)), own.start, own.stop)
+        for i, (image, label) in itertools.islice(
+            enumerate(zip(_rows(path, "images"), labels, strict=False)), own.start, own.stop
+        )
     )
 
 
@@ -183,55 +194,85 @@ def _check_labels(path, labels, class_names):
     if not 0 <= labels.min() <= labels.max() < len(class_names):
         raise InputError(
             f"{path} has labels from {labels.min()} to {labels.max()}, but this model's classes are 0 to "
-            f"{len(class_names) - 1} ({', '.join(class_names)}): use a model that was trained on these classes"
+            f"{len(class_names) - 1} ({listed(class_names)}): use a model that was trained on these classes"
         )
 
 
-def _images(path):
-    """The images of an npz file one by one; what it unpacks to may be larger than the memory."""
+def _check_size(archive, name, shape, dtype):
+    """Raises unless an array is as large as its header says, before anything of it, or of the next one, is read."""
+    if archive.getinfo(f"{name}.npy").file_size < dtype.itemsize * math.prod(shape):
+        raise EOFError(f"its array {name!r} ends too early")
+
+
+def _rows(path, name):
+    """The rows of an array of an npz file one by one; what it unpacks to may be larger than the memory."""
     with _archive(path) as archive:
-        for block in _blocks(archive, "images"):
+        for block in _blocks(archive, name):
             yield from block
+
+
+class _Contents(io.FileIO):
+    """A file that gives `zipfile` no longer list of contents than an npz file has: all of it becomes objects."""
+
+    checked = False
+
+    def read(self, size: int | None = -1) -> bytes:
+        if not self.checked and (size or 0) > _CONTENTS_BYTES:
+            raise ValueError("it has far more parts than an npz file")
+        return super().read(size)
 
 
 @contextlib.contextmanager
 def _archive(path):
     """An npz file. Whatever goes wrong while it is read is the file's fault, and becomes an `InputError`."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _Contents(path) as file, zipfile.ZipFile(file) as archive:
+            file.checked = True
             yield archive
     except InputError:
         raise
     except Exception as error:  # zipfile raises nearly anything: BadZipFile, zlib.error, struct.error, RuntimeError
-        raise InputError(f"{path} cannot be read as .npz: {str(error) or type(error).__name__}") from error
+        reason = escaped(str(error) or type(error).__name__)
+        raise InputError(f"{path} cannot be read as .npz: {shortened(reason, 300)}") from error
+
+
+@contextlib.contextmanager
+def _array(archive, name) -> Iterator[tuple[tuple[tuple[int, ...], bool, np.dtype], IO[bytes]]]:
+    """(shape, whether in Fortran's order, dtype) of an array, and the stream where its data begin."""
+    if archive.getinfo(f"{name}.npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"its array {name!r} is compressed in another way than numpy does it")  # and without bounds
+    with archive.open(f"{name}.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):  # later ones are for records alone, and their headers may be gigabytes
+            raise ValueError(f"an array of format version {version}, where numbers have (1, 0)")
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of headers that were written long ago
+                shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+        except Exception as error:  # numpy's words repeat the header, and recommend to unpickle what it holds
+            raise ValueError(f"its array {name!r} has a header that describes no array") from error
+        if len(shape) > 8 or max(shape, default=0) > _WHOLE_BYTES**2:
+            raise ValueError(f"its array {name!r} has a shape that no array has")
+        if dtype.hasobject:
+            raise ValueError("it holds pickled Python objects, which are never loaded: they may run programs")
+        yield (shape, by_columns, dtype), stream
 
 
 def _header(archive, name):
     """(shape, whether in Fortran's order, dtype) of an array, of which nothing is read."""
-    with archive.open(f"{name}.npy") as stream:
-        return _read_header(stream)
-
-
-def _read_header(stream):
-    """The same, from a stream at its beginning, which is then where the data begin."""
-    version = np.lib.format.read_magic(stream)
-    if version != (1, 0):  # later ones are for records alone, and their headers may be gigabytes
-        raise ValueError(f"an array of format version {version}, where numbers have (1, 0)")
-    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
-    if dtype.hasobject:
-        raise ValueError("it holds pickled Python objects, which are never loaded: they may run programs")
-    return shape, by_columns, dtype
+    with _array(archive, name) as (header, _):
+        return header
 
 
 def _blocks(archive, name):
     """Yields an array in parts (m, ...) of about `_BLOCK_BYTES`, at least one row each."""
-    with archive.open(f"{name}.npy") as stream:
-        (n, *row), by_columns, dtype = _read_header(stream)
-        rows = n if by_columns else max(1, _BLOCK_BYTES // (dtype.itemsize * math.prod(row)))
+    with _array(archive, name) as (((n, *row), by_columns, dtype), stream):
+        rows = n if by_columns and row else max(1, _BLOCK_BYTES // (dtype.itemsize * math.prod(row)))
         for start in range(0, n, rows):
-            shape = min(rows, n - start), *row
-            size = dtype.itemsize * math.prod(shape)
-            data = stream.read(size)
-            if len(data) < size:
-                raise EOFError(f"its array {name!r} ends too early")
-            yield np.frombuffer(data, dtype).reshape(shape, order="F" if by_columns else "C")
+            block = np.empty((min(rows, n - start), *row), dtype, order="F" if by_columns else "C")
+            data = block.reshape(-1, order="A").view(np.uint8)
+            for piece in np.split(data, range(_PIECE_BYTES, len(data), _PIECE_BYTES)):
+                found = stream.read(len(piece))
+                if len(found) < len(piece):
+                    raise EOFError(f"its array {name!r} ends too early")
+                piece[:] = np.frombuffer(found, np.uint8)
+            yield block

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, MissingExtraError, check_image_shape, whole_number
-from ..files.text import is_printable
+from ..files.text import listed
+from .class_names import check_class_names
 from .examples import ArrayExamples, Batch, Examples, check_examples
 from .shuffling import shuffled
 
@@ -37,7 +38,7 @@ class DataSource:
 
     Args:
         image_shape: (height, width, channels) of all images, with sides from 1 to 4,096 and 1 to 4 channels.
-        class_names: What the labels 0, 1, ... mean: two names or more.
+        class_names: What the labels 0, 1, ... mean: see `check_class_names`.
         seed: Seed of the order of an epoch, from 0 to 2**32 - 1.
 
     Raises:
@@ -54,7 +55,7 @@ class DataSource:
     def __init__(self, *, image_shape: Sequence[int], class_names: Sequence[str], seed: int = 0):
         self.seed: int = whole_number("seed", seed, 0, 2**32 - 1)
         self.image_shape: tuple[int, int, int] = check_image_shape(image_shape)
-        self.class_names: tuple[str, ...] = _checked_names(class_names)
+        self.class_names: tuple[str, ...] = check_class_names(class_names)
         self._loaded: dict[str, Examples] = {}
         self._check_hook()
 
@@ -136,7 +137,7 @@ class DataSource:
 
     def __repr__(self) -> str:
         height, width, channels = self.image_shape
-        return f"{type(self).__name__}: {height}x{width}x{channels} images of {', '.join(self.class_names)}"
+        return f"{type(self).__name__}: {height}x{width}x{channels} images of {listed(self.class_names)}"
 
     def _repr_html_(self):
         """What a notebook shows; None, for which it shows the text, where jinja2 is not installed."""
@@ -245,17 +246,6 @@ def sides(image_size: Any) -> tuple[int, int]:
     except (TypeError, ValueError) as error:
         raise InputError(f"image_size must be a whole number or (height, width), got {image_size!r}") from error
     return height, width
-
-
-def _checked_names(class_names):
-    if not isinstance(class_names, (tuple, list)):
-        raise InputError(f"class_names must be a tuple of names, got {class_names!a}")
-    for name in class_names:
-        if not isinstance(name, str) or not is_printable(name):
-            raise InputError(f"a class name must be printable text, got {name!a}: rename it")
-    if len(class_names) < 2 or len(set(class_names)) != len(class_names):
-        raise InputError(f"class_names must be 2 names or more, each once, got {tuple(class_names)}")
-    return tuple(class_names)
 
 
 def _resembles_load(name):

@@ -6,6 +6,7 @@ from itertools import accumulate
 import numpy as np
 
 from ..errors import InputError
+from ..files.text import listed
 from .metrics import wilson_interval
 from .report import Report
 
@@ -28,8 +29,8 @@ def compare(first: Report, second: Report) -> "Comparison":
     """
     if first.class_names != second.class_names:
         raise InputError(
-            f"both reports must have the same classes, got {', '.join(first.class_names)} in the first and "
-            f"{', '.join(second.class_names)} in the second: compare models that were trained on the same classes"
+            f"both reports must have the same classes, got {listed(first.class_names)} in the first and "
+            f"{listed(second.class_names)} in the second: compare models that were trained on the same classes"
         )
     if not np.array_equal(first.labels, second.labels):
         found = f"{first.n:,} and {second.n:,} labels"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError, whole_number
+from ..files.text import listed
 from ..runtime.distributed import all_gather, shard
 from .report import Report
 
@@ -58,6 +59,6 @@ def check_same_classes(classifier: "Classifier", source: "DataSource") -> None:
     """
     if classifier.class_names != source.class_names:
         raise InputError(
-            f"the model was made for the classes {', '.join(classifier.class_names)}, but the data has "
-            f"{', '.join(source.class_names)}: use a model that was trained on the classes of the data"
+            f"the model was made for the classes {listed(classifier.class_names)}, but the data has "
+            f"{listed(source.class_names)}: use a model that was trained on the classes of the data"
         )

@@ -1,21 +1,26 @@
-"""How a report shows itself: the confusion matrix as a matplotlib figure, and the HTML table of a notebook.
+"""How a report shows itself: as text, the confusion matrix as a matplotlib figure, and the HTML table of a notebook.
 
 matplotlib and jinja2 are imported when they are first used: a report by itself needs neither.
 """
 
+import io
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import MissingExtraError
+from ..files.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .report import Report
+    from .report import ClassMetrics, Report
 
 MAX_MATRIX = 40
 """The largest number of classes for which a confusion matrix shows names and counts."""
+_SIDE_OF_SHADES = 14
+"""Inches of a larger one: of 1,000 classes each cell has a pixel of its own."""
 
 _TABLE = """<table>
 <caption><b>accuracy {{ "%.2f"|format(100 * report.accuracy) }} %</b></caption>
@@ -24,10 +29,37 @@ _TABLE = """<table>
 <table>
 <tr><th scope="col">class</th><th scope="col">precision</th><th scope="col">recall</th><th scope="col">F1</th>
 <th scope="col">images</th></tr>
-{% for name, row in report.per_class.items() %}<tr><th scope="row">{{ name }}</th>
+{% for name, row in rows.items() %}<tr><th scope="row">{{ name|shortened }}</th>
 <td>{{ "%.4f"|format(row.precision) }}</td><td>{{ "%.4f"|format(row.recall) }}</td>
 <td>{{ "%.4f"|format(row.f1) }}</td><td>{{ "{:,}".format(row.support) }}</td></tr>
-{% endfor %}</table>"""
+{% endfor %}</table>
+{% if left_out %}<p>{{ left_out }}</p>{% endif %}"""
+
+
+def report_text(report: "Report") -> str:
+    """The main figures and a row for each class."""
+    rows = class_rows(report)
+    width = max(map(len, (*map(shortened, rows), "class")))
+    lines = [f"{name:<18}{value}" for name, value in report.summary().items()]
+    lines += ["", f"{'class':<{width}}  precision  recall      F1  support"]
+    for name, row in rows.items():
+        lines.append(
+            f"{shortened(name):<{width}}  {row['precision']:9.4f}  {row['recall']:6.4f}  {row['f1']:6.4f}  "
+            f"{row['support']:7,}"
+        )
+    return "\n".join([*lines, *filter(None, [classes_left_out(report)])])
+
+
+def class_rows(report: "Report") -> "dict[str, ClassMetrics]":
+    """The metrics of the classes that a table has a row for: see `Confusions.in_tables`."""
+    names = [report.class_names[label] for label in report.confusions.in_tables]
+    return {name: report.per_class[name] for name in names}
+
+
+def classes_left_out(report: "Report") -> str:
+    """What to say below such a table; "" where it has all classes."""
+    left_out = len(report.class_names) - len(report.confusions.in_tables)
+    return f"{left_out:,} more classes, which occur less or not at all, are left out." if left_out else ""
 
 
 def confusion_figure(report: "Report") -> "Figure":
@@ -35,7 +67,7 @@ def confusion_figure(report: "Report") -> "Figure":
 
     Args:
         report: The report to draw. For more than `MAX_MATRIX` classes the figure shows the shades alone, with the
-            classes' numbers on its axes.
+            numbers of rows and columns on its axes. It shows the classes that tables have: see `Confusions.in_tables`.
 
     Returns:
         A matplotlib figure that belongs to no window, to be saved or shown.
@@ -44,26 +76,38 @@ def confusion_figure(report: "Report") -> "Figure":
         MissingExtraError: matplotlib is not installed.
     """
     try:
+        import matplotlib
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise MissingExtraError(error, "report") from error
 
-    count = report.confusion_matrix
+    shown = report.confusions.in_tables
+    count = report.confusions.matrix(shown)
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
-    side = 2.5 + 0.5 * min(len(count), MAX_MATRIX)
+    side = 2.5 + 0.5 * len(count) if len(count) <= MAX_MATRIX else _SIDE_OF_SHADES
     figure = Figure(figsize=(side, side), layout="constrained")
     axis = figure.add_subplot()
-    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    colours = matplotlib.colormaps["Blues"](share, bytes=True)  # of many shares matplotlib would make gigabytes
+    axis.imshow(colours, interpolation="nearest")
     if len(count) <= MAX_MATRIX:
         for (row, column), value in np.ndenumerate(count):
             if value:
                 colour = "white" if share[row, column] > 0.5 else "black"
                 axis.text(column, row, f"{value:,}", ha="center", va="center", fontsize=8, color=colour)
-        ticks = range(len(count))
-        axis.set_xticks(ticks, report.class_names, rotation=45, ha="right", parse_math=False)
-        axis.set_yticks(ticks, report.class_names, parse_math=False)
-    axis.set(xlabel="predicted", ylabel="true", title=f"accuracy {report.accuracy:.2%}, n = {report.n:,}")
+        ticks, names = range(len(count)), [shortened(report.class_names[label], 24) for label in shown]
+        axis.set_xticks(ticks, names, rotation=45, ha="right", parse_math=False)
+        axis.set_yticks(ticks, names, parse_math=False)
+    part = "" if len(shown) == len(report.class_names) else f", {len(shown):,} of {len(report.class_names):,} classes"
+    axis.set(xlabel="predicted", ylabel="true", title=f"accuracy {report.accuracy:.2%}, n = {report.n:,}{part}")
     return figure
+
+
+def png_of(figure: "Figure", dpi: int = 120) -> bytes:
+    """A figure as a PNG, without matplotlib's warning for each letter that its font has no picture of."""
+    stream = io.BytesIO()
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        figure.savefig(stream, format="png", dpi=dpi)
+    return stream.getvalue()
 
 
 def report_html(report: "Report") -> str:
@@ -78,4 +122,6 @@ def report_html(report: "Report") -> str:
         raise MissingExtraError(error, "report") from error
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(_TABLE).render(report=report)
+    environment.filters["shortened"] = shortened
+    table = environment.from_string(_TABLE)
+    return table.render(report=report, rows=class_rows(report), left_out=classes_left_out(report))

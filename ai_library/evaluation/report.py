@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 import numpy as np
 
 from ..errors import InputError, MissingExtraError
-from ..networks.probabilities import softmax
+from ..networks.probabilities import row_blocks, softmax
 from . import figures
+from .confusions import Confusions
 from .metrics import (
     CALIBRATION_BINS,
     Coverage,
@@ -133,18 +134,19 @@ class Report:
     @cached_property
     def confusion_matrix(self) -> "NDArray[np.intp]":
         """(classes, classes) int, the number of examples by true class (row) and predicted class (column)."""
-        classes = len(self.class_names)
-        pairs = self.labels.astype(np.int64) * classes + self.predictions  # in uint8 the product would overflow
-        return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+        return self.confusions.matrix(np.arange(len(self.class_names)))
+
+    @cached_property
+    def confusions(self) -> Confusions:
+        """The cells of that matrix that are not 0, which take little memory however many classes there are."""
+        return Confusions(self.labels, self.predictions, len(self.class_names))
 
     def most_confused(self, n: int = 10) -> list[Confusion]:
         """The pairs of a true and a predicted class with the most errors, at most `n`, the largest first."""
-        errors = self.confusion_matrix - np.diag(self.confusion_matrix.diagonal())
-        names, shares = self.class_names, errors / np.maximum(self.confusion_matrix.sum(axis=1, keepdims=True), 1)
-        largest = np.argsort(-errors, axis=None, kind="stable")[: min(n, np.count_nonzero(errors))]
+        names, support = self.class_names, self.confusions.support
         return [
-            Confusion(names[row], names[column], int(errors[row, column]), float(shares[row, column]))
-            for row, column in zip(*np.unravel_index(largest, errors.shape), strict=True)
+            Confusion(names[true], names[predicted], count, count / int(support[true]))
+            for true, predicted, count in self.confusions.largest(n, wrong=True)
         ]
 
     @cached_property
@@ -155,14 +157,15 @@ class Report:
         among the labels. "support" is the number of examples of the class. "roc_auc" and "average_precision" are None
         if all labels are this class, or none is.
         """
-        support, predicted = self.confusion_matrix.sum(axis=1), self.confusion_matrix.sum(axis=0)
-        right = self.confusion_matrix.diagonal()
+        support, predicted, right = self.confusions.support, self.confusions.predictions, self.confusions.right
         precision, recall = right / np.maximum(predicted, 1), right / np.maximum(support, 1)
         f1 = 2 * right / np.maximum(support + predicted, 1)
         rows: dict[str, ClassMetrics] = {}
         for label, name in enumerate(self.class_names):
-            roc_auc, average_precision = roc_auc_and_average_precision(
-                self.probabilities[:, label], self.labels == label
+            roc_auc, average_precision = (
+                roc_auc_and_average_precision(self.probabilities[:, label], self.labels == label)
+                if support[label]
+                else (None, None)
             )
             rows[name] = {
                 "precision": float(precision[label]),
@@ -177,7 +180,7 @@ class Report:
     @property
     def macro_f1(self) -> float:
         """Mean F1 over the classes that occur among the labels or the predictions."""
-        present = np.union1d(self.labels, self.predictions)
+        present = np.flatnonzero(self.confusions.support + self.confusions.predictions)
         return float(np.mean([self.per_class[self.class_names[label]]["f1"] for label in present]))
 
     @property
@@ -212,8 +215,12 @@ class Report:
     @property
     def brier(self) -> float:
         """Squared error of the probabilities, summed over the classes, mean over the examples: 0 to 2 (Brier, 1950)."""
-        true = np.eye(len(self.class_names))[self.labels]
-        return float(((self.probabilities - true) ** 2).sum(axis=1).mean())
+        errors = np.empty(self.n)
+        for rows in row_blocks(self.probabilities.shape):
+            distance = self.probabilities[rows].astype(np.float64)
+            distance[np.arange(len(distance)), self.labels[rows]] -= 1
+            errors[rows] = (distance**2).sum(axis=1)
+        return float(errors.mean())
 
     @property
     def ece(self) -> float:
@@ -241,7 +248,10 @@ class Report:
     @cached_property
     def logits(self) -> "NDArray[np.float64]":
         """(n, classes) float64, the logits before the temperature, up to a constant for each example."""
-        return np.log(np.maximum(self.probabilities, np.finfo(float).tiny)) * self.temperature
+        return self._logits(slice(None))
+
+    def _logits(self, rows):
+        return np.log(np.maximum(self.probabilities[rows], np.finfo(float).tiny)) * self.temperature
 
     def at_temperature(self, temperature: float) -> "Report":
         """The report of the same logits at another temperature; 1 is the network as it was trained.
@@ -251,7 +261,12 @@ class Report:
         """
         if not 0 < temperature < np.inf:
             raise InputError(f"temperature must be positive and finite, got {temperature}")
-        return replace(self, probabilities=softmax(self.logits / temperature), temperature=temperature)
+        if temperature == self.temperature:
+            return self
+        probabilities = np.empty(self.probabilities.shape)
+        for rows in row_blocks(probabilities.shape):
+            probabilities[rows] = softmax(self._logits(rows), temperature)
+        return replace(self, probabilities=probabilities, temperature=temperature)
 
     def scores(self) -> dict[str, Any]:
         """The figures of all examples together. "uncalibrated" has those that the temperature changes, at 1."""
@@ -272,14 +287,19 @@ class Report:
         }
 
     def metrics(self) -> dict[str, Any]:
-        """All figures, as `metrics.json` has them: the `scores`, and those by bin, coverage and class."""
+        """All figures, as `metrics.json` has them: the `scores`, and those by bin, coverage and class.
+
+        For more than `MOST_CLASSES` classes "per_class" has those that occur most, and the cells of the confusion
+        matrix stand in for it: see `Confusions`.
+        """
+        shown = [self.class_names[label] for label in self.confusions.in_tables]
         return {
             **self.scores(),
             "reliability": _rows(self.reliability),
             "coverage": _rows(self.coverage),
             "most_confused": [pair._asdict() for pair in self.most_confused()],
-            "per_class": self.per_class,
-            "confusion_matrix": self.confusion_matrix.tolist(),
+            "per_class": {name: self.per_class[name] for name in shown},
+            **self.confusions.as_json(),
             "class_names": list(self.class_names),
         }
 
@@ -298,14 +318,7 @@ class Report:
         return f"Report: accuracy {self.summary()['accuracy']}"
 
     def __str__(self) -> str:
-        width = max(map(len, (*self.class_names, "class")))
-        lines = [f"{name:<18}{value}" for name, value in self.summary().items()]
-        lines += ["", f"{'class':<{width}}  precision  recall      F1  support"]
-        for name, row in self.per_class.items():
-            lines.append(
-                f"{name:<{width}}  {row['precision']:9.4f}  {row['recall']:6.4f}  {row['f1']:6.4f}  {row['support']:7,}"
-            )
-        return "\n".join(lines)
+        return figures.report_text(self)
 
     def _repr_html_(self):
         """What a notebook shows; None, for which it shows the text, where jinja2 is not installed."""

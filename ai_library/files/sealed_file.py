@@ -196,11 +196,13 @@ def _content(path):
 
 
 def _header(data) -> dict:
-    def refuse(constant):
-        raise ValueError(f"{constant} is no number")
+    def finite(number):  # json takes 1e999 for infinity, and NaN as it is
+        if not math.isfinite(value := float(number)):
+            raise ValueError(f"{number:.20} is no number")
+        return value
 
     try:
-        header = json.loads(str(data, "utf-8"), parse_constant=refuse)
+        header = json.loads(str(data, "utf-8"), parse_float=finite, parse_constant=finite)
     except (ValueError, RecursionError) as error:
         raise SealedFileError(f"has a header that is no JSON ({error})") from error
     if not isinstance(header, dict):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError, check_image_shape, whole_number
+from ..errors import MAX_CLASSES, InputError, check_image_shape, whole_number
 
 MAX_WIDTH = 1 << 14
 PREPROCESSING = {"scale": 1 / 127.5, "offset": -1.0}
@@ -38,7 +38,7 @@ class Architecture:
         if not isinstance(self.features, (tuple, list)) or len(self.features) != 5:
             raise InputError(f"features must be five widths, one per convolution, got {self.features!r}")
         checked = {
-            "num_classes": whole_number("num_classes", self.num_classes, 2, MAX_WIDTH),
+            "num_classes": whole_number("num_classes", self.num_classes, 2, MAX_CLASSES),
             "features": tuple(whole_number("features", channels, 1, MAX_WIDTH) for channels in self.features),
             "dense": whole_number("dense", self.dense, 1, MAX_WIDTH),
             "patch": whole_number("patch", self.patch, 1, MAX_WIDTH),

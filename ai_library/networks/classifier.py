@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..data.image_arrays import AnyImages, as_images
-from ..errors import check_image_shape
+from ..errors import InputError, check_image_shape
+from ..files.text import listed
 from ..runtime.cpu import cores
 from ..runtime.distributed import all_gather
 from .architecture import Architecture
@@ -41,6 +42,7 @@ class Classifier:
         temperature: What logits are divided by before they become probabilities, so that a confidence is what it says:
             see `fit_temperature`.
         metrics: How well it did when it was trained, for whoever opens the model file.
+        origin: What an error about its weights calls it, such as the file that they are from.
 
     Raises `InputError` for an image shape that no network takes.
     """
@@ -59,6 +61,7 @@ class Classifier:
     content_size: int | None = None
     temperature: float = 1.0
     metrics: dict[str, Any] = field(default_factory=dict)
+    origin: str = "the network"
 
     def __post_init__(self) -> None:
         vars(self)["class_names"] = tuple(self.class_names)  # past the frozen attributes
@@ -92,7 +95,12 @@ class Classifier:
         Holds `FEW` images at the beginning, afterwards one block for each core and one more. `shared` says that all
         processes (see `distributed`) predict one stream, each a part: the numbers are then those of a process that
         predicts all of it.
+
+        Raises `InputError` where a logit is not finite: weights that are may be too large for what is made of them.
         """
+        return map(self._checked, self._logits(batches, shared))
+
+    def _logits(self, batches, shared):
         blocks = _blocks(map(self._as_images, batches), self.BLOCK)
         first = collections.deque(islice(blocks, self.FEW // self.BLOCK))
         found = sum(map(len, first))
@@ -107,14 +115,23 @@ class Classifier:
 
     def features(self, images: AnyImages) -> "NDArray[np.float32]":
         """Embeddings (n, width) float32 of images, as `predict` takes them: what the last `nn.Dense` of the network
-        makes its logits of. Raises `InputError` where no `nn.Dense` gives the logits.
+        makes its logits of. Raises `InputError` where no `nn.Dense` gives the logits, or one is not finite.
         """
         from .network import predict_features
 
         predict = self._by_jax(predict_features)
         blocks = _blocks([self._as_images(images)], self.BLOCK)
-        found = [predict(block) for block in blocks]
+        found = [self._checked(predict(block)) for block in blocks]
         return np.concatenate(found) if found else predict(np.zeros((0, *self.image_shape), np.uint8))
+
+    def _checked(self, numbers):
+        """What the network gave, if it is numbers."""
+        if not np.isfinite(numbers).all():
+            raise InputError(
+                f"{self.origin} gives nan or infinity for these images, which tells nothing: train it with a lower "
+                "learning rate"
+            )
+        return numbers
 
     def _by_jax(self, function=None):
         """What gives a function's result, by default the logits, for up to `BLOCK` images."""
@@ -149,7 +166,7 @@ class Classifier:
 
     def probabilities(self, logits: "ArrayLike") -> "NDArray[np.float64]":
         """Probabilities (n, num_classes) float64 of logits (n, num_classes), by the temperature."""
-        return softmax(np.asarray(logits, np.float64) / self.temperature)
+        return softmax(logits, self.temperature)
 
     def predict(self, images: AnyImages) -> "NDArray[np.intp]":
         """The most probable labels (n,) int64 of images, as `predict_proba` takes them."""
@@ -163,6 +180,19 @@ class Classifier:
     def classes_(self) -> "NDArray[np.intp]":
         """The labels (num_classes,) int64 that `predict` gives, as scikit-learn wants them."""
         return np.arange(len(self.class_names))
+
+    def metric(self, *names: str | int) -> int | float | None:
+        """A number out of `metrics`, such as `metric("evaluation", "accuracy")`. A model file may hold anything there:
+        None where it is no number, or none that a float holds exactly.
+        """
+        found: Any = self.metrics
+        for name in names:
+            try:
+                found = found[name]
+            except (LookupError, TypeError):
+                return None
+        is_number = isinstance(found, (int, float)) and not isinstance(found, bool)
+        return found if is_number and abs(found) <= 2**53 else None
 
     def __sklearn_tags__(self) -> "Tags":
         """What scikit-learn asks: that this is a classifier, of images."""
@@ -182,10 +212,12 @@ class Classifier:
         return as_images(images, self.image_shape, self.content_size)
 
     def __repr__(self) -> str:
-        names = ", ".join(self.class_names[:10]) + (", ..." if len(self.class_names) > 10 else "")
         kind = "CNN" if isinstance(self.network, Architecture) else type(self.network).__name__
         height, width, channels = self.image_shape
-        return f"Classifier: {kind} for {height}x{width}x{channels} images of {len(self.class_names)} classes ({names})"
+        return (
+            f"Classifier: {kind} for {height}x{width}x{channels} images of {len(self.class_names)} classes "
+            f"({listed(self.class_names, 10)})"
+        )
 
 
 def _blocks(arrays, block):

@@ -7,12 +7,14 @@ collections of the network's state. Files of version 2 are read: they have an "a
 
 import importlib.metadata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..data.class_names import check_class_names
 from ..errors import InputError, check_image_shape
 from ..files.sealed_file import SealedFileError, SealedFormat, check_arrays
-from ..files.text import is_printable
+from ..files.text import escaped
 from .architecture import PREPROCESSING, Architecture
 from .classifier import Classifier
 
@@ -70,7 +72,7 @@ def load_model(path: str | Path, networks: Sequence[type["nn.Module"]] = ()) -> 
             header["temperature"] = 1.0
         if version < 3:
             header["network"] = {"name": "CNN", "arguments": header.pop("architecture", None)}
-        return _classifier(header, variables, own)
+        return replace(_classifier(header, variables, own), origin=escaped(str(path)))
     except SealedFileError as error:
         raise ModelFileError(f"{path} {error}: {error.mend or 'fetch it again, or train one'}") from error
 
@@ -101,7 +103,8 @@ def _by_name(networks):
 
 def _classifier(header, variables, networks):
     try:
-        class_names, image_shape = _field(header, "class_names", list), check_image_shape(header["image_shape"])
+        class_names = _field(header, "class_names", list)
+        image_shape = check_image_shape(header["image_shape"])
         preprocessing = dict(_field(header, "preprocessing", dict))
         content_size = preprocessing.pop("content_size", None)
         temperature, metrics = _field(header, "temperature", float), _field(header, "metrics", dict)
@@ -114,14 +117,14 @@ def _classifier(header, variables, networks):
         raise SealedFileError("was trained with other preprocessing than this code has")
     if len(class_names) != outputs:
         raise SealedFileError(f"names {len(class_names)} classes for {outputs} outputs")
-    if not all(isinstance(name, str) and is_printable(name) for name in class_names):
-        raise SealedFileError("has class names that are no printable text")
-    if len(set(class_names)) != len(class_names):
-        raise SealedFileError("has class names that are not distinct")
     if not 0.01 <= temperature <= 100:
         raise SealedFileError(f"has a temperature of {temperature}, which no fit gives")
+    try:
+        class_names = check_class_names(class_names)
+    except InputError as error:
+        raise SealedFileError(f"has class names that cannot be used ({error})") from error
     check_arrays(variables, wanted)
-    return Classifier(network, variables, tuple(class_names), image_shape, content_size, temperature, metrics)
+    return Classifier(network, variables, class_names, image_shape, content_size, temperature, metrics)
 
 
 def _network(described, image_shape, classes, networks):

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, check_image_shape
+from ..files.text import listed
 from ..runtime.jax_settings import random_key, settings
 from .architecture import PREPROCESSING
 
@@ -235,10 +236,14 @@ def _is_json(value):
 
 def network_of(kind: type[nn.Module], stored: dict[str, Any]) -> nn.Module:
     """The network of a class and of what `arguments` gave. Raises `InputError` where it does not take them."""
+    if {"parent", "name"} & stored.keys():
+        raise InputError(f"{kind.__name__} must be described without parent and name: they are Flax' own")
     try:
         return kind(**{name: _tuples(value) for name, value in stored.items()})
-    except TypeError as error:
-        raise InputError(f"{kind.__name__} does not take the arguments {', '.join(stored)}: {error}") from error
+    except InputError:
+        raise
+    except Exception as error:  # whatever a network raises is about the network
+        raise InputError(f"{kind.__name__} does not take the arguments {listed([*stored])}: {error}") from error
 
 
 def _tuples(value):

@@ -1,5 +1,6 @@
 """Logits become probabilities, by numpy alone, for whoever has logits but no network."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,15 +9,29 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-def softmax(logits: "ArrayLike") -> "NDArray[np.float64]":
-    """The softmax of each row, computed in float64.
+_NUMBERS_AT_A_TIME = 1 << 20
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """The rows of an array of a shape (n, classes) in parts, so that what is computed of a part takes few megabytes."""
+    rows = max(1, _NUMBERS_AT_A_TIME // max(1, shape[1]))
+    return (slice(start, start + rows) for start in range(0, shape[0], rows))
+
+
+def softmax(logits: "ArrayLike", temperature: float = 1.0) -> "NDArray[np.float64]":
+    """The softmax of each row of logits / temperature, computed in float64. Beside the result it takes few megabytes.
 
     Args:
         logits: (n, classes), of any float type; n may be 0.
+        temperature: What the logits are divided by.
 
     Returns:
         (n, classes) float64 in [0, 1], each row summing to 1.
     """
-    logits = np.asarray(logits, np.float64)
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    logits = np.asarray(logits)
+    probabilities = np.empty(logits.shape)
+    for rows in row_blocks(logits.shape):
+        scaled = logits[rows].astype(np.float64) / temperature
+        exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
+        probabilities[rows] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities

@@ -3,13 +3,15 @@
 import flax.linen as nn
 import jax
 
-from ..errors import InputError, whole_number
+from ..errors import MAX_CLASSES, InputError, whole_number
 from .architecture import MAX_WIDTH
 from .cnn import space_to_depth
 from .layers import BatchNormReLU, Conv, max_pool
 from .network import Network
 
 MAX_BLOCKS = 64
+_ALL_BLOCKS = 192
+"""More of them have more arrays than a model file holds, and only take time."""
 
 
 class ResNet(Network):
@@ -40,8 +42,13 @@ class ResNet(Network):
         if not isinstance(self.features, (tuple, list)) or not 1 <= len(self.features) <= MAX_BLOCKS:
             raise InputError(f"features must be the channels of 1 to {MAX_BLOCKS} stages, got {self.features!r}")
         self.features = tuple(whole_number("features", channels, 1, MAX_WIDTH) for channels in self.features)
-        self.num_classes = whole_number("num_classes", self.num_classes, 2, MAX_WIDTH)
+        self.num_classes = whole_number("num_classes", self.num_classes, 2, MAX_CLASSES)
         self.blocks = whole_number("blocks", self.blocks, 1, MAX_BLOCKS)
+        if len(self.features) * self.blocks > _ALL_BLOCKS:
+            raise InputError(
+                f"features and blocks must make at most {_ALL_BLOCKS} blocks in all stages, got "
+                f"{len(self.features)} stages of {self.blocks}"
+            )
         self.patch = whole_number("patch", self.patch, 1, MAX_WIDTH)
         super().__post_init__()
 

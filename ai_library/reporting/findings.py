@@ -10,6 +10,7 @@ import numpy as np
 from ..evaluation.corruptions import CorruptedAccuracy, evaluate_corrupted
 from ..evaluation.report import Report
 from ..evaluation.slices import AccuracyRow, Slice, accuracy_by, find_slices
+from ..files.text import listed
 from ..networks.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -101,8 +102,7 @@ class Findings:
         if recall < 1:
             yield f"Weakest class: of {support:,} images of {name}, {recall:.2%} were recognised."
         if few := [name for name, row in classes if row["support"] < _FEW]:
-            more = f" and {len(few) - 5} more" if len(few) > 5 else ""
-            yield f"Fewer than {_FEW} images, so their figures are rough: {', '.join(few[:5])}{more}."
+            yield f"Fewer than {_FEW} images, so their figures are rough: {listed(few, 5)}."
         for weak in islice(self.slices, 3):
             yield f"Weak slice: {weak.name}; accuracy {weak.accuracy:.2%} (n = {weak.n:,})."
         if self.factors and not self.slices:

@@ -15,12 +15,12 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from ..evaluation.corruptions import CORRUPTIONS, SEVERITIES
-from ..evaluation.figures import MAX_MATRIX
+from ..evaluation.figures import MAX_MATRIX, class_rows, classes_left_out
 from ..evaluation.metrics import CALIBRATION_BINS
 from ..evaluation.slices import accuracy_grid
 from ..files.file_set import replacing_together
 from ..files.folder_lock import locked
-from ..files.text import escaped
+from ..files.text import escaped, listed
 from .diagrams import corruption_diagram, coverage_diagram, interval_mark, reliability_diagram
 from .findings import Findings
 
@@ -121,7 +121,7 @@ def _report_parts(findings: Findings) -> dict[str, Any]:
     if report is None:
         return {}
     plain = report.at_temperature(1.0)
-    parts = {"plain": plain, "bins": CALIBRATION_BINS, "max_matrix": MAX_MATRIX, "grid": None}
+    parts = {"plain": plain, "bins": CALIBRATION_BINS, "grid": None}
     parts["reliability"] = [("after the temperature", report)]
     if report.temperature != 1:
         parts["reliability"].insert(0, ("before, as the network gave it", plain))
@@ -133,8 +133,10 @@ def _report_parts(findings: Findings) -> dict[str, Any]:
         *report.coverage_curve(),
         "Accuracy against the share of the images that is decided, the most certain first: see the table below",
     )
-    counts = report.confusion_matrix
-    parts["shares"] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    parts["rows"], parts["left_out"] = class_rows(report), classes_left_out(report)
+    parts["matrix"] = counts = report.confusion_matrix if len(report.class_names) <= MAX_MATRIX else None
+    if counts is not None:
+        parts["shares"] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows = findings.accuracy_by_factor
     lowest = parts["lowest"] = min(
         (row.accuracy_interval[0] for parts_ in rows.values() for row in parts_), default=0.0
@@ -168,7 +170,7 @@ def _card(findings):
     """What is known of the model, as names with texts."""
     classifier, source = findings.classifier, findings.source
     h, w, c = classifier.image_shape
-    classes, metrics = len(classifier.class_names), classifier.metrics
+    classes = len(classifier.class_names)
     card = {}
     if source is not None:
         settings = source.settings()
@@ -179,7 +181,7 @@ def _card(findings):
         f"Telling {classes} classes apart in {'grey' if c == 1 else 'colour'} images that look like those it was "
         f"trained on, fitted into {w} x {h} pixels. It gives every class a probability."
     )
-    card["Classes"] = ", ".join(classifier.class_names[:50]) + (f" and {classes - 50} more" if classes > 50 else "")
+    card["Classes"] = listed(classifier.class_names)
     if classifier.architecture:
         architecture = ", ".join(f"{name} {value}" for name, value in vars(classifier.architecture).items())
         card["Architecture"] = f"Convolutional network ({architecture})"
@@ -188,11 +190,11 @@ def _card(findings):
     layers = classifier.variables["params"].values()
     card["Parameters"] = f"{sum(np.size(leaf) for layer in layers for leaf in layer.values()):,}"
     card["Temperature"] = f"{classifier.temperature:.4g}: what the logits are divided by, fitted on validation"
-    if (accuracy := _number(metrics, "validation", "validation_accuracy")) is not None:
-        epoch = _number(metrics, "validation", "epoch")
+    if (accuracy := classifier.metric("validation", "validation_accuracy")) is not None:
+        epoch = classifier.metric("validation", "epoch")
         card["Validation accuracy"] = f"{accuracy:.2%}" + (f" after {epoch:g} epochs" if epoch else "")
-    if source is None and (accuracy := _number(metrics, "evaluation", "accuracy")) is not None:
-        n = _number(metrics, "evaluation", "n")
+    if source is None and (accuracy := classifier.metric("evaluation", "accuracy")) is not None:
+        n = classifier.metric("evaluation", "n")
         card["Accuracy when trained"] = f"{accuracy:.2%}" + (f" on {n:,} images it was not trained on" if n else "")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "optax", "numpy")]
     card["Evaluated with"] = ", ".join([f"Python {platform.python_version()}", *versions])
@@ -204,10 +206,3 @@ def _settings(source):
     if source is None:
         return ""
     return Markup("\n").join(escape(f"{name}: {json.dumps(value)}") for name, value in source.settings().items())
-
-
-def _number(metrics, *names):
-    """A number out of a model file's metrics, which may hold anything; None where it isn't one."""
-    for name in names:
-        metrics = metrics.get(name) if isinstance(metrics, dict) else None
-    return metrics if isinstance(metrics, (int, float)) and not isinstance(metrics, bool) else None

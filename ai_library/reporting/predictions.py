@@ -4,7 +4,6 @@ import collections
 import csv
 import hashlib
 import heapq
-import io
 import itertools
 import math
 import os
@@ -14,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ..data.samples import Sample
+from ..evaluation.figures import png_of
 from ..evaluation.report import Report
-from ..files.text import escaped
+from ..files.text import as_cell
 from ..networks.classifier import Classifier
 from ..runtime.agreement import check_alike, code_version
 from ..runtime.distributed import all_gather, is_first
@@ -29,7 +29,7 @@ def predict_samples(
 ) -> Findings:
     """Writes `predictions.csv` and `report.html` into the folder `output`, and, where any image has a label,
     `metrics.json` and `confusion_matrix.png`. They take the place of earlier ones together, at the end. Holds a few
-    blocks of images at a time, the hardest ones, and the probabilities of those with a label. `command` is what the
+    blocks of images at a time, the hardest ones, and the logits of those with a label. `command` is what the
     page says it was made by.
 
     Of several processes each predicts samples of its own and leaves their rows beside `predictions.csv`, which the
@@ -48,32 +48,37 @@ def predict_samples(
 def _predicted_findings(classifier, samples, rows, command):
     """Predicts the samples of this process, writes their rows, and gives the findings of all processes."""
     names = classifier.class_names
-    images, unreadable, labels, probabilities, hardest = 0, 0, [], [np.zeros((0, len(names)))], []
+    images, unreadable, labels, logits, hardest = 0, 0, [], [np.zeros((0, len(names)), np.float32)], []
     table = csv.writer(rows, lineterminator="\n")
     if is_first():
-        table.writerow(["file", "label", "prediction", "confidence", *map(_cell, names), "error"])
-    for block, predicted in _predicted(classifier, samples):
+        table.writerow(["file", "label", "prediction", "confidence", *map(as_cell, names), "error"])
+    for block, block_logits in _predicted(classifier, samples):
+        predicted = classifier.probabilities(block_logits)
         readable = [sample for sample in block if sample.image is not None]
         own_rows = iter(predicted)
         for sample in block:
             table.writerow(_row(sample, None if sample.image is None else next(own_rows), names))
         labelled = [row for row, sample in enumerate(readable) if sample.label is not None]
         labels += [readable[row].label for row in labelled]
-        probabilities.append(predicted[labelled])
+        logits.append(block_logits[labelled])
         examples = [_example(readable[row], predicted[row], names) for row in labelled]
         hardest = heapq.nlargest(HARDEST, [*hardest, *examples], key=lambda example: example.loss)
         images, unreadable = images + len(block), unreadable + len(block) - len(readable)
     hardest = [[os.fsencode(name), *rest] for name, *rest in hardest]  # a name may be no text that can be sent
-    own = [images, unreadable, np.array(labels, np.int64), np.concatenate(probabilities), hardest]
-    images, unreadable, labels, probabilities, hardest = zip(*all_gather(own), strict=True)
+    own = [images, unreadable, np.array(labels, np.int64), np.concatenate(logits), hardest]
+    images, unreadable, labels, logits, hardest = zip(*all_gather(own), strict=True)
     labels = np.concatenate(labels)
-    known = (np.concatenate(probabilities), labels, names, classifier.temperature) if len(labels) else None
+    report = None
+    if len(labels):
+        probabilities = classifier.probabilities(np.concatenate(logits))
+        del own, logits  # the largest part of the memory that labelled images take
+        report = Report(probabilities, labels, names, classifier.temperature)
     hardest = [Example(os.fsdecode(name), *rest) for name, *rest in itertools.chain(*hardest)]
     return Findings(
         classifier=classifier,
         images=sum(images),
         unreadable=sum(unreadable),
-        report=Report(*known) if known else None,
+        report=report,
         hardest=heapq.nlargest(HARDEST, hardest, key=lambda example: example.loss),
         command=command,
     )
@@ -101,9 +106,7 @@ def _files(findings):
     """The contents of all that is written beside `predictions.csv`, by their names."""
     files = findings_files(findings)
     if findings.report:
-        picture = io.BytesIO()
-        findings.report.confusion_figure().savefig(picture, format="png", dpi=120)
-        files[PICTURE] = picture.getvalue()
+        files[PICTURE] = png_of(findings.report.confusion_figure())
     return files
 
 
@@ -117,7 +120,7 @@ def _example(sample, probabilities, class_names):
 
 
 def _predicted(classifier, samples):
-    """Yields all samples in blocks, each with the probabilities (n, classes) float64 of those that have an image."""
+    """Yields all samples in blocks, each with the logits (n, classes) float32 of those that have an image."""
     waiting = collections.deque()
 
     def images():
@@ -131,24 +134,14 @@ def _predicted(classifier, samples):
         while readable < len(logits):
             block.append(waiting.popleft())
             readable += block[-1].image is not None
-        yield block, classifier.probabilities(logits)
-    yield waiting, np.zeros((0, len(classifier.class_names)))  # unreadable ones after the last image
+        yield block, logits
+    yield waiting, np.zeros((0, len(classifier.class_names)), np.float32)  # unreadable ones after the last image
 
 
 def _row(sample, probabilities, class_names):
     """A row of `predictions.csv`."""
-    name, label = _cell(sample.name), "" if sample.label is None else _cell(class_names[sample.label])
+    name, label = as_cell(sample.name), "" if sample.label is None else as_cell(class_names[sample.label])
     if probabilities is None:
-        return [name, label, "", "", *[""] * len(class_names), _cell(sample.error)]
+        return [name, label, "", "", *[""] * len(class_names), as_cell(sample.error)]
     best = int(np.argmax(probabilities))
-    return [name, label, _cell(class_names[best]), *(f"{p:.6f}" for p in (probabilities[best], *probabilities)), ""]
-
-
-def _cell(text):
-    """Text for a cell of a table that every reader takes for one cell, and no spreadsheet for a formula.
-
-    What isn't printable becomes an escape; an apostrophe goes before what would be calculated, which may run programs
-    (owasp.org, "CSV Injection").
-    """
-    text = escaped(text)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return [name, label, as_cell(class_names[best]), *(f"{p:.6f}" for p in (probabilities[best], *probabilities)), ""]

@@ -39,7 +39,8 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
     """Joins the other processes: to be called before JAX computes anything, and returns when all have come.
 
     Args:
-        coordinator: HOST:PORT where the first process listens, and the others can reach it.
+        coordinator: HOST:PORT where the others can reach the first process. It listens at this address alone, or, where
+            that is none of its machine's, as behind a service of Kubernetes, at all of the machine's.
         processes: How many there are.
         process: Which of them this is, from 0.
 
@@ -65,6 +66,7 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
             coordinator,
             processes,
             process,
+            coordinator_bind_address=listening_address(coordinator) if coordinator and process == 0 else None,
             initialization_timeout=_JOIN_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
@@ -239,11 +241,32 @@ def _abort_handler():
     return ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
 
 
+def listening_address(coordinator: str) -> str | None:
+    """The address and port where the first process listens; None, JAX's word for all addresses, where the one that was
+    named is another machine's, or only this machine's own name for itself. Who connects needs no password.
+    """
+    host, _, port = coordinator.rpartition(":")
+    with contextlib.suppress(OSError):
+        found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
+        for family, *_, place in sorted(found):  # IPv4 first, which every machine has
+            address = str(place[0])
+            if _is_loopback(address) and not _is_loopback(host):
+                continue  # a machine's name in its own /etc/hosts: others find another address under it
+            with contextlib.suppress(OSError), socket.socket(family) as tried:
+                tried.bind((address, 0))
+                return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return None
+
+
+def _is_loopback(host):
+    return host.lower() == "localhost" or host.startswith("127.") or host.strip("[]") == "::1"
+
+
 def _check_own_address(coordinator):
     """Warns where other machines would be sent back to themselves: on CPUs, processes meet at the address that the name
     of each one's machine has."""
     host = (coordinator or "").rpartition(":")[0]
-    if not coordinator or host == "localhost" or host.startswith("127."):
+    if not coordinator or _is_loopback(host):
         return
     name = socket.gethostname()
     try:

@@ -1,16 +1,47 @@
-"""Model files that were tampered with, and what may come of loading them."""
+"""Small models without training, model files that were tampered with, and what may come of loading them."""
 
 import contextlib
 import hashlib
 import json
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import flax.serialization
 import jax
 import numpy as np
 
-from ai_library import ModelFileError, load_model
+from ai_library import Classifier, ModelFileError, load_model
+from ai_library.networks.architecture import Architecture
 from ai_library.networks.network import arguments
+
+ROOT = Path(__file__).resolve().parents[2]
+PEAK = """
+import sys
+from ai_library import CNN
+from ai_library.tests.model_files import try_to_load
+def memory(name):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name))
+CNN(num_classes=3).variable_shapes((32, 32, 1))
+before = memory("VmRSS")
+try_to_load(sys.argv[1])
+print(memory("VmHWM") - before)
+"""
+
+
+def small_classifier(class_names=("a", "b"), fill=0.0, **fields):
+    """A `CNN` of one channel for 16x16x1 images, whose weights are all `fill`."""
+    architecture = Architecture(num_classes=len(class_names), features=(1,) * 5, dense=1, patch=16)
+    shapes = architecture.variable_shapes((16, 16, 1))
+    variables = {
+        kind: {
+            layer: {name: np.full(leaf.shape, fill, leaf.dtype) for name, leaf in leaves.items()}
+            for layer, leaves in layers.items()
+        }
+        for kind, layers in shapes.items()
+    }
+    return Classifier(architecture, variables, tuple(class_names), (16, 16, 1), **fields)
 
 
 def sealed(body):
@@ -53,3 +84,9 @@ def rewritten(path, target, change):
 def try_to_load(path):
     with contextlib.suppress(ModelFileError):
         load_model(path)
+
+
+def peak_of_loading(path):
+    """By how many bytes the memory of a process grows while it loads a file."""
+    run = subprocess.run([sys.executable, "-c", PEAK, path], cwd=ROOT, check=True, capture_output=True, text=True)
+    return int(run.stdout)

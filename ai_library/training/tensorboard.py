@@ -1,6 +1,7 @@
 """TensorBoard's event files, written so that a killed run can go on in them."""
 
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,9 @@ class EventFile:
 
     def figure(self, tag: str, figure: "Figure", step: int) -> None:
         """A matplotlib figure, which is closed."""
-        self._write(step, summary=tensorboardX.summary.image(tag, figure_to_image(figure), dataformats="CHW"))
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of letters that the font has not
+            image = figure_to_image(figure)
+        self._write(step, summary=tensorboardX.summary.image(tag, image, dataformats="CHW"))
 
     def histogram(self, tag: str, values: "np.ndarray | jax.Array", step: int) -> None:
         """The distribution of an array's values, in 30 equally wide bins."""

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -40,3 +41,13 @@ def test_images_of_1_to_4_channels_are_shown_with_their_opacity(channels):
     assert "a<b" not in page
     assert "5 train</p>" in page
     assert [axis.get_title() for axis in figure.axes] == ["a<b", "c", "a<b", "c", "c"]
+
+
+@pytest.mark.parametrize("name", ["$\\bad$", "$", "a$b$c", "x" * 1000, "\u65e5\u672c"])
+def test_class_names_are_no_formulas_and_fill_no_page(name):
+    source = ArrayDataSource(train=(np.zeros((2, 16, 16, 1), np.uint8), [0, 1]), class_names=(name, "c"))
+    figure = source.show(2)
+    assert figure.axes[0].get_title() == (name if len(name) < 40 else "x" * 39 + "\u2026")
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # a letter that the font has not
+        figure.savefig(io.BytesIO(), format="png", dpi=30)
+    assert len(source._repr_html_()) < 2000

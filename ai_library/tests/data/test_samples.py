@@ -11,6 +11,7 @@ from PIL import Image
 
 from ai_library import InputError
 from ai_library.data.samples import read_samples
+from ai_library.tests.data.npz_files import header
 
 READER = SimpleNamespace(
     class_names=("circle", "rectangle", "star"), image_shape=(32, 32, 1), content_size=None, BLOCK=128
@@ -76,12 +77,6 @@ def test_arrays_larger_than_the_memory_are_read_in_parts(tmp_path):
         assert sample.image.shape == READER.image_shape
     assert tracemalloc.get_traced_memory()[1] < 80e6
     tracemalloc.stop()
-
-
-def header(shape, kind="|u1", by_columns=False, version=1):
-    """An .npy file of this header and no data."""
-    text = f"{{'descr': {kind!r}, 'fortran_order': {by_columns}, 'shape': {shape}, }}\n".encode()
-    return b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(2 if version == 1 else 4, "little") + text
 
 
 @pytest.mark.parametrize(

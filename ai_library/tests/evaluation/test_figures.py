@@ -2,10 +2,14 @@
 
 import io
 import json
+import tracemalloc
 
 import numpy as np
+import pytest
+from PIL import Image
 
 from ai_library import Report
+from ai_library.evaluation.figures import png_of
 
 
 def test_a_thousand_classes_make_neither_scores_nor_picture_large():
@@ -30,3 +34,28 @@ def test_a_report_shows_its_figures_and_escapes_names():
     assert "&lt;script&gt;" in page
     assert "<script>" not in page
     assert "b&amp;b" in page
+
+
+@pytest.mark.parametrize("name", ["$\\alpha", "\u65e5\u672c", "\U0001f600" * 200, "x" * 1024])
+def test_a_picture_is_made_whatever_classes_are_called(name):
+    report = Report(np.full((2, 2), 0.5), np.arange(2), (name, "b"))
+    with Image.open(io.BytesIO(png_of(report.confusion_figure()))) as picture:
+        assert picture.size == (420, 420)
+    assert len(report._repr_html_()) < 2000
+    assert max(map(len, str(report).splitlines())) < 100
+
+
+def test_of_sixteen_thousand_classes_the_picture_and_tables_have_those_that_occur():
+    names = tuple(f"c{i}" for i in range(16_384))
+    probabilities = np.zeros((3, len(names)))
+    probabilities[np.arange(3), [5, 5, 900]] = 1
+    report = Report(probabilities, np.array([5, 7, 900]), names)
+    tracemalloc.start()
+    (axis,) = report.confusion_figure().axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["c5", "c7", "c900"]
+    assert "3 of 16,384 classes" in axis.get_title()
+    for text in (str(report), report._repr_html_()):
+        assert "16,381 more classes" in text
+        assert len(text) < 3000
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()

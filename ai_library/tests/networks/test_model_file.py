@@ -117,7 +117,10 @@ def test_a_missing_file_is_named_with_the_mend(tmp_path):
         (lambda header: header["preprocessing"].update(content_size=33), "other preprocessing"),
         (lambda header: header.pop("preprocessing"), "does not describe a model"),
         (lambda header: header.pop("metrics"), "does not describe a model"),
-        (lambda header: header.update(class_names=["a", "a", "b"]), "not distinct"),
+        (
+            lambda header: header.update(class_names=["a", "a", "b"]),
+            "class names .* each once, got 'a' twice",
+        ),
         (lambda header: header.update(image_shape=[0, 4, 1]), "does not describe a model"),
     ],
 )
@@ -133,8 +136,8 @@ def test_a_header_that_does_not_fit_the_weights_is_refused(model_path, tmp_path,
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"class_names": ("circle", "rec\ntangle", "star")}, "m.msgpack is not written.*no printable text"),
-        ({"class_names": ("circle", "star", "star")}, "is not written.*not distinct"),
+        ({"class_names": ("circle", "rec\ntangle", "star")}, "m.msgpack is not written.*must be printable text"),
+        ({"class_names": ("circle", "star", "star")}, "is not written.*each once, got 'star' twice"),
         ({"temperature": 0.0}, "is not written.*temperature of 0"),
         ({"content_size": 64}, "is not written.*other preprocessing"),
         ({"metrics": {"accuracy": np.float32(0.5)}}, "m.msgpack cannot hold.*float32"),

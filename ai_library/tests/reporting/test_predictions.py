@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from PIL import Image
 from ai_library import InputError, Report, evaluate
 from ai_library.data.samples import Sample, read_samples
 from ai_library.reporting.predictions import predict_samples
+from ai_library.tests.model_files import small_classifier
 
 N = 70  # more than a block
 RESULTS = {"predictions.csv", "confusion_matrix.png", "metrics.json", "report.html"}
@@ -142,7 +144,9 @@ def test_odd_names_and_broken_files_are_rows_of_their_own(classifier, source, tm
     assert len(rows) == 12
 
 
-text = st.builds("{}{}".format, st.sampled_from(["", *"=+-@\t\r\n"]), st.text(st.characters(exclude_categories=())))
+SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
+starts = st.sampled_from(["", *SIGNS, *"\t\r\n; ,"])
+text = st.builds("{}{}".format, starts, st.text(st.characters(exclude_categories=())))
 
 
 @pytest.mark.slow
@@ -159,7 +163,26 @@ def test_whatever_names_hold_a_row_is_a_line_and_no_cell_a_formula(classifier, t
     rows = list(csv.reader(io.StringIO(table, newline="")))
     assert len(rows) == len(table.splitlines()) == len(samples) + 1
     assert {len(row) for row in rows} == {4 + 3 + 1}
-    assert not [cell for row in rows for cell in row if cell.startswith(tuple("=+-@\t\r\n"))]
+    assert not [cell for row in rows for cell in row if cell.strip(" ").startswith((*SIGNS, "\t", "\r", "\n"))]
+    for separator in (";", "\t", "|"):  # a spreadsheet takes that of its user's language
+        cells = [cell for row in csv.reader(io.StringIO(table, newline=""), delimiter=separator) for cell in row]
+        assert not [cell for cell in cells if cell.strip("\"' ").startswith((*SIGNS,)) and not cell.startswith("'")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [1000, 4000, 16_384])
+def test_an_image_of_one_of_many_classes_takes_little_memory_and_room(tmp_path, classes):
+    many = small_classifier([f"class {i}" for i in range(classes)])
+    samples = [Sample("0", classes - 1, np.zeros((16, 16, 1), np.uint8))]
+    tracemalloc.start()
+    findings = predict_samples(many, samples, tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 200e6
+    tracemalloc.stop()
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["per_class"][f"class {classes - 1}"]["support"] == 1
+    assert findings.report.n == metrics["n"] == 1
+    assert "metrics.json</code>" in (tmp_path / "report.html").read_text()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 7e6
 
 
 def test_a_damaged_archive_leaves_no_half_written_table(classifier, source, tmp_path):

@@ -322,3 +322,44 @@ def test_shares_are_whole_blocks_and_together_everything(n, processes):
 def test_a_meeting_that_cannot_be_is_named(meeting, message):
     with pytest.raises(InputError, match=message):
         distributed.initialise(*meeting)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only 127.0.0.1 is a machine's own of these addresses")
+@pytest.mark.parametrize(
+    ("named", "listens", "silent"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
+        ("127.0.0.3", "127.0.0.3", "127.0.0.1"),
+        ("localhost", "127.0.0.1", "127.0.0.2"),
+    ],
+)
+def test_the_first_process_listens_at_the_address_that_was_named_alone(tmp_path, named, listens, silent):
+    port = free_port()
+    process = Process("train", tmp_path, "--coordinator", f"{named}:{port}", "--processes", 2, "--process", 0)
+    try:
+        until = time.monotonic() + BOUND_SECONDS
+        while not answers(listens, port):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert not answers(silent, port)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def answers(address, port):
+    """Whether anything listens there."""
+    with socket.socket() as tried:
+        return tried.connect_ex((address, port)) == 0
+
+
+def test_an_address_of_another_machine_or_only_its_own_name_leaves_the_choice_to_jax(monkeypatch):
+    own = {"here": "127.0.1.1", "service": "192.0.2.1", "host": "127.0.0.1"}
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (own.get(host, host), 0))],
+    )
+    given_addresses = [distributed.listening_address(f"{host}:5000") for host in ("here", "service", "127.0.0.1")]
+    assert given_addresses == [None, None, "127.0.0.1:5000"]
