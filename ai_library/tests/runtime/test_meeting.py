@@ -61,12 +61,22 @@ def answers(address, port):
         return tried.connect_ex((address, port)) == 0
 
 
-def test_an_address_of_another_machine_or_only_its_own_name_leaves_the_choice_to_jax(monkeypatch):
-    own = {"here": "127.0.1.1", "service": "192.0.2.1", "host": "127.0.0.1"}
-    monkeypatch.setattr(
-        socket,
-        "getaddrinfo",
-        lambda host, *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (own.get(host, host), 0))],
-    )
-    given_addresses = [distributed.listening_address(f"{host}:5000") for host in ("here", "service", "127.0.0.1")]
-    assert given_addresses == [None, None, "127.0.0.1:5000"]
+@pytest.mark.parametrize(
+    ("host", "address", "listens"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1:5000"),
+        ("LocalHost", "127.0.0.1", "127.0.0.1:5000"),
+        ("service", "192.0.2.1", None),  # another machine's, or one that leads here
+        ("here", "127.0.1.1", None),  # what Debian's /etc/hosts calls the machine itself: others look elsewhere
+        ("nowhere", None, None),
+    ],
+)
+def test_a_name_that_others_know_by_another_address_leaves_the_choice_to_jax(monkeypatch, host, address, listens):
+    def found(name, *_, **__):
+        assert name == host
+        if address is None:
+            raise socket.gaierror("unknown")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    assert distributed.listening_address(f"{host}:5000") == listens
