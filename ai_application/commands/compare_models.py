@@ -35,9 +35,15 @@ def main():
 
 def report(classifier, data):
     """Its report on the readable images with a label."""
-    samples = read_samples(data, classifier)
-    known = [(s.image, s.label) for s in samples if s.label is not None and s.image is not None]
-    if not known:
+    labels = []
+
+    def images():
+        for sample in read_samples(data, classifier):
+            if sample.label is not None and sample.image is not None:
+                labels.append(sample.label)
+                yield sample.image[np.newaxis]
+
+    logits = [*classifier.predict_logits(images())]
+    if not labels:
         raise InputError(f"{data} has no readable image with a label: put images into sub-folders named like classes")
-    images, labels = zip(*known, strict=True)
-    return Report(classifier.predict_proba(np.stack(images)), np.array(labels), classifier.class_names)
+    return Report(classifier.probabilities(np.concatenate(logits)), np.array(labels), classifier.class_names)

@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ai_library import ShapeDataSource, evaluate, load_model
+from ai_application.commands import describe_model
+from ai_library import ShapeDataSource, evaluate, load_model, save_model
 from ai_library.data.image_files import read_image
+from ai_library.tests.model_files import small_classifier
 from ai_library.tests.pillow_shapes import draw_pillow_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -233,6 +235,38 @@ def test_describe_model_tells_what_the_committed_models_hold():
     assert f"{load_model(SHAPES_MODEL).metrics['evaluation']['accuracy']:.2%}" in output
 
 
+@pytest.mark.parametrize(
+    "evaluation",
+    [{"accuracy": 10**400, "n": 1, "accuracy_interval": [0, 1]}, {"accuracy": 0.5}, [1], "text", {"n": -(10**400)}],
+)
+def test_describe_model_tells_what_it_can_of_metrics_of_another_form(tmp_path, monkeypatch, capsys, evaluation):
+    model = tmp_path / "m.msgpack"
+    save_model(model, small_classifier([f"class {i}" for i in range(1000)], metrics={"evaluation": evaluation}))
+    monkeypatch.setattr(sys, "argv", ["describe_model.py", str(model)])
+    assert describe_model.main() == 0
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    assert "class 49 and 950 more" in output
+    assert "its metrics have another form" in output
+    assert len(output) < 1000
+
+
+@pytest.mark.slow
+def test_finite_weights_that_give_no_numbers_end_every_command_with_one_line(tmp_path):
+    save_model(tmp_path / "m.msgpack", small_classifier(fill=-1.0))  # as variances, which have no root
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        Image.new("L", (16, 16)).save(tmp_path / "images" / name / "0.png")
+    model, images = tmp_path / "m.msgpack", tmp_path / "images"
+    for data in (images, images / "a", images / "a/0.png"):  # with labels, and without
+        status, output, errors = run("predict.py", "--model", model, "--data", data, "--output", tmp_path / "out")
+        assert (status, output) == (1, "")
+        assert re.fullmatch(rf"error: {model} gives nan or infinity for these images, .*\n", errors)
+        assert not [*(tmp_path / "out").iterdir()]
+    status, output, errors = run("compare_models.py", SHAPES_MODEL, model, "--data", images)
+    assert (status, errors.count("\n")) == (1, 1)
+
+
 @pytest.mark.slow
 def test_exported_mnist_is_predicted_as_the_model_was_evaluated(tmp_path, mnist_files):
     status, _, errors = run(
@@ -248,6 +282,26 @@ def test_exported_mnist_is_predicted_as_the_model_was_evaluated(tmp_path, mnist_
     assert metrics["accuracy"] == pytest.approx(trained["accuracy"], abs=2e-4)
     assert metrics["log_loss"] == pytest.approx(trained["log_loss"], rel=1e-3)
     assert metrics["ece"] <= 0.01 < metrics["uncalibrated"]["ece"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("library", "application"),
+    [
+        ("--upload-pack=touch {}", "https://example.org/application"),
+        ("-oProxyCommand=touch {}", "/nowhere/application.git"),
+        ("/nowhere/library.git", "--receive-pack=touch {}"),
+    ],
+)
+def test_a_url_is_no_option_of_git(tmp_path, library, application):
+    touched = tmp_path / "touched"
+    addresses = [
+        f"--{name}={url.format(touched)}" for name, url in (("library", library), ("application", application))
+    ]
+    status, _, errors = run("publish_repos.py", *addresses)
+    assert status == 1
+    assert re.fullmatch(r"error: git takes -.* for an option: name a URL, or a folder that is there\n", errors)
+    assert not touched.exists()
 
 
 SCRIPTS = [path.name for path in sorted((ROOT / "scripts").glob("*.py"))]

@@ -25,6 +25,9 @@ class Confusions:
 
     def __init__(self, labels: np.ndarray, predictions: np.ndarray, classes: int):
         self.classes = classes
+        self.true: NDArray[np.intp]
+        self.predicted: NDArray[np.intp]
+        self.counts: NDArray[np.intp]
         cells = labels.astype(np.int64) * classes + predictions  # in uint8 the product would overflow
         cells, self.counts = np.unique(cells, return_counts=True)
         self.true, self.predicted = cells // classes, cells % classes

@@ -38,7 +38,7 @@ def replacing_together(paths: Sequence[Path], check: Callable[[], None]) -> Iter
             return new[-1].file
 
         yield begin
-        check()  # which knows more than the error that a removed folder would give
+        check()  # a folder that was replaced is told better than a file that is gone
         for each in new:
             with naming(each.path):
                 each.finish()

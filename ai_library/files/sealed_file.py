@@ -222,6 +222,9 @@ def _tree(data) -> dict:
         entries += 1 + len(dictionary)
         if entries > _MAX_ENTRIES:
             raise ValueError(f"more than {_MAX_ENTRIES} entries")
+        for name, value in dictionary.items():
+            if not isinstance(name, str) or not (value is None or isinstance(value, (dict, np.ndarray))):
+                raise ValueError(f"{name!a} is {type(value).__name__}")
         return dictionary
 
     limits = {"max_array_len": 0, "max_bin_len": 0, "max_map_len": _MAX_ENTRIES, "max_str_len": _MAX_NAME}
