@@ -24,9 +24,8 @@ def train(run_dir, *given):
 
 
 @pytest.fixture
-def run_dir(tmp_path, monkeypatch):
+def run_dir(tmp_path):
     """A run's folder with what an earlier training left."""
-    monkeypatch.setattr(training_run, "share_out_cores", lambda *_: None)  # which only a fresh process can
     (tmp_path / "run").mkdir()
     for name in FILES:
         (tmp_path / "run" / name).write_text("old")
