@@ -4,6 +4,7 @@ draw      all batches of 128 of a shuffled epoch, as training takes them
 train     one epoch by the `Trainer` with a small network, so that it is the trainer's own memory that is seen
 predict   `predict.py` on a folder of links to the committed evaluation images, all side by side
 labelled  the same in a sub-folder for each class; the metrics need the probabilities of all such images
+classes   `predict.py` on labelled images of an npz file with a small network for 1,000 classes
 
 Each line is a process of its own, from its start to its end. A straight line seconds = start + images * each is fitted
 to each kind by relative least squares; what is printed is how far the farthest point lies from it.
@@ -28,6 +29,7 @@ COUNTS = {
     "train": (10**3, 10**4, 10**5, 10**6),
     "predict": (10**2, 10**3, 10**4, 10**5, 10**6),
     "labelled": (10**3, 10**4, 10**5),
+    "classes": (10**3, 10**4, 2 * 10**4, 4 * 10**4),
 }
 STANDARD = 10**5  # images of the peak that the others are compared with
 
@@ -82,7 +84,22 @@ def measured_prediction(count, classes):
     return figures
 
 
+def measured_classes(count, classes=1000):
+    """The same of a prediction of `count` images of so many classes."""
+    from ai_library import CNN, Classifier, save_model
+
+    network, shape = CNN(num_classes=classes, features=(8,) * 5, dense=16, patch=8), (16, 16, 1)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as place:
+        model, data = Path(place) / "model", Path(place) / "images.npz"
+        save_model(model, Classifier(network, network.initialise(0, shape), tuple(map(str, range(classes))), shape))
+        np.savez(data, images=rng.integers(0, 256, (count, *shape), np.uint8), labels=rng.integers(0, classes, count))
+        return measured(["scripts/predict.py", "--model", model, "--data", data, "--output", Path(place) / "results"])
+
+
 def measure(kind, count):
+    if kind == "classes":
+        return measured_classes(count)
     if kind in ("draw", "train"):
         return measured([__file__, "--worker", kind, count])
     return measured_prediction(count, classes=kind == "labelled")
