@@ -10,6 +10,13 @@ FILES = ("model.msgpack", "report.html", "metrics.json")
 RECIPES = {"shapes": (CNN(num_classes=2, features=(4,) * 5, dense=4), TrainConfig(epochs=1, batch_size=8))}
 
 
+@pytest.fixture(autouse=True)
+def process_as_it_is(monkeypatch):
+    """The process of the tests keeps its devices and its memory: other tests have used them."""
+    monkeypatch.setattr(training_run, "share_out_cores", lambda *_: None)
+    monkeypatch.setattr(training_run, "keep_freed_memory", lambda: None)
+
+
 def train(run_dir, *given):
     source = ShapeDataSource(image_size=16, class_names=("star", "circle"), sizes=(16, 8, 8))
     arguments = TrainingArguments("Trains.", RECIPES, given=["--run-dir", str(run_dir), *map(str, given)])

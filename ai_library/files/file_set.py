@@ -38,6 +38,7 @@ def replacing_together(paths: Sequence[Path], check: Callable[[], None]) -> Iter
             return new[-1].file
 
         yield begin
+        check()  # a folder that was replaced is told better than a file that is gone
         for each in new:
             with naming(each.path):
                 each.finish()

@@ -1,7 +1,6 @@
 """Images of a file, a folder or an npz file are read one by one, and what cannot be read is named."""
 
 import itertools
-import tracemalloc
 import zipfile
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ from PIL import Image
 from ai_library import InputError
 from ai_library.data.samples import read_samples
 from ai_library.tests.data.npz_files import header
+from ai_library.tests.memory import peak_bytes
 
 READER = SimpleNamespace(
     class_names=("circle", "rectangle", "star"), image_shape=(32, 32, 1), content_size=None, BLOCK=128
@@ -72,11 +72,12 @@ def test_arrays_of_any_order_and_compression_give_the_same(tmp_path):
 @pytest.mark.slow
 def test_arrays_larger_than_the_memory_are_read_in_parts(tmp_path):
     np.savez_compressed(tmp_path / "zeros.npz", images=np.zeros((40_000, 64, 64), np.uint8))  # 164 MB
-    tracemalloc.start()
-    for sample in itertools.islice(read_samples(tmp_path / "zeros.npz", READER), 9_000):
-        assert sample.image.shape == READER.image_shape
-    assert tracemalloc.get_traced_memory()[1] < 80e6
-    tracemalloc.stop()
+
+    def read():
+        for sample in itertools.islice(read_samples(tmp_path / "zeros.npz", READER), 9_000):
+            assert sample.image.shape == READER.image_shape
+
+    assert peak_bytes(read) < 80e6
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,8 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,47 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ai_library import InputError
 from ai_library.runtime import distributed
-from ai_library.tests.several_processes import CHILD, STEPS, Noise
+from ai_library.tests.processes import Process, begun, ended, free_port
+from ai_library.tests.several_processes import STEPS, Noise
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 BOUND_SECONDS = 60
 """In which the others end once one of the processes is gone."""
-
-
-class Process(subprocess.Popen):
-    """One of several processes at a task of `several_processes.py`, on this machine unless `prefix` leads elsewhere."""
-
-    def __init__(self, task, folder, *options, prefix=()):
-        command = [*prefix, sys.executable, "-m", CHILD, task, folder, *options]
-        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        super().__init__(list(map(str, command)), cwd=ROOT, text=True, **pipes)
-
-
-def begun(task, folder, processes, *options):
-    """So many processes, just started, at a task in a folder, which is made."""
-    folder.mkdir(exist_ok=True)
-    meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", processes, "--process"]
-    return [
-        Process(task, folder, *options, *([*meeting, process] if processes > 1 else [])) for process in range(processes)
-    ]
-
-
-def ended(*running):
-    """Waits for processes, all of which have to end well."""
-    for process in running:
-        errors = process.communicate()[1]
-        assert process.returncode == 0, errors
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def weights(folder, run, process=0):
@@ -306,19 +271,3 @@ def test_shares_are_whole_blocks_and_together_everything(n, processes):
     assert [index for share in shares for index in share] == list(range(n))
     assert all(share.start % 64 == 0 for share in shares if share)
     assert max(map(len, shares)) - min(map(len, shares)) < 128
-
-
-@pytest.mark.parametrize(
-    ("meeting", "message"),
-    [
-        (("here", 2, 0), "coordinator must be HOST:PORT, such as 10.0.0.1:5000, got 'here'"),
-        (("here:port", 2, 0), "got 'here:port'"),
-        (("here:99999", 2, 0), "got 'here:99999'"),
-        ((":5000", 2, 0), "got ':5000'"),
-        (("here:5000", 2, 2), "process must be from 0 to 1 of 2 processes, got 2"),
-        (("here:5000", 2, -1), "got -1"),
-    ],
-)
-def test_a_meeting_that_cannot_be_is_named(meeting, message):
-    with pytest.raises(InputError, match=message):
-        distributed.initialise(*meeting)

@@ -1,7 +1,9 @@
 """A run goes on in its own folder, from a checkpoint that holds what checkpoints hold, with the same data."""
 
 import copy
+import hashlib
 import json
+import re
 import shutil
 
 import numpy as np
@@ -187,16 +189,28 @@ def test_whatever_json_a_record_holds_it_is_a_run_or_one_line(run_dir, edit):
     assert line.isprintable()
 
 
-def test_settings_nested_beyond_measure_are_one_line(run_dir):
-    def nested(record):
-        value = 1
-        for _ in range(500):
-            value = {"a": [value]}
-        return {**record, "settings": {**SETTINGS, "train": value}}
-
-    rewritten(run_dir, nested)
-    with pytest.raises(InputError, match="run cannot be resumed"):
+@pytest.mark.parametrize("depth", [90, 400, 950, 5_000, 100_000])
+@pytest.mark.parametrize("place", ["settings", "train", "history", "later"])
+@pytest.mark.filterwarnings("ignore:.*has a header that is no JSON")
+def test_a_record_nested_beyond_measure_is_one_line(run_dir, place, depth):
+    path = rewritten(run_dir, lambda record: {**record, "settings": {**SETTINGS, "train": 5}, "later": 7})
+    data = path.read_bytes()
+    nested = b'{"a":[' * depth + b"1" + b"]}" * depth
+    length = int.from_bytes(data[12:16], "little")
+    header = data[16 : 16 + length]
+    header = {
+        "settings": re.sub(rb'"settings": \{.*\}, ', b'"settings": ' + nested + b", ", header),
+        "train": header.replace(b'"train": 5', b'"train": ' + nested),
+        "history": re.sub(rb'"history": \[.*?\]', b'"history": [' + nested + b"]", header),
+        "later": header.replace(b'"later": 7', b'"later": ' + nested),
+    }[place]
+    header = header if place == "later" else header.replace(b', "later": 7', b"")
+    assert nested in header
+    data = data[:12] + len(header).to_bytes(4, "little") + header + data[16 + length : -32]
+    path.write_bytes(data + hashlib.sha256(data).digest())
+    with pytest.raises(InputError, match="run") as caught:
         resumed(run_dir)
+    assert len(str(caught.value)) < 900
 
 
 def test_other_images_are_refused_and_named_by_their_split(run_dir):

@@ -1,27 +1,36 @@
-"""The first of several processes listens where it was told to, and nowhere else."""
+"""Where several processes meet: who listens there, and what cannot be a meeting."""
 
 import socket
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from ai_library import InputError
 from ai_library.runtime import distributed
-from ai_library.tests.several_processes import CHILD
+from ai_library.tests.processes import Process, free_port
 
-ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.slow
+
 BOUND_SECONDS = 60
 
 
-def answers(address, port):
-    """Whether anything listens there."""
-    with socket.socket() as tried:
-        return tried.connect_ex((address, port)) == 0
+@pytest.mark.parametrize(
+    ("meeting", "message"),
+    [
+        (("here", 2, 0), "coordinator must be HOST:PORT, such as 10.0.0.1:5000, got 'here'"),
+        (("here:port", 2, 0), "got 'here:port'"),
+        (("here:99999", 2, 0), "got 'here:99999'"),
+        ((":5000", 2, 0), "got ':5000'"),
+        (("here:5000", 2, 2), "process must be from 0 to 1 of 2 processes, got 2"),
+        (("here:5000", 2, -1), "got -1"),
+    ],
+)
+def test_a_meeting_that_cannot_be_is_named(meeting, message):
+    with pytest.raises(InputError, match=message):
+        distributed.initialise(*meeting)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only 127.0.0.1 is a machine's own of these addresses")
 @pytest.mark.parametrize(
     ("named", "listens", "silent"),
@@ -32,11 +41,8 @@ def answers(address, port):
     ],
 )
 def test_the_first_process_listens_at_the_address_that_was_named_alone(tmp_path, named, listens, silent):
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    meeting = ["--coordinator", f"{named}:{port}", "--processes", "2", "--process", "0"]
-    process = subprocess.Popen([sys.executable, "-m", CHILD, "train", tmp_path, *meeting], cwd=ROOT)
+    port = free_port()
+    process = Process("train", tmp_path, "--coordinator", f"{named}:{port}", "--processes", 2, "--process", 0)
     try:
         until = time.monotonic() + BOUND_SECONDS
         while not answers(listens, port):
@@ -46,7 +52,13 @@ def test_the_first_process_listens_at_the_address_that_was_named_alone(tmp_path,
         assert not answers(silent, port)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
+
+
+def answers(address, port):
+    """Whether anything listens there."""
+    with socket.socket() as tried:
+        return tried.connect_ex((address, port)) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""Several processes at a task of `several_processes.py`, as tests start them."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from ai_library.tests.several_processes import CHILD
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Process(subprocess.Popen):
+    """One of several processes at a task of `several_processes.py`, on this machine unless `prefix` leads elsewhere."""
+
+    def __init__(self, task, folder, *options, prefix=()):
+        command = [*prefix, sys.executable, "-m", CHILD, task, folder, *options]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        super().__init__(list(map(str, command)), cwd=ROOT, text=True, **pipes)
+
+
+def begun(task, folder, processes, *options):
+    """So many processes, just started, at a task in a folder, which is made."""
+    folder.mkdir(exist_ok=True)
+    meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", processes, "--process"]
+    return [
+        Process(task, folder, *options, *([*meeting, process] if processes > 1 else [])) for process in range(processes)
+    ]
+
+
+def ended(*running):
+    """Waits for processes, all of which have to end well."""
+    for process in running:
+        errors = process.communicate()[1]
+        assert process.returncode == 0, errors
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
