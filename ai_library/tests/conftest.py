@@ -1,7 +1,5 @@
 """What several tests share: a small, easy source, and a classifier that was trained on it for a few seconds."""
 
-import os
-
 import filelock
 import pytest
 
@@ -34,7 +32,7 @@ def trained(source, small_model, tmp_path_factory):
 def model_path(request, tmp_path_factory):
     """A file with that classifier, which no test changes; the first process of the tests that needs it makes it."""
     folder = tmp_path_factory.getbasetemp()
-    path = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "shapes.msgpack"
+    path = (folder.parent if hasattr(request.config, "workerinput") else folder) / "shapes.msgpack"
     with filelock.FileLock(path.with_suffix(".lock")):
         if not path.exists():
             save_model(path, request.getfixturevalue("trained")[1])
