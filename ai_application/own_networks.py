@@ -62,5 +62,6 @@ def add_network_argument(parser):
 
 
 def network_classes(named: Iterable[str]) -> "list[type[nn.Module]]":
-    """The classes that FILE.py:Class, each, name, for `load_model`. Raises `InputError`, see `network_class`."""
+    """Returns the classes of several FILE.py:Class, as `load_model` takes them. Raises `InputError` as `network_class`
+    does."""
     return [network_class(each) for each in named]

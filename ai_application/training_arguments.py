@@ -14,7 +14,8 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union
 
 import flax.linen as nn
 import tyro
@@ -44,7 +45,7 @@ class Run:
 
 
 class TrainingArguments:
-    """What a command that trains was told.
+    """The parsed arguments of a command that trains.
 
     Args:
         description: What the command does.
@@ -54,7 +55,7 @@ class TrainingArguments:
         given: The arguments. None: those of the process.
 
     Raises:
-        InputError: `--network` names none.
+        InputError: `--network` names no network, or one with a field that needs a value that cannot be typed.
         SystemExit: An argument cannot be read (2), or help was asked for (0).
     """
 
@@ -134,16 +135,22 @@ def _unchecked(kind, defaults, decided_later=None):
 
     The values are checked by the class itself, whose errors then are as in a Python program.
     """
-    hints, decided_later, made = typing.get_type_hints(kind), decided_later or {}, []
+    decided_later, made = decided_later or {}, []
     for known in dataclasses.fields(kind):
         if not known.init or known.name in ("parent", "name", "num_classes"):
             continue
-        hint, value = hints[known.name], defaults.get(known.name, known.default)
+        hint, value = _hint(kind, known), defaults.get(known.name, known.default)
         if known.name in decided_later:
             later = tyro.conf.arg(help_behavior_hint=f"(default: {decided_later[known.name]})")
             made.append((known.name, Annotated[hint | None, later], None))
-        elif isinstance(hint, type) and dataclasses.is_dataclass(hint) and not issubclass(hint, nn.Module):
+        elif dataclasses.is_dataclass(value) and type(value) is hint and not isinstance(value, nn.Module):
             made.append((known.name, inner := _unchecked(hint, vars(value)), field(default=inner())))
+        elif not _can_be_typed(hint):  # such as a function: it keeps its default
+            if value is known.default_factory is MISSING:
+                raise InputError(
+                    f"{kind.__name__}.{known.name} must have a default, or be of numbers, texts and truth values, to "
+                    "be set on the command line"
+                )
         elif known.default_factory is not MISSING:
             made.append((known.name, hint, field(default_factory=known.default_factory)))
         else:
@@ -152,6 +159,24 @@ def _unchecked(kind, defaults, decided_later=None):
     text, _, arguments = (inspect.getdoc(kind) or "").partition("Args:")
     plain.__doc__ = "\n\nArgs:".join([text.partition("\n")[0], arguments])
     return plain
+
+
+def _hint(kind, known):
+    """The type of a field; None where it is a text that names nothing at run time."""
+    if not isinstance(known.type, str):
+        return known.type
+    try:
+        owner = next(each for each in kind.__mro__ if known.name in inspect.get_annotations(each))
+        return eval(known.type, vars(sys.modules[owner.__module__]))
+    except Exception:  # whatever an annotation that is only for type checkers raises
+        return None
+
+
+def _can_be_typed(hint):
+    """Whether values of a type can be told from words of a command line."""
+    if typing.get_origin(hint) in (Union, UnionType, tuple, list, dict):
+        return all(each is Ellipsis or _can_be_typed(each) for each in typing.get_args(hint))
+    return hint in (int, float, bool, str, NoneType) or typing.get_origin(hint) is Literal
 
 
 def _processes():

@@ -255,6 +255,40 @@ def test_a_file_without_that_network_is_an_error_that_says_what_it_has(text, nam
         network_class(f"{file}:{name}")
 
 
+ODD_NETWORK = """
+from __future__ import annotations
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+import flax.linen as nn
+if TYPE_CHECKING:
+    from nowhere import Thing
+
+class Odd(nn.Module):
+    num_classes: int
+    width: int | None = None
+    act: Callable = nn.relu
+    kernel_init: Any = nn.initializers.he_normal()
+    block: nn.Module | None = None
+    thing: Thing | None = None
+
+class Needs(nn.Module):
+    num_classes: int
+    act: Callable
+"""
+
+
+def test_a_field_that_cannot_be_typed_keeps_its_default(tmp_path):
+    (tmp_path / "odd.py").write_text(ODD_NETWORK)
+    network = training_arguments("--network", f"{tmp_path / 'odd.py'}:Odd", "--network.width", "3").network(4)
+    assert network == type(network)(num_classes=4, width=3)
+
+
+def test_a_field_that_cannot_be_typed_and_has_no_default_is_named(tmp_path):
+    (tmp_path / "odd.py").write_text(ODD_NETWORK)
+    with pytest.raises(InputError, match="Needs.act must have a default, or be of numbers, texts and truth values"):
+        training_arguments("--network", f"{tmp_path / 'odd.py'}:Needs")
+
+
 def test_two_files_of_one_name_are_two_modules(tmp_path):
     kinds = []
     for place in ("a", "b"):

@@ -10,11 +10,11 @@ _JOINERS = "\u200c\u200d"
 _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
 """Letters of Hangul and a sign of Braille that show nothing."""
 _CALCULATED = re.compile(rf"(^|[,;|\t])([\s\"'{_JOINERS}]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-"""The beginning of what spreadsheets calculate, also with full-width signs, wherever one may see a cell begin."""
+"""Where a formula begins for a spreadsheet, at the start of the text or after a separator; full-width signs count."""
 
 
 def is_printable(text: str) -> bool:
-    """Whether all of it is letters, signs and spaces, and nothing a command to a terminal or a turn of direction."""
+    """Whether the text has no control characters: none that command a terminal or change the direction of writing."""
     return all(c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs" for c in text)
 
 
