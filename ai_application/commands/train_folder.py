@@ -25,6 +25,8 @@ class Folder:
     """Side in pixels that images are fitted into."""
     channels: Literal[1, 2, 3, 4] = 3
     """1: grey, 3: colour; 2 and 4: with transparency."""
+    groups: Literal["folders", "none"] = "folders"
+    """folders: images in one sub-folder of a class stay together in one split. none: such folders mean nothing."""
 
 
 @command
@@ -32,7 +34,10 @@ def main():
     epochs = f"10, or as many as {FOLDER_STEPS:,} steps take"
     arguments = TrainingArguments(__doc__, {"folder": FOLDER_RECIPE}, own=Folder, decided_later={"epochs": epochs})
     own = arguments.own
-    source = ImageFolderDataSource(own.folder, seed=arguments.seed, image_size=own.image_size, channels=own.channels)
+    source = ImageFolderDataSource(
+        own.folder, seed=arguments.seed, image_size=own.image_size, channels=own.channels, groups=own.groups
+    )
+    print(source.summary(), end="\n\n", flush=True)
     # A small folder is gone through more often.
     epochs = max(10, math.ceil(FOLDER_STEPS * arguments.batch_size / source.size("train")))
     train_and_save(arguments, source, "folder", epochs=epochs)
