@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from .image_files import image_files, listing, read_image
+from .image_files import image_files, listing
+from .reading import Progress, ReadFiles, read_all
 from .source import SPLITS, DataSource, sides
 
 _SHARES = {"train": 0.7, "validation": 0.15, "evaluation": 0.15}
@@ -27,13 +29,25 @@ class ImageFolderDataSource(DataSource):
         seed: Of the order of the training images.
         image_size: Side of the square that images are fitted into (see `fit_image`), or (height, width), in pixels.
         channels: 1 (grey), 2 (grey and its opacity), 3 (colour) or 4 (colour and its opacity).
+        skip_broken: Whether to go on without the images that cannot be read.
+        progress: Shows how far the reading is: see `read_all`.
 
     Raises `InputError` that names the folder where there are fewer than two classes, a class with too few images, or a
-    split without any of a class; and, when a split is first read, the images that cannot be.
+    split without any of a class; and, when a split is first read, all images that cannot be (`UnreadableImagesError`).
     """
 
-    def __init__(self, folder: str | Path, *, seed: int = 0, image_size: int | Sequence[int] = 64, channels: int = 1):
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        seed: int = 0,
+        image_size: int | Sequence[int] = 64,
+        channels: int = 1,
+        skip_broken: bool = False,
+        progress: Progress | None = None,
+    ):
         self._folder = Path(folder)
+        self._skip_broken, self._progress = skip_broken, progress
         if not self._folder.is_dir():
             raise InputError(f"{folder} is no folder: name one with a sub-folder of images for each class")
         with listing(self._folder):
@@ -65,19 +79,17 @@ class ImageFolderDataSource(DataSource):
         digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         return {**super().settings(), "files": digest}
 
-    def load(self, split: str) -> tuple[np.ndarray, list[int]]:
-        images, faults = [], []
-        for path, _ in self._files[split]:
-            try:
-                images.append(read_image(path, self.image_shape))
-            except InputError as error:
-                faults.append(f"{path} {error}")
-        if faults:
-            raise InputError(
-                f"{len(faults)} of {len(self._files[split])} images of the {split} split cannot be used: "
-                f"{'; '.join(faults[:3])}: remove or replace them"
-            )
-        return np.stack(images), [label for _, label in self._files[split]]
+    @cached_property
+    def read(self) -> ReadFiles:
+        """All images, those of the first split first: what had to be done to read them, and which cannot be read."""
+        paths = [path for files in self._files.values() for path, _ in files]
+        return read_all(paths, self.image_shape, skip_broken=self._skip_broken, progress=self._progress)
+
+    def load(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        first = sum(len(self._files[each]) for each in SPLITS[: SPLITS.index(split)])
+        start, end = np.searchsorted(self.read.kept, [first, first + len(self._files[split])])
+        labels = np.array([label for _, label in self._files[split]], np.int32)
+        return self.read.images[start:end], labels[self.read.kept[start:end] - first]
 
 
 def _is_class(path):

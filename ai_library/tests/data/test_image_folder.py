@@ -102,9 +102,7 @@ def test_colour_and_grey_are_read_as_asked(folder):
 def test_unreadable_images_are_named(folder):
     (folder / "circle/000.png").write_text("not an image")
     source = ImageFolderDataSource(folder, image_size=16)
-    with pytest.raises(
-        InputError, match="1 of .* images of the .* split cannot be used: .*circle/000.png not an image"
-    ):
+    with pytest.raises(InputError, match="1 of 200 images cannot be used: .*circle/000.png not an image"):
         sum(map(source.size, ("train", "validation", "evaluation")))
 
 
