@@ -38,7 +38,8 @@ _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF")
 _MAX_BYTES = 8 * MAX_PIXELS  # 16 bits in 4 channels, not compressed; some decoders read a file whole
 _LARGE_PIXELS = 1_000_000  # a JPEG of more may be decoded at a reduced size,
 _OVERSAMPLING = 4  # of which the sides stay so many times as long as needed
-_MOST_MISSING = 0.1  # of a JPEG's pixels, as many as viewers show grey without a word
+_MOST_MISSING = 0.1  # of the pixels of a JPEG that ends early,
+_FEWEST_SCANS = 4  # and those that a progressive one has
 _OUTLIERS = 10_000  # one of so many pixels may be a defect of the sensor
 _HEIC = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _OTHERS = {  # by how their files begin
@@ -184,12 +185,12 @@ def _opened(path) -> Iterator[Image.Image]:
 
 
 def _load(file) -> bool:
-    """Decodes a file; returns whether it is a JPEG that ends before its end."""
+    """Decodes a file; returns whether it is a JPEG that may only lack its end."""
     with silenced() if file.format == "TIFF" else contextlib.nullcontext():
         try:
             file.load()
-        except OSError as error:
-            if file.format not in ("JPEG", "MPO") or "truncated" not in str(error):
+        except OSError:
+            if file.format not in ("JPEG", "MPO"):
                 raise
             return True
     return False
@@ -199,22 +200,41 @@ def _load(file) -> bool:
 def _completed(path, needed) -> Iterator[Image.Image]:
     """A JPEG that lacks its end, as viewers show it: what is missing goes on in the last colour.
 
-    What is missing is what depends on the bytes that would follow. Raises `OSError` where that is much.
+    Raises `OSError` where more is missing than a few of its pixels, or of a progressive one than the last scans.
     """
     with open(path, "rb") as stream:
-        content = stream.read(MAX_PIXELS)
-    found = []
-    for tail in (b"", b"\x5a\xa5" * 2048):
-        with Image.open(io.BytesIO(content + tail + b"\xff\xd9"), formats=("JPEG",)) as file:
-            _reduce_jpeg(file, needed)
+        content = stream.read(MAX_PIXELS).rstrip(b"\xff")
+
+    def opened(end):
+        file = Image.open(io.BytesIO(content + end), formats=("JPEG",))
+        _reduce_jpeg(file, needed)
+        return file
+
+    if content.endswith(b"\xff\xd9"):
+        raise OSError("broken data stream when reading image file")
+    with opened(b"\xff\xd9") as whole:
+        whole.load()
+        if "progressive" in whole.info:
+            if (scans := content.count(b"\xff\xda")) < _FEWEST_SCANS:
+                raise OSError(f"the file ends too early: it has {scans} scans of a progressive JPEG")
+        elif (missing := _missing(whole, opened)) > _MOST_MISSING:
+            raise OSError(f"the file ends too early: {missing:.0%} of its pixels are missing")
+        yield whole
+
+
+def _missing(whole, opened) -> float:
+    """Which share of the pixels of a JPEG that lacks its end depends on the bytes that are missing.
+
+    The decoder writes into an image that is nowhere like the one that it should write, until it finds bytes that belong
+    to no image.
+    """
+    wanted = np.asarray(whole)
+    with opened(b"\x5a\xa5" * 512) as file:
+        file.im = Image.frombytes(file.mode, file.size, (~wanted).tobytes()).im
+        with contextlib.suppress(OSError):
             file.load()
-            found.append(file)
-    one, other = (np.asarray(file) for file in found)
-    differs = one != other
-    missing = float(np.mean(differs.any(axis=2) if differs.ndim == 3 else differs))
-    if missing > _MOST_MISSING:
-        raise OSError(f"the file ends too early: {missing:.0%} of its pixels are missing")
-    yield found[0]
+        found = np.asarray(Image.Image._new(file, file.im))
+    return float(np.mean((found != wanted).reshape(*wanted.shape[:2], -1).any(axis=2)))
 
 
 def _reduce_jpeg(file, needed):
