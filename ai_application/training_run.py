@@ -28,7 +28,7 @@ MODEL = "model.msgpack"
 """The trained model's name in its run's folder."""
 
 
-def train_and_save(arguments: TrainingArguments, source: DataSource, shipped: str, **later):
+def train_and_save(arguments: TrainingArguments, source: DataSource, shipped: str, told: object = None, **later):
     """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
     looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
 
@@ -36,9 +36,12 @@ def train_and_save(arguments: TrainingArguments, source: DataSource, shipped: st
         arguments: What the command was told.
         source: The data.
         shipped: Name in `MODELS` of the model that the container brings, which this one may take the place of.
+        told: Of the data, printed first.
         later: Values of the configuration where the arguments left them open.
     """
     with joined(arguments.processes):
+        if told is not None:
+            print(told, end="\n\n", flush=True)
         _train_and_save(arguments, source, shipped, later)
 
 

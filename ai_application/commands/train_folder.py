@@ -37,7 +37,6 @@ def main():
     source = ImageFolderDataSource(
         own.folder, seed=arguments.seed, image_size=own.image_size, channels=own.channels, groups=own.groups
     )
-    print(source.summary(), end="\n\n", flush=True)
     # A small folder is gone through more often.
     epochs = max(10, math.ceil(FOLDER_STEPS * arguments.batch_size / source.size("train")))
-    train_and_save(arguments, source, "folder", epochs=epochs)
+    train_and_save(arguments, source, "folder", source.summary(), epochs=epochs)

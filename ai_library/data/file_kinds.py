@@ -10,8 +10,30 @@ _FOLDERS_OF_SYSTEMS = {
 }
 _FILES_OF_SYSTEMS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _OTHER_IMAGES = {
-    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jfif", ".jpe", ".tga", ".ico", ".svg", ".psd", ".xcf"),
-    *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".dcm", ".exr", ".hdr", ".pbm", ".pnm"),
+    *(
+        ".jxl",
+        ".jp2",
+        ".j2k",
+        ".tga",
+        ".ico",
+        ".svg",
+        ".psd",
+        ".xcf",
+        ".raw",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".orf",
+        ".rw2",
+        ".raf",
+        ".dcm",
+        ".exr",
+        ".hdr",
+        ".pbm",
+        ".pnm",
+    ),
 }
 
 

@@ -3,19 +3,19 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from ..errors import InputError
 from ..files.text import listed
 from .examples import ArrayExamples
 from .folder_layout import Layout, find_layout
 from .folder_summary import FolderSummary, warnings_of
-from .image_files import read_image
+from .reading import Progress, ReadFiles, read_all
 from .source import SPLITS, DataSource, sides
 from .splitting import SHARES, stratified
 
@@ -40,9 +40,12 @@ class ImageFolderDataSource(DataSource):
         channels: 1 (grey), 2 (grey and its opacity), 3 (colour) or 4 (colour and its opacity).
         groups: "folders": images in one sub-folder of a class stay together in one split; "none": sub-folders of
             classes mean nothing.
+        skip_broken: Whether to go on without the images that cannot be read.
+        progress: Shows how far the reading is: see `read_all`.
 
     Raises `InputError` that names the folder where there are fewer than two classes, or all classes that have too few
-    images, or none that can be read; and, when a split is first read, the images that cannot be.
+    images, or none that can be read; and, when a split is first read, all images that cannot be
+    (`UnreadableImagesError`).
     """
 
     def __init__(
@@ -53,9 +56,12 @@ class ImageFolderDataSource(DataSource):
         image_size: int | Sequence[int] = 64,
         channels: int = 1,
         groups: Literal["folders", "none"] = "folders",
+        skip_broken: bool = False,
+        progress: Progress | None = None,
     ):
         if groups not in ("folders", "none"):
             raise InputError(f"groups must be 'folders' or 'none', got {groups!r}")
+        self._skip_broken, self._progress = skip_broken, progress
         self._layout: Layout = find_layout(folder, groups=groups == "folders")
         super().__init__(seed=seed, image_shape=(*sides(image_size), channels), class_names=self._layout.class_names)
         self._check_numbers()
@@ -67,44 +73,57 @@ class ImageFolderDataSource(DataSource):
         return {**super().settings(), "files": digest}
 
     def load(self, split: str) -> ArrayExamples:
-        return self._read.examples[split]
+        own = self._slices[split]
+        labels = [self._layout.files[index].label for index in self.read.kept[own]]
+        return ArrayExamples(self.read.images[own], np.array(labels, np.int32))
 
     def paths(self, split: str) -> list[Path]:
         """Returns the files of a split, in the order of its examples."""
-        return self._read.paths[split]
+        return [self._layout.files[index].path for index in self.read.kept[self._slices[split]]]
 
     def summary(self) -> FolderSummary:
         """Returns what was found in the folder, as a table: classes, splits, what images are, and what was left out."""
-        layout, read, names = self._layout, self._read, self.class_names
+        layout, read, names = self._layout, self.read, self.class_names
         counts = {
-            split: np.bincount(read.examples[split].labels, minlength=len(names)).tolist() for split in self.splits
+            split: np.bincount(self._examples(split).labels, minlength=len(names)).tolist() for split in self.splits
         }
+        passed_over = layout.passed_over + Counter({"that cannot be read": len(read.faults)})
+        sizes = Counter(read.sizes)
+        remarks = [f"{count:,} images {remark}" for remark, count in sorted(read.remarks.items())]
         return FolderSummary(
             class_names=names,
             counts=counts,
-            image_sizes=read.sizes,
-            modes=read.modes,
-            passed_over=layout.passed_over,
-            notes=(*layout.notes, *self._taken_out()),
-            warnings=(*layout.warnings, *warnings_of(names, counts, read.sizes, self.image_shape[:2])),
+            image_sizes=sizes,
+            modes=Counter(read.modes),
+            passed_over=passed_over,
+            notes=(*layout.notes, *self._taken_out(), *remarks),
+            warnings=(*layout.warnings, *warnings_of(names, counts, sizes, self.image_shape[:2])),
         )
 
+    @property
+    def read(self) -> ReadFiles:
+        """All images, those of a split after those of the one before: what had to be done to read them, and which
+        cannot be read. They are read when they are first needed.
+        """
+        return self._read_and_divided[0]
+
+    @property
+    def _slices(self):
+        return self._read_and_divided[1]
+
     @cached_property
-    def _read(self):
-        """All images, read and divided."""
-        files = self._layout.files
-        images, sizes, modes = _read_all([file.path for file in files], self.image_shape)
+    def _read_and_divided(self):
+        """The files as they were read, in the order of their splits, and the slice of each split."""
+        paths = [file.path for file in self._layout.files]
+        read = read_all(paths, self.image_shape, skip_broken=self._skip_broken, progress=self._progress)
+        files = [self._layout.files[index] for index in read.kept]
         splits = self._divided(files, [file.group for file in files])
         order = sorted(range(len(files)), key=lambda index: SPLITS.index(splits[index]))
-        _reorder(images, order)
-        examples, paths, start = {}, {}, 0
-        for split in SPLITS:
-            members = order[start : start + splits.count(split)]
-            labels = np.array([files[index].label for index in members], np.int32)
-            examples[split] = ArrayExamples(images[start : start + len(members)], labels)
-            paths[split] = [files[index].path for index in members]
-            start += len(members)
-        return _Read(examples, paths, Counter(sizes), Counter(modes))
+        _reorder(read.images, order)
+        ends = np.cumsum([0, *(splits.count(split) for split in SPLITS)]).tolist()
+        slices = {split: slice(*ends[index : index + 2]) for index, split in enumerate(SPLITS)}
+        sizes, modes = ([each[index] for index in order] for each in (read.sizes, read.modes))
+        return replace(read, kept=read.kept[order], sizes=sizes, modes=modes), slices
 
     def _divided(self, files, groups):
         """The split of each file, of which those of one group stay together, and each class has some in each."""
@@ -151,31 +170,6 @@ class ImageFolderDataSource(DataSource):
                 f"{len(few):,} classes in {self._layout.root} have too few images: {listed(few)}; each needs "
                 f"{_LEAST_IMAGES} or more: add some, or remove the classes"
             )
-
-
-class _Read(NamedTuple):
-    examples: dict[str, ArrayExamples]
-    paths: dict[str, list[Path]]
-    sizes: Counter[tuple[int, int]]
-    modes: Counter[str]
-
-
-def _read_all(paths, image_shape):
-    images, faults, sizes, modes = np.empty((len(paths), *image_shape), np.uint8), [], [], []
-    for index, path in enumerate(paths):
-        try:
-            images[index] = read_image(path, image_shape)
-        except InputError as error:
-            faults.append(f"{path} {error}")
-            continue
-        with Image.open(path) as header:
-            sizes.append(header.size)
-            modes.append(header.mode)
-    if faults:
-        raise InputError(
-            f"{len(faults)} of {len(paths)} images cannot be used: {'; '.join(faults[:3])}: remove or replace them"
-        )
-    return images, sizes, modes
 
 
 def _reorder(images, order):

@@ -19,7 +19,10 @@ from ..errors import MAX_CHANNELS, InputError
 from ..files.text import escaped, listed, shortened
 from ..runtime.agreement import check_alike
 from ..runtime.distributed import shard
-from .image_files import IMAGE_ENDINGS, MAX_PIXELS, fit_image, image_files, read_image
+from .decoding import MAX_PIXELS
+from .fitting import fit_image
+from .image_files import IMAGE_ENDINGS, image_files
+from .reading import read_image
 
 _BLOCK_BYTES = 16_000_000  # of the arrays in an npz file, held at a time
 _PIECE_BYTES = 1_000_000  # of them, unpacked at a time

@@ -20,10 +20,9 @@ from ..evaluation.calibration import fit_temperature
 from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
 from ..networks.network import check_network, initialise, settings_of, take_over
-from ..runtime import distributed
+from ..runtime import display, distributed
 from ..runtime.agreement import check_alike, code_version
 from ..runtime.jax_settings import settings
-from . import display
 from .callbacks import Callback
 from .config import TrainConfig
 from .optimizers import Optimizer

@@ -13,7 +13,10 @@ import pytest
 from PIL import Image
 
 from ai_library import InputError
-from ai_library.data.image_files import MAX_PIXELS, fit_image, image_files, read_image
+from ai_library.data.decoding import MAX_PIXELS
+from ai_library.data.fitting import fit_image
+from ai_library.data.image_files import image_files
+from ai_library.data.reading import read_image
 from ai_library.tests.memory import peak_bytes
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF", "webp": "WEBP", "ppm": "PPM"}

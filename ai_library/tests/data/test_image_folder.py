@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ai_library import CNN, Augmentation, ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate
-from ai_library.data.image_files import read_image
+from ai_library.data.reading import read_image
 from ai_library.data.source import SPLITS
 from ai_library.data.splitting import SHARES
 from ai_library.tests.data.image_folders import draw_folder, sizes

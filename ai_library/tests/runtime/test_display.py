@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer, TrainingStopped
-from ai_library.training import display
+from ai_library.runtime import display
 from ai_library.training.run_directory import RunDirectory
 
 CONFIG = TrainConfig(epochs=2, batch_size=8)
