@@ -22,8 +22,8 @@ def image_files(folder: str | Path) -> Iterator[Path]:
     """The image files in a folder and all below it, by their endings: those of a folder in the order of their names,
     then those of its sub-folders in that order. Holds the names of one folder at a time.
 
-    Names that begin with a full stop are passed over, and folders of a NAS or a system: programs keep files of their own
-    there. Links are followed.
+    Names that begin with a full stop are passed over, and folders of a NAS or a system: programs leave such files for
+    themselves. Links are followed.
     Raises `InputError` where a folder can't be listed, whose images would otherwise be missing without a word, and
     where links lead to one folder twice, perhaps without end.
     """
