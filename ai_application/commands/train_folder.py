@@ -8,11 +8,12 @@ from typing import Literal
 import tyro
 
 from ai_library import ImageFolderDataSource
+from ai_library.runtime import display
 
-from ..command_line import command
-from ..configs import FOLDER_RECIPE, FOLDER_STEPS
+from ..command_line import command, joined, shown
+from ..configs import FOLDER_PATIENCE, FOLDER_RECIPE, FOLDER_STEPS
 from ..training_arguments import TrainingArguments
-from ..training_run import train_and_save
+from ..training_run import listing_unreadable, train_and_save
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +26,32 @@ class Folder:
     """Side in pixels that images are fitted into."""
     channels: Literal[1, 2, 3, 4] = 3
     """1: grey, 3: colour; 2 and 4: with transparency."""
+    skip_broken: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Leave out images that cannot be read. They are listed in unreadable.csv in the run's folder."""
 
 
 @command
 def main():
     epochs = f"10, or as many as {FOLDER_STEPS:,} steps take"
-    arguments = TrainingArguments(__doc__, {"folder": FOLDER_RECIPE}, own=Folder, decided_later={"epochs": epochs})
-    own = arguments.own
-    source = ImageFolderDataSource(own.folder, seed=arguments.seed, image_size=own.image_size, channels=own.channels)
-    # A small folder is gone through more often.
-    epochs = max(10, math.ceil(FOLDER_STEPS * arguments.batch_size / source.size("train")))
-    train_and_save(arguments, source, "folder", epochs=epochs)
+    patience = "{}, or as many as {} steps take".format(*FOLDER_PATIENCE)
+    later = {"epochs": epochs, "patience": patience}
+    arguments = TrainingArguments(__doc__, {"folder": FOLDER_RECIPE}, own=Folder, decided_later=later)
+    with joined(arguments.processes):
+        own = arguments.own
+        source = ImageFolderDataSource(
+            own.folder,
+            seed=arguments.seed,
+            image_size=own.image_size,
+            channels=own.channels,
+            skip_broken=own.skip_broken,
+            progress=lambda images, total: display.counted(images, "reading images", total),
+        )
+        with listing_unreadable(arguments.run):
+            per_epoch = source.size("train") / arguments.batch_size
+        for line in source.read.told():
+            print(shown(line))
+        # A small folder is gone through more often.
+        epochs = max(10, math.ceil(FOLDER_STEPS / per_epoch))
+        least, steps = FOLDER_PATIENCE
+        patience = max(least, math.ceil(steps / per_epoch))
+        train_and_save(arguments, source, "folder", source.read.faults, epochs=epochs, patience=patience)

@@ -1,6 +1,6 @@
 """What is known of a classifier after it was tried on a set of images: all that the page `report.html` shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,6 +40,10 @@ class Findings:
     classifier: Classifier
     images: int
     unreadable: int = 0
+    fault: str = ""
+    """The first image that cannot be read, and why."""
+    remarks: dict[str, int] = field(default_factory=dict)
+    """What had to be done to read images, and to how many: see `ReadFile`."""
     report: Report | None
     """On the readable images with a label; None where there is none."""
     hardest: list[Example]
@@ -121,10 +125,13 @@ class Findings:
         yield "Images that differ from those it was trained on, by camera, scan or style, may be recognised less often."
 
 
-def examine(classifier: Classifier, source: "DataSource", report: Report, command: str = "") -> Findings:
+def examine(
+    classifier: Classifier, source: "DataSource", report: Report, command: str = "", *, verbose: bool = False
+) -> Findings:
     """The findings where `report` is that of `classifier` on the evaluation split of the source it was trained on.
 
-    Looks for weak slices where the source knows what its images show, and tries corruptions elsewhere.
+    Looks for weak slices where the source knows what its images show, and tries corruptions elsewhere; `verbose` shows
+    how far it is with these.
     """
     from ..data.shapes import factor_table  # imports JAX, which the prediction of a few images does without
 
@@ -138,7 +145,7 @@ def examine(classifier: Classifier, source: "DataSource", report: Report, comman
         command=command,
         source=source,
         factors=factors,
-        corruptions=None if factors else evaluate_corrupted(classifier, source, split),
+        corruptions=None if factors else evaluate_corrupted(classifier, source, split, verbose=verbose),
     )
 
 
