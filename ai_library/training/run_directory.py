@@ -257,11 +257,11 @@ def _changed_images(old, new):
         return ""
     had, has, contents, new_contents = (_part(each, name) for name in ("sizes", "contents") for each in (old, new))
     changed = [split for split in new_contents if split in contents and contents[split] != new_contents[split]]
-    counts = {
-        split: f" ({had[split]!a:.20} then, {has[split]} now)" for split in changed if split in had and split in has
-    }
-    told = ", ".join(f"{split}{counts.get(split, '')}" for split in changed)
-    return f"images were changed, added or removed since, in the splits {told}; " if changed else ""
+    told = ", ".join(
+        f"{split} ({had.get(split)!a:.20} then, {has.get(split)} now)" if had.get(split) != has.get(split) else split
+        for split in changed
+    )
+    return f"images were changed, added or removed in: {told}; " if changed else ""
 
 
 def _part(settings, name) -> dict[str, Any]:
