@@ -1,15 +1,21 @@
 """The run of a command that trains: from its arguments to the saved model and what is printed about it."""
 
 import contextlib
+import csv
 import dataclasses
+import io
 import os
 import signal
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ai_library import CNN, NETWORKS, DataSource, Trainer, TrainingStopped, evaluate, save_model
-from ai_library.files.atomic import check_writable
+from ai_library import CNN, NETWORKS, DataSource, InputError, Trainer, TrainingStopped, evaluate, save_model
+from ai_library.data.reading import UnreadableImagesError
+from ai_library.files.atomic import check_writable, write_bytes
 from ai_library.files.file_set import remove_together
 from ai_library.files.folder_lock import locked
+from ai_library.files.text import as_cell
 from ai_library.networks.architecture import Architecture
 from ai_library.networks.network import arguments as arguments_of
 from ai_library.networks.network import summary
@@ -20,15 +26,25 @@ from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
 from ai_library.training.run_directory import RunDirectory
 
 from . import MODELS
-from .command_line import command_line, command_of, joined, quoted, short, shown
+from .command_line import command_line, command_of, quoted, short, shown
 from .signals import Interrupted
-from .training_arguments import TrainingArguments
+from .training_arguments import Run, TrainingArguments
 
 MODEL = "model.msgpack"
 """The trained model's name in its run's folder."""
 
 
-def train_and_save(arguments: TrainingArguments, source: DataSource, shipped: str, told: object = None, **later):
+UNREADABLE = "unreadable.csv"
+"""The list of images that cannot be read, in the folder of the run."""
+
+
+def train_and_save(
+    arguments: TrainingArguments,
+    source: DataSource,
+    shipped: str,
+    lists: Mapping[str, Sequence[tuple[str, ...]]] | None = None,
+    **later: Any,
+):
     """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
     looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
 
@@ -36,16 +52,10 @@ def train_and_save(arguments: TrainingArguments, source: DataSource, shipped: st
         arguments: What the command was told.
         source: The data.
         shipped: Name in `MODELS` of the model that the container brings, which this one may take the place of.
-        told: Of the data, printed first.
+        lists: Tables of what was found in the data, by the names of their files in the folder of the run: the names of
+            the columns, then the rows. One without rows takes that of an earlier run away.
         later: Values of the configuration where the arguments left them open.
     """
-    with joined(arguments.processes):
-        if told is not None:
-            print(told, end="\n\n", flush=True)
-        _train_and_save(arguments, source, shipped, later)
-
-
-def _train_and_save(arguments, source, shipped, later):
     run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
 
     def run_dir():
@@ -59,11 +69,14 @@ def _train_and_save(arguments, source, shipped, later):
     share_out_cores(config.batch_size // distributed.process_count(), activations)
     keep_freed_memory()
     folder = Path(distributed.broadcast_from_first(run_dir))
+    if distributed.is_first() and (folder.is_dir() or not run.resume):
+        for name, rows in (lists or {}).items():
+            write_list(folder / name, rows)
     trainer = Trainer(network, source, config, folder, run.checkpoint_seconds)
     print(summary(network, source.image_shape), end="\n\n")
     with _telling_how_to_go_on(run, folder):
         classifier = trainer.fit(run.resume)
-        report = evaluate(classifier, source)
+        report = evaluate(classifier, source, verbose=True)
         if not distributed.is_first():
             return
         model, scores = run.model or folder / MODEL, {**classifier.metrics, "evaluation": report.scores()}
@@ -71,10 +84,43 @@ def _train_and_save(arguments, source, shipped, later):
             remove_together([folder / name for name in FILES])  # which speak of an earlier model
             save_model(model, dataclasses.replace(classifier, metrics=scores))
         print(f"\n{report}\n", flush=True)
-        write_findings(examine(classifier, source, report, command_line(without="--resume")), folder)
+        made_by = command_line(without="--resume")
+        findings = examine(classifier, source, report, made_by, verbose=True)
+        if clean := findings.without_copies:
+            low, high = clean.accuracy_interval
+            accuracy = f"accuracy {clean.accuracy:.2%} ({low:.2%} to {high:.2%}), n = {clean.n:,}"
+            print(f"without the {report.n - clean.n:,} images that have copies among those trained on: {accuracy}\n")
+        write_findings(findings, folder)
     print(f"model    {shown(model)}\nreport   {shown(folder / 'report.html')}")
     print(f"curves   tensorboard --logdir {quoted(folder)}")
     print("\n".join(_next_commands(arguments, model, short(MODELS / f"{shipped}.msgpack"))))
+
+
+@contextlib.contextmanager
+def listing_unreadable(run: Run) -> Iterator[None]:
+    """Lists images that cannot be read, where the block ends with them, in a file in the folder of the run."""
+    try:
+        yield
+    except UnreadableImagesError as error:
+        folder = Path(run.run_dir or RunDirectory.new_path())
+        if distributed.is_first():
+            write_list(folder / UNREADABLE, unreadable_list(error.faults))
+        raise InputError(f"{error}; all of them are listed in {folder / UNREADABLE}") from error
+
+
+def unreadable_list(faults: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """The rows of the list of images that cannot be read, with the reasons, by their paths."""
+    return [("file", "error"), *faults.items()]
+
+
+def write_list(path: Path, rows: Sequence[tuple[str, ...]]):
+    """Writes a table, or, where it has no rows but the names of its columns, removes that of an earlier run."""
+    if len(rows) < 2:
+        remove_together([path])
+        return
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([map(as_cell, row) for row in rows])
+    write_bytes(path, table.getvalue().encode())
 
 
 @contextlib.contextmanager

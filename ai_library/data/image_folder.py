@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..files.text import listed
+from .division import Leak, divided, shares_of
 from .examples import ArrayExamples
 from .folder_layout import Layout, find_layout
 from .folder_summary import FolderSummary, warnings_of
 from .reading import Progress, ReadFiles, read_all
 from .source import SPLITS, DataSource, sides
-from .splitting import SHARES, stratified
 
 _LEAST_IMAGES = 10
 
@@ -73,13 +74,13 @@ class ImageFolderDataSource(DataSource):
         return {**super().settings(), "files": digest}
 
     def load(self, split: str) -> ArrayExamples:
-        own = self._slices[split]
+        own = self._slice(split)
         labels = [self._layout.files[index].label for index in self.read.kept[own]]
         return ArrayExamples(self.read.images[own], np.array(labels, np.int32))
 
     def paths(self, split: str) -> list[Path]:
         """Returns the files of a split, in the order of its examples."""
-        return [self._layout.files[index].path for index in self.read.kept[self._slices[split]]]
+        return [self._layout.files[index].path for index in self.read.kept[self._slice(split)]]
 
     def summary(self) -> FolderSummary:
         """Returns what was found in the folder, as a table: classes, splits, what images are, and what was left out."""
@@ -87,75 +88,74 @@ class ImageFolderDataSource(DataSource):
         counts = {
             split: np.bincount(self._examples(split).labels, minlength=len(names)).tolist() for split in self.splits
         }
+        division = self._read_and_divided[1]
         passed_over = layout.passed_over + Counter({"that cannot be read": len(read.faults)})
-        sizes = Counter(read.sizes)
-        remarks = [f"{count:,} images {remark}" for remark, count in sorted(read.remarks.items())]
+        sizes, leaks = Counter(read.sizes), [*self._leaked()]
+        unusual = warnings_of(names, counts, sizes, self.image_shape[:2])
         return FolderSummary(
             class_names=names,
             counts=counts,
             image_sizes=sizes,
             modes=Counter(read.modes),
             passed_over=passed_over,
-            notes=(*layout.notes, *self._taken_out(), *remarks),
-            warnings=(*layout.warnings, *warnings_of(names, counts, sizes, self.image_shape[:2])),
+            notes=(*layout.notes, *self._taken_out(), *division.notes, *read.told()),
+            warnings=(*layout.warnings, *division.warnings, *leaks, *unusual),
         )
 
     @property
     def read(self) -> ReadFiles:
-        """All images, those of a split after those of the one before: what had to be done to read them, and which
-        cannot be read. They are read when they are first needed.
+        """All images, in the order of their splits: what had to be done to read them, and which cannot be read.
+
+        They are read when they are first needed.
         """
         return self._read_and_divided[0]
 
     @property
-    def _slices(self):
-        return self._read_and_divided[1]
+    def leaks(self) -> tuple[Leak, ...]:
+        """The images of which a copy is in an earlier split, where the user made these."""
+        return self._read_and_divided[1].leaks
+
+    def leaked(self, split: str) -> NDArray[np.bool_]:
+        """Returns (n,) which examples of a split have a copy in an earlier one: see `leaks`."""
+        paths = {leak.path for leak in self.leaks}
+        return np.array([path in paths for path in self.paths(split)])
+
+    def groups_of(self, split: str) -> NDArray[np.intp] | None:
+        _, groups = np.unique(self._read_and_divided[1].groups, return_inverse=True)
+        own = groups[self._slice(split)]
+        return own if len(np.unique(own)) < len(own) else None
 
     @cached_property
     def _read_and_divided(self):
-        """The files as they were read, in the order of their splits, and the slice of each split."""
         paths = [file.path for file in self._layout.files]
         read = read_all(paths, self.image_shape, skip_broken=self._skip_broken, progress=self._progress)
         files = [self._layout.files[index] for index in read.kept]
-        splits = self._divided(files, [file.group for file in files])
-        order = sorted(range(len(files)), key=lambda index: SPLITS.index(splits[index]))
+        division = divided(files, read.images, self.class_names, self._shares)
+        order = sorted(range(len(files)), key=lambda index: SPLITS.index(division.splits[index]))
         _reorder(read.images, order)
-        ends = np.cumsum([0, *(splits.count(split) for split in SPLITS)]).tolist()
-        slices = {split: slice(*ends[index : index + 2]) for index, split in enumerate(SPLITS)}
         sizes, modes = ([each[index] for index in order] for each in (read.sizes, read.modes))
-        return replace(read, kept=read.kept[order], sizes=sizes, modes=modes), slices
+        splits, groups = ([each[index] for index in order] for each in (division.splits, division.groups))
+        division = replace(division, splits=splits, groups=groups)
+        return replace(read, kept=read.kept[order], sizes=sizes, modes=modes), division
 
-    def _divided(self, files, groups):
-        """The split of each file, of which those of one group stay together, and each class has some in each."""
-        shares, splits = self._shares, [file.split or "" for file in files]
-        free = [index for index, file in enumerate(files) if shares and file.split in (None, "train")]
-        made = stratified([files[index].label for index in free], [groups[index] for index in free], shares)
-        for index, split in zip(free, made, strict=True):
-            splits[index] = split
-        found = {(files[index].label, splits[index]) for index in free}
-        lacking = [
-            name for label, name in enumerate(self.class_names) if any((label, split) not in found for split in shares)
-        ]
-        if lacking:
-            raise InputError(
-                f"{len(lacking):,} classes in {self._layout.root} cannot be divided into {', '.join(shares)}: "
-                f"{listed(lacking)}; each needs {len(shares)} groups of images or more, and images in one sub-folder "
-                "are a group: add some, or use groups='none' where sub-folders mean nothing"
-            )
-        return splits
+    def _slice(self, split):
+        """Where the examples of a split are among all."""
+        splits, first = self._read_and_divided[1].splits, SPLITS.index(split)
+        start, end = (sum(map(splits.count, SPLITS[:last])) for last in (first, first + 1))
+        return slice(start, end)
 
     @property
     def _shares(self):
-        """What of the images that the user did not divide each split gets; empty where there is nothing to divide."""
-        made = self._layout.splits
-        if not made:
-            return SHARES
-        out_of_train = {split: SHARES[split] for split in SPLITS if split not in made}
-        return {"train": 1 - sum(out_of_train.values()), **out_of_train} if out_of_train else {}
+        return shares_of(self._layout.splits)
 
     def _taken_out(self):
         if self._layout.splits and len(self._shares) > 1:
             yield " and ".join(f"{share:.0%} of train are {split}" for split, share in [*self._shares.items()][1:])
+
+    def _leaked(self):
+        for split in SPLITS[1:]:
+            if count := int(self.leaked(split).sum()):
+                yield f"{count:,} images of {split} have copies in earlier splits: what is measured of them is too good"
 
     def _check_numbers(self):
         """Raises `InputError` that names all classes with too few images to divide."""

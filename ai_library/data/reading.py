@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,7 +55,10 @@ class UnreadableImagesError(InputError):
             by_reason.setdefault(reason, []).append(path)
         told = "; ".join(f"{', '.join(paths)} {reason}" for reason, paths in by_reason.items())
         more = f"; and {len(faults) - _MOST_NAMED:,} more" if len(faults) > _MOST_NAMED else ""
-        super().__init__(f"{len(faults):,} of {total:,} images cannot be used: {told}{more}: remove or replace them")
+        super().__init__(
+            f"{len(faults):,} of {total:,} images cannot be used: {told}{more}: remove or replace "
+            "them, or leave them out by skip_broken=True"
+        )
         self.faults: dict[str, str] = faults
 
 
@@ -75,6 +78,24 @@ class ReadFiles:
     """What had to be done to read them, and for how many."""
     faults: dict[str, str] = field(default_factory=dict)
     """Why the others cannot be read, by their paths."""
+
+    def told(self) -> Iterator[str]:
+        """Lines on what was done to read the images, and on those that are left out."""
+        yield from told(self.remarks)
+        if self.faults:
+            path, reason = next(iter(self.faults.items()))
+            yield f"{_counted(len(self.faults))} left out, since they cannot be read; the first: {path} {reason}"
+
+
+def told(remarks: Mapping[str, int]) -> Iterator[str]:
+    """A line for each thing that had to be done to read images, and to how many."""
+    for remark, count in sorted(remarks.items()):
+        yield f"{_counted(count)} {remark}"
+
+
+def _counted(count):
+    """So many images, as the beginning of a line."""
+    return f"{count:,} image{'' if count == 1 else 's'}:"
 
 
 def read_image(path: Path, image_shape: Sequence[int], content_size: int | None = None) -> "NDArray[np.uint8]":

@@ -98,6 +98,16 @@ class DataSource:
         factors, wanted = getattr(self._examples(split), "factors", None), self._indices(split, indices)
         return None if factors is None else factors(wanted)
 
+    def leaked(self, split: str) -> NDArray[np.bool_]:
+        """Returns (n,) which examples of a split are known to be in an earlier one too: none here."""
+        return np.zeros(self.size(split), bool)
+
+    def groups_of(self, split: str) -> NDArray[np.intp] | None:
+        """Returns (n,) numbers of the groups of a split's examples, such as frames of one film: those of one group tell
+        little more than one of them. None where all are independent, as here.
+        """
+        return None
+
     def batches(
         self,
         split: str,

@@ -3,19 +3,24 @@
 tqdm is imported when a bar is first shown: the prediction of a few images does without.
 """
 
+import contextlib
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
+from .distributed import is_first
 from .terminal import Unfailing
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _Item = TypeVar("_Item")
 _FEW = 30  # of which nobody waits
 _FIRST, _BETWEEN = 0.3, 10.0  # seconds until the first line, and from one to the next
 
 
-def bar(items: Iterable[_Item], name: str, total: int, first: int = 0, unit: str = "step") -> Iterable[_Item]:
+def bar(items: Iterable[_Item], name: str, total: int, first: int = 0, unit: str = "step") -> "tqdm[_Item]":
     """The items, of which the first is number `first` of `total`, with a bar while they are taken."""
     from tqdm import tqdm
 
@@ -32,30 +37,52 @@ def bar(items: Iterable[_Item], name: str, total: int, first: int = 0, unit: str
     )
 
 
-def counted(items: Iterable[_Item], name: str, total: int) -> Iterator[_Item]:
+def counted(
+    items: Iterable[_Item], name: str, total: int, weight: Callable[[_Item], int] = lambda _: 1
+) -> Iterator[_Item]:
     """The items, with a bar while they are taken; or, where the output is no terminal, with a line on standard error
-    soon after the beginning and then one every few seconds. Of a few items nothing is shown.
+    soon after the beginning and then one every few seconds. Of a few items, and in any process but the first, nothing
+    is shown.
 
     Args:
-        items: What is counted, such as images.
+        items: What is counted, such as images or batches.
         name: What happens to them, such as "reading images".
         total: How many there are.
+        weight: How many of the total an item is.
     """
-    if total <= _FEW:
+    if total <= _FEW or not is_first():
         yield from items
-    elif Unfailing(sys.stderr).isatty():
-        yield from bar(items, name, total, unit="image")
-    else:
-        begun = time.monotonic()
-        due = begun + _FIRST
-        for number, item in enumerate(items, 1):
-            if (now := time.monotonic()) >= due:
-                due = now + _BETWEEN
-                left = (now - begun) / number * (total - number)
-                stream = Unfailing(sys.stderr)
-                stream.write(f"{name}: {number:,} of {total:,}, about {_duration(left)} left\n")
-                stream.flush()
+        return
+    terminal = Unfailing(sys.stderr).isatty()
+    with contextlib.closing(bar((), name, total, unit="image")) if terminal else _Lines(name, total) as shown:
+        for item in items:
+            shown.update(weight(item))
             yield item
+
+
+class _Lines:
+    """A line now and then about how many of a total are done."""
+
+    def __init__(self, name, total):
+        self._name, self._total, self._done = name, total, 0
+        self._begun = time.monotonic()
+        self._due = self._begun + _FIRST
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, done):
+        self._done += done
+        if (now := time.monotonic()) < self._due:
+            return
+        self._due = now + _BETWEEN
+        left = (now - self._begun) / self._done * (self._total - self._done)
+        stream = Unfailing(sys.stderr)
+        stream.write(f"{self._name}: {self._done:,} of {self._total:,}, about {_duration(left)} left\n")
+        stream.flush()
 
 
 def line(text: str) -> None:

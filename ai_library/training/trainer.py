@@ -23,7 +23,7 @@ from ..networks.network import check_network, initialise, settings_of, take_over
 from ..runtime import display, distributed
 from ..runtime.agreement import check_alike, code_version
 from ..runtime.jax_settings import settings
-from .callbacks import Callback
+from .callbacks import Callback, out_of_patience
 from .config import TrainConfig
 from .optimizers import Optimizer
 from .run_directory import RunDirectory
@@ -288,13 +288,20 @@ class Trainer:
         run.save(progress.record(), progress.tree())
         if self._verbose and distributed.is_first():
             display.line(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
+            if progress.stopped and epoch + 1 < self.config.epochs:
+                display.line(
+                    f"ends after epoch {epoch + 1}: validation has not improved for long, or a callback said so"
+                )
         self._end_if(distributed.highest(_asked_by(stop)), progress)
 
     def _ends(self, history) -> bool:
-        """Whether a callback ends the run; all of them are called, in the first process."""
-        return distributed.broadcast_from_first(
-            lambda: sum(bool(callback(history)) for callback in self._callbacks) > 0
-        )
+        """Whether a callback or the patience ends the run; all callbacks are called, in the first process."""
+
+        def asked():
+            answers = [bool(callback(history)) for callback in self._callbacks]
+            return any(answers) or out_of_patience(history, self.config.patience)
+
+        return distributed.broadcast_from_first(asked)
 
     def _end_if(self, asked, progress):
         """Ends the run, whose checkpoint is written, if a signal asked for it, in whichever process."""
