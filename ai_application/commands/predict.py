@@ -28,8 +28,8 @@ def main():
         "--data",
         type=Path,
         metavar="PATH",
-        help="an image, a folder of images (sub-folders named like classes are labels), or an .npz "
-        f"({short(EVALUATION / 'shapes')})",
+        help="an image, a folder of images (sub-folders named like classes are labels), a zip of one, a CSV file of "
+        f"pixels, or an .npz ({short(EVALUATION / 'shapes')})",
     )
     parser.add_argument(
         "--unlabelled", action="store_true", help="sub-folders of --data are no labels, whatever their names"

@@ -24,7 +24,9 @@ class Folder:
     """The images."""
 
     folder: tyro.conf.Positional[Path]
-    """Its sub-folders are the classes."""
+    """Its sub-folders are the classes. Also a zip of such a folder, or a CSV file of rows: label, pixel, pixel, ..."""
+    labels: Path | None = None
+    """CSV file with columns path, label and perhaps split. None: sub-folders are the labels."""
     image_size: int = 64
     """Side in pixels that images are fitted into."""
     channels: Literal[1, 2, 3, 4] = 3
@@ -48,6 +50,7 @@ def main():
             seed=arguments.seed,
             image_size=own.image_size,
             channels=own.channels,
+            labels=own.labels,
             groups=own.groups,
             skip_broken=own.skip_broken,
             progress=lambda images, total: display.counted(images, "reading images", total),
@@ -59,12 +62,16 @@ def main():
         epochs = max(10, math.ceil(FOLDER_STEPS / per_epoch))
         least, steps = FOLDER_PATIENCE
         patience = max(least, math.ceil(steps / per_epoch))
-        lists = {UNREADABLE: unreadable_list(source.read.faults), LEAKS: leaks_list(source.leaks)}
+        lists = {UNREADABLE: unreadable_list(source.read.faults), LEAKS: leaks_list(source)}
         train_and_save(arguments, source, "folder", lists, epochs=epochs, patience=patience)
 
 
-def leaks_list(leaks):
+def leaks_list(source):
     """The rows of the list of images that lie in two splits of the user's."""
     columns = "file", "split", "copy", "copy_split", "kind"
     kinds = {True: "same pixels", False: "nearly the same"}
-    return [columns, *((str(a), split, str(b), its_split, kinds[same]) for a, split, b, its_split, same in leaks)]
+    rows = [
+        (source.name_of(leak.path), leak.split, source.name_of(leak.copy), leak.copy_split, kinds[leak.same_pixels])
+        for leak in source.leaks
+    ]
+    return [columns, *rows]

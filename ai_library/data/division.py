@@ -24,6 +24,7 @@ class Leak(NamedTuple):
     """An image in a split of the user's that is in another one too."""
 
     path: Path
+    """As the source's `paths` has it."""
     split: str
     copy: Path
     """The image that it is a copy of."""
@@ -86,7 +87,7 @@ def divided(
         names = listed([class_names[label] for label in sorted(few)])
         raise InputError(
             f"{len(few):,} classes cannot be divided into {', '.join(shares)}: {names}; each needs {len(shares)} "
-            "groups of images or more, and images in one sub-folder of a class, and copies, are a group: add images, or "
+            "groups of images or more, and images in one sub-folder, and copies, are a group: add images, or "
             "use groups='none' where sub-folders mean nothing"
         )
     if alike:

@@ -4,6 +4,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -74,7 +75,7 @@ def find_layout(folder: str | Path, *, groups: bool = True) -> Layout:
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "it does not exist"
         raise InputError(f"{folder} is no folder, {found}: name one with a sub-folder of images for each class")
-    found, notes, warnings = [_Entry(*each) for each in _walk(folder)], [*_splits_beside(folder)], []
+    found, notes, warnings = [_Entry(*each) for each in walk(folder)], [*_splits_beside(folder)], []
     root = _descended(folder, found, notes)
     splits = _splits(root, found, notes, warnings)
     members = _members(found, splits, root, warnings)
@@ -100,7 +101,7 @@ class _Entry:
     """Why it is passed over; "" for an image that is used."""
 
 
-def _walk(root):
+def walk(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
     """Yields (path, parts, reason) of all files below a folder: those of a folder in the order of their names, then
     those of its sub-folders. Raises `InputError` where a folder can't be listed or is there twice, by a link.
     """
@@ -137,6 +138,7 @@ def _pass_over(found, reason, which):
 def _descended(root, found, notes):
     """Goes down to the folder that holds the classes or the splits, as long as one sub-folder alone has images, and
     those in folders of their own; returns it."""
+    given = root
     while True:
         tops = {entry.parts[0] for entry in _images(found) if len(entry.parts) > 1}
         if len(tops) != 1 or any(len(entry.parts) == 2 for entry in _images(found)):
@@ -150,7 +152,7 @@ def _descended(root, found, notes):
         for entry in found:
             inside = len(entry.parts) > 1 and entry.parts[0] == top
             entry.parts = entry.parts[1:] if inside else ("",)
-        notes.append(f"the classes are in {escaped(str(root))}, the one folder with images")
+        notes.append(f"the classes are in {escaped(str(root.relative_to(given)))}, the one folder with images")
 
 
 def _splits(root, found, notes, warnings):
@@ -214,6 +216,12 @@ def _strip_doubled(found, names):
         for entry in found:
             if len(entry.parts) > 2 and one.get(entry.parts[0]) == entry.parts[1]:
                 entry.parts = (entry.parts[0], *entry.parts[2:])
+
+
+def split_named(name: str) -> str:
+    """The split that a name stands for, such as "validation" for "Val"; "" where it stands for none."""
+    split, rest = _split_name(name)
+    return "" if rest else split
 
 
 def _split_name(name):

@@ -15,9 +15,10 @@ from ..errors import InputError
 from ..files.text import listed
 from .division import Leak, divided, shares_of
 from .examples import ArrayExamples
-from .folder_layout import Layout, find_layout
+from .folder_layout import Layout
 from .folder_summary import FolderSummary, warnings_of
-from .reading import Progress, ReadFiles, read_all
+from .opened import Opened, opened
+from .reading import Progress, ReadFiles
 from .source import SPLITS, DataSource, sides
 
 _LEAST_IMAGES = 10
@@ -35,10 +36,13 @@ class ImageFolderDataSource(DataSource):
     only some of the three are there, the others come out of `train`. See `folder_layout.find_layout`.
 
     Args:
-        folder: Holds the sub-folders, each with 10 images or more, of which some are not in the same sub-folder.
+        folder: Holds the sub-folders, each with 10 images or more; or a zip archive of such a folder; or a CSV file
+            whose rows are a label and the pixels of a square grey image, as Kaggle's digit-recognizer has them.
         seed: Of the order of the training images.
         image_size: Side of the square that images are fitted into (see `fit_image`), or (height, width), in pixels.
         channels: 1 (grey), 2 (grey and its opacity), 3 (colour) or 4 (colour and its opacity).
+        labels: A CSV file with the columns path and label, and perhaps split and group, which then say what is what,
+            wherever in `folder` the images lie: see `label_table.table_layout`. None: sub-folders are classes.
         groups: "folders": images in one sub-folder of a class stay together in one split; "none": sub-folders of
             classes mean nothing.
         skip_broken: Whether to go on without the images that cannot be read.
@@ -56,6 +60,7 @@ class ImageFolderDataSource(DataSource):
         seed: int = 0,
         image_size: int | Sequence[int] = 64,
         channels: int = 1,
+        labels: str | Path | None = None,
         groups: Literal["folders", "none"] = "folders",
         skip_broken: bool = False,
         progress: Progress | None = None,
@@ -63,13 +68,14 @@ class ImageFolderDataSource(DataSource):
         if groups not in ("folders", "none"):
             raise InputError(f"groups must be 'folders' or 'none', got {groups!r}")
         self._skip_broken, self._progress = skip_broken, progress
-        self._layout: Layout = find_layout(folder, groups=groups == "folders")
+        self._opened: Opened = opened(folder, labels, groups=groups == "folders")
+        self._layout: Layout = self._opened.layout
         super().__init__(seed=seed, image_shape=(*sides(image_size), channels), class_names=self._layout.class_names)
         self._check_numbers()
 
     def settings(self) -> dict[str, Any]:
         """Besides what every source tells, a digest of the names of all images."""
-        names = sorted(str(file.path.relative_to(self._layout.root)) for file in self._layout.files)
+        names = sorted(self.name_of(file.path) for file in self._layout.files)
         digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         return {**super().settings(), "files": digest}
 
@@ -81,6 +87,10 @@ class ImageFolderDataSource(DataSource):
     def paths(self, split: str) -> list[Path]:
         """Returns the files of a split, in the order of its examples."""
         return [self._layout.files[index].path for index in self.read.kept[self._slice(split)]]
+
+    def name_of(self, path: Path) -> str:
+        """Returns the path of a file below the folder that holds the classes, or the splits."""
+        return path.relative_to(self._layout.root).as_posix()
 
     def summary(self) -> FolderSummary:
         """Returns what was found in the folder, as a table: classes, splits, what images are, and what was left out."""
@@ -127,8 +137,7 @@ class ImageFolderDataSource(DataSource):
 
     @cached_property
     def _read_and_divided(self):
-        paths = [file.path for file in self._layout.files]
-        read = read_all(paths, self.image_shape, skip_broken=self._skip_broken, progress=self._progress)
+        read = self._opened.read(self.image_shape, skip_broken=self._skip_broken, progress=self._progress)
         files = [self._layout.files[index] for index in read.kept]
         division = divided(files, read.images, self.class_names, self._shares)
         order = sorted(range(len(files)), key=lambda index: SPLITS.index(division.splits[index]))
