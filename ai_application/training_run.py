@@ -10,7 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ai_library import CNN, NETWORKS, DataSource, InputError, Trainer, TrainingStopped, evaluate, save_model
+import flax.linen as nn
+
+from ai_library import (
+    CNN,
+    NETWORKS,
+    DataSource,
+    InputError,
+    TrainConfig,
+    Trainer,
+    TrainingStopped,
+    evaluate,
+    save_model,
+)
 from ai_library.data.reading import UnreadableImagesError
 from ai_library.files.atomic import check_writable, write_bytes
 from ai_library.files.file_set import remove_together
@@ -34,6 +46,8 @@ MODEL = "model.msgpack"
 """The trained model's name in its run's folder."""
 
 
+Lists = Mapping[str, Sequence[tuple[str, ...]]]
+"""Tables by the names of their files: the names of the columns, then the rows."""
 UNREADABLE = "unreadable.csv"
 """The list of images that cannot be read, in the folder of the run."""
 
@@ -42,7 +56,7 @@ def train_and_save(
     arguments: TrainingArguments,
     source: DataSource,
     shipped: str,
-    lists: Mapping[str, Sequence[tuple[str, ...]]] | None = None,
+    lists: Lists | None = None,
     **later: Any,
 ):
     """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
@@ -52,8 +66,8 @@ def train_and_save(
         arguments: What the command was told.
         source: The data.
         shipped: Name in `MODELS` of the model that the container brings, which this one may take the place of.
-        lists: Tables of what was found in the data, by the names of their files in the folder of the run: the names of
-            the columns, then the rows. One without rows takes that of an earlier run away.
+        lists: What was found in the data, for files in the folder of the run. A table without rows takes that of an
+            earlier run away.
         later: Values of the configuration where the arguments left them open.
     """
     run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
@@ -65,16 +79,12 @@ def train_and_save(
                 check_writable(path)
         return str(folder)
 
-    activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
-    share_out_cores(config.batch_size // distributed.process_count(), activations)
-    keep_freed_memory()
+    prepare(network, source, config)
     folder = Path(distributed.broadcast_from_first(run_dir))
-    if distributed.is_first() and (folder.is_dir() or not run.resume):
-        for name, rows in (lists or {}).items():
-            write_list(folder / name, rows)
+    write_lists(folder, lists or {}, run)
     trainer = Trainer(network, source, config, folder, run.checkpoint_seconds)
     print(summary(network, source.image_shape), end="\n\n")
-    with _telling_how_to_go_on(run, folder):
+    with telling_how_to_go_on(run, folder):
         classifier = trainer.fit(run.resume)
         report = evaluate(classifier, source, verbose=True)
         if not distributed.is_first():
@@ -94,6 +104,20 @@ def train_and_save(
     print(f"model    {shown(model)}\nreport   {shown(folder / 'report.html')}")
     print(f"curves   tensorboard --logdir {quoted(folder)}")
     print("\n".join(_next_commands(arguments, model, short(MODELS / f"{shipped}.msgpack"))))
+
+
+def prepare(network: nn.Module, source: DataSource, config: TrainConfig):
+    """Shares out cores and keeps memory as the training of this network needs it."""
+    activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
+    share_out_cores(config.batch_size // distributed.process_count(), activations)
+    keep_freed_memory()
+
+
+def write_lists(folder: Path, lists: Lists, run: Run):
+    """Writes the tables of what was found in the data into the folder of a run, in the first process."""
+    if distributed.is_first() and (folder.is_dir() or not run.resume):
+        for name, rows in lists.items():
+            write_list(folder / name, rows)
 
 
 @contextlib.contextmanager
@@ -124,7 +148,7 @@ def write_list(path: Path, rows: Sequence[tuple[str, ...]]):
 
 
 @contextlib.contextmanager
-def _telling_how_to_go_on(run, folder):
+def telling_how_to_go_on(run, folder):
     """Adds the command that goes on to what a signal ends the block with, where there is a checkpoint."""
     try:
         yield

@@ -12,6 +12,7 @@ from ai_library.runtime import display
 
 from ..command_line import command, joined
 from ..configs import FOLDER_PATIENCE, FOLDER_RECIPE, FOLDER_STEPS
+from ..cross_validation import cross_validate
 from ..training_arguments import TrainingArguments
 from ..training_run import UNREADABLE, listing_unreadable, train_and_save, unreadable_list
 
@@ -33,6 +34,8 @@ class Folder:
     """1: grey, 3: colour; 2 and 4: with transparency."""
     groups: Literal["folders", "none"] = "folders"
     """folders: images in one sub-folder of a class stay together in one split. none: such folders mean nothing."""
+    cross_validate: int | None = None
+    """Train on each K - 1 of K folds in turn, and report how the fold that is left is predicted. For small folders."""
     skip_broken: tyro.conf.FlagCreatePairsOff[bool] = False
     """Leave out images that cannot be read. They are listed in unreadable.csv in the run's folder."""
 
@@ -52,6 +55,7 @@ def main():
             channels=own.channels,
             labels=own.labels,
             groups=own.groups,
+            min_images=10 if own.cross_validate is None else 3,
             skip_broken=own.skip_broken,
             progress=lambda images, total: display.counted(images, "reading images", total),
         )
@@ -63,7 +67,10 @@ def main():
         least, steps = FOLDER_PATIENCE
         patience = max(least, math.ceil(steps / per_epoch))
         lists = {UNREADABLE: unreadable_list(source.read.faults), LEAKS: leaks_list(source)}
-        train_and_save(arguments, source, "folder", lists, epochs=epochs, patience=patience)
+        if own.cross_validate is None:
+            train_and_save(arguments, source, "folder", lists, epochs=epochs, patience=patience)
+        else:
+            cross_validate(arguments, source, own.cross_validate, lists, epochs=epochs, patience=patience)
 
 
 def leaks_list(source):

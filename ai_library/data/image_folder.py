@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, whole_number
 from ..files.text import listed
 from .division import Leak, divided, shares_of
 from .examples import ArrayExamples
@@ -45,6 +45,7 @@ class ImageFolderDataSource(DataSource):
             wherever in `folder` the images lie: see `label_table.table_layout`. None: sub-folders are classes.
         groups: "folders": images in one sub-folder of a class stay together in one split; "none": sub-folders of
             classes mean nothing.
+        min_images: The images that each class must have where the library divides them, 3 or more.
         skip_broken: Whether to go on without the images that cannot be read.
         progress: Shows how far the reading is: see `read_all`.
 
@@ -62,6 +63,7 @@ class ImageFolderDataSource(DataSource):
         channels: int = 1,
         labels: str | Path | None = None,
         groups: Literal["folders", "none"] = "folders",
+        min_images: int = _LEAST_IMAGES,
         skip_broken: bool = False,
         progress: Progress | None = None,
     ):
@@ -71,7 +73,7 @@ class ImageFolderDataSource(DataSource):
         self._opened: Opened = opened(folder, labels, groups=groups == "folders")
         self._layout: Layout = self._opened.layout
         super().__init__(seed=seed, image_shape=(*sides(image_size), channels), class_names=self._layout.class_names)
-        self._check_numbers()
+        self._check_numbers(whole_number("min_images", min_images, 3, 2**31))
 
     def settings(self) -> dict[str, Any]:
         """Besides what every source tells, a digest of the names of all images."""
@@ -131,9 +133,8 @@ class ImageFolderDataSource(DataSource):
         return np.array([path in paths for path in self.paths(split)])
 
     def groups_of(self, split: str) -> NDArray[np.intp] | None:
-        _, groups = np.unique(self._read_and_divided[1].groups, return_inverse=True)
-        own = groups[self._slice(split)]
-        return own if len(np.unique(own)) < len(own) else None
+        names, groups = np.unique(self._read_and_divided[1].groups, return_inverse=True)
+        return groups[self._slice(split)] if len(names) < len(groups) else None
 
     @cached_property
     def _read_and_divided(self):
@@ -166,18 +167,16 @@ class ImageFolderDataSource(DataSource):
             if count := int(self.leaked(split).sum()):
                 yield f"{count:,} images of {split} have copies in earlier splits: what is measured of them is too good"
 
-    def _check_numbers(self):
+    def _check_numbers(self, least):
         """Raises `InputError` that names all classes with too few images to divide."""
         if not self._shares:
             return
         counts = Counter(file.label for file in self._layout.files if file.split in (None, "train"))
-        few = [
-            f"{name} ({counts[label]})" for label, name in enumerate(self.class_names) if counts[label] < _LEAST_IMAGES
-        ]
+        few = [f"{name} ({counts[label]})" for label, name in enumerate(self.class_names) if counts[label] < least]
         if few:
             raise InputError(
                 f"{len(few):,} classes in {self._layout.root} have too few images: {listed(few)}; each needs "
-                f"{_LEAST_IMAGES} or more: add some, or remove the classes"
+                f"{least} or more: add some, or remove the classes"
             )
 
 

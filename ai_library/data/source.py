@@ -104,7 +104,7 @@ class DataSource:
 
     def groups_of(self, split: str) -> NDArray[np.intp] | None:
         """Returns (n,) numbers of the groups of a split's examples, such as frames of one film: those of one group tell
-        little more than one of them. None where all are independent, as here.
+        little more than one of them. A group has one number in all splits. None where all are independent, as here.
         """
         return None
 

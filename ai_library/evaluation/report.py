@@ -138,9 +138,13 @@ class Report:
     @property
     def accuracy_interval(self) -> tuple[float, float]:
         """(low, high), the 95 % interval of the accuracy: see `wilson_interval` and `grouped_interval`."""
-        if self.groups is not None:
+        if self._group_count < self.n:
             return grouped_interval(self.hits, self.groups)
         return wilson_interval(self.correct, self.n)
+
+    @cached_property
+    def _group_count(self):
+        return self.n if self.groups is None else len(np.unique(self.groups))
 
     @cached_property
     def confusion_matrix(self) -> "NDArray[np.intp]":
@@ -317,7 +321,7 @@ class Report:
     def summary(self) -> dict[str, str]:
         """The main figures as text, by their names."""
         low, high = self.accuracy_interval
-        grouped = "" if self.groups is None else f" in {len(np.unique(self.groups)):,} groups"
+        grouped = f" in {self._group_count:,} groups" if self._group_count < self.n else ""
         return {
             "accuracy": f"{self.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, n = {self.n:,}{grouped})",
             "macro F1": f"{self.macro_f1:.4f}",
