@@ -46,10 +46,11 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
     if run.resume and not any(begun):
         raise InputError(f"{shown(folder)} holds no cross-validation to resume: leave --resume out")
     write_lists(folder, lists, run)
+    print(f"cross-validation: all images, whatever their split, are divided into {k} folds\n")
     print(summary(network, source.image_shape), end="\n\n")
     reports = []
     for number, place in enumerate(places):
-        fold, sources[number] = sources[number], None  # whose images then leave the memory
+        fold = sources.pop(0)  # whose images then leave the memory
         with telling_how_to_go_on(run, folder):
             classifier = Trainer(network, fold, config, place, run.checkpoint_seconds).fit(run.resume and begun[number])
             reports.append(evaluate(classifier, fold, verbose=True))

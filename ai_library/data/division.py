@@ -58,7 +58,7 @@ def shares_of(made: frozenset[str]) -> dict[str, float]:
 
 
 def divided(
-    files: Sequence[ImageFile], images: NDArray[np.uint8], class_names: Sequence[str], shares: Mapping[str, float]
+    files: Sequence[ImageFile], images: NDArray[np.uint8], class_names: tuple[str, ...], shares: Mapping[str, float]
 ) -> Division:
     """Divides what the user did not: images of one group, and copies, come into one split.
 
@@ -71,6 +71,12 @@ def divided(
     Raises:
         InputError: Classes have too few groups of images to have some in each split; all are named.
     """
+    trained = {file.label for file in files if file.split in (None, "train")}
+    if without := [name for label, name in enumerate(class_names) if label not in trained]:
+        raise InputError(
+            f"{len(without):,} classes have no image to train on that can be read: {listed(without)}: mend their "
+            "images, or remove the classes"
+        )
     same = list(same_pixels(images))
     near = list(near_copies(images)) if len(images) <= _MOST_COMPARED else []
     notes, warnings = _told(files, same, near), _mislabelled(files, same)
@@ -107,10 +113,11 @@ def _groups(files, *pairs):
     first: dict[str, int] = {}
     by_folder = [(first.setdefault(file.group, index), index) for index, file in enumerate(files)]
     roots = joined(len(files), chain(by_folder, *pairs))
-    names: dict[int, str] = {}
+    names = defaultdict(list)
     for root, file in zip(roots, files, strict=True):
-        names[root] = min(names.get(root, file.group), file.group)
-    return [names[root] for root in roots]
+        names[root].append(file.group)
+    first_names = {root: min(its_names) for root, its_names in names.items()}
+    return [first_names[root] for root in roots]
 
 
 def _too_few(labels, groups, least):

@@ -83,8 +83,7 @@ class ImageFolderDataSource(DataSource):
 
     def load(self, split: str) -> ArrayExamples:
         own = self._slice(split)
-        labels = [self._layout.files[index].label for index in self.read.kept[own]]
-        return ArrayExamples(self.read.images[own], np.array(labels, np.int32))
+        return ArrayExamples(self.read.images[own], self._labels(split))
 
     def paths(self, split: str) -> list[Path]:
         """Returns the files of a split, in the order of its examples."""
@@ -97,9 +96,7 @@ class ImageFolderDataSource(DataSource):
     def summary(self) -> FolderSummary:
         """Returns what was found in the folder, as a table: classes, splits, what images are, and what was left out."""
         layout, read, names = self._layout, self.read, self.class_names
-        counts = {
-            split: np.bincount(self._examples(split).labels, minlength=len(names)).tolist() for split in self.splits
-        }
+        counts = {split: np.bincount(self._labels(split), minlength=len(names)).tolist() for split in self.splits}
         division = self._read_and_divided[1]
         passed_over = layout.passed_over + Counter({"that cannot be read": len(read.faults)})
         sizes, leaks = Counter(read.sizes), [*self._leaked()]
@@ -147,6 +144,10 @@ class ImageFolderDataSource(DataSource):
         splits, groups = ([each[index] for index in order] for each in (division.splits, division.groups))
         division = replace(division, splits=splits, groups=groups)
         return replace(read, kept=read.kept[order], sizes=sizes, modes=modes), division
+
+    def _labels(self, split):
+        """(n,) of a split's examples."""
+        return np.array([self._layout.files[index].label for index in self.read.kept[self._slice(split)]], np.int32)
 
     def _slice(self, split):
         """Where the examples of a split are among all."""

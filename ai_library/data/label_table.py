@@ -126,7 +126,8 @@ def _found(rows, images):
     for row in rows:
         wanted = unicodedata.normalize("NFC", row["path"].replace("\\", "/")).removeprefix("./")
         exact = images.keys() & {wanted, row["path"]}
-        choices = exact or known.get(wanted) or known.get(row["path"]) or ()
+        ends = ["/".join(wanted.split("/")[start:]) for start in range(wanted.count("/") + 1)]  # without folders above
+        choices = exact or next((known[end] for end in (*ends, row["path"]) if end in known), ())
         if len(choices) == 1:
             found.append(next(iter(choices)))
         else:

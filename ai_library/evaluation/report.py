@@ -138,7 +138,7 @@ class Report:
     @property
     def accuracy_interval(self) -> tuple[float, float]:
         """(low, high), the 95 % interval of the accuracy: see `wilson_interval` and `grouped_interval`."""
-        if self._group_count < self.n:
+        if self.groups is not None and self._group_count < self.n:
             return grouped_interval(self.hits, self.groups)
         return wilson_interval(self.correct, self.n)
 

@@ -1,5 +1,6 @@
 """Copies of images are found whatever became of them, and different images are not taken for copies."""
 
+import functools
 import io
 
 import numpy as np
@@ -54,10 +55,15 @@ def noise(n, rng):
     return (Image.fromarray(rng.integers(0, 256, (48, 48, 3), np.uint8)) for _ in range(n))
 
 
+@functools.cache
+def drawn(kind):
+    return list(kind(40, np.random.default_rng(0)))
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("kind", [photos, drawings, noise])
 def test_near_copies_are_found_and_nothing_else(kind, change):
-    originals = list(kind(40, np.random.default_rng(0)))
+    originals = drawn(kind)
     images = np.stack([fitted(image) for image in [*originals, *map(CHANGES[change], originals)]])
     found = {*near_copies(images), *same_pixels(images)}
     expected = {(index, index + 40) for index in range(40)}

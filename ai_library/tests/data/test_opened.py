@@ -108,6 +108,7 @@ def flat(tmp_path):
         (("id", "breed"), "{:06}", ","),  # Kaggle: dog-breed-identification
         (("Filename", "Class"), "{:06}.png", ";"),
         (("label", "image_path"), "./images\\{:06}.png", "\t"),
+        (("image", "label"), "/home/me/flat/images/{:06}.png", ","),
     ],
 )
 def test_a_table_gives_the_labels(columns, name, delimiter, flat, tmp_path):
