@@ -8,6 +8,7 @@ from PIL import Image
 
 from .decoding import ENOUGH_PIXELS, reduced
 from .grounds import MODES, on_ground
+from .paper import freed, is_even
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,10 +36,8 @@ def fit_image(pixels: np.ndarray, image_shape: Sequence[int], content_size: int 
     if pixels.shape[2] in (2, 4) and (content_size or channels in (1, 3)):
         laid, _ = on_ground(_as_pil(pixels).convert("RGBA"), grey=channels in (1, 2))
         pixels = np.asarray(laid.convert("RGB"))
-    if content_size and np.median(_border(pixels)) > 127:
-        pixels = 255 - pixels
-    if content_size and pixels.shape[:2] != (height, width):
-        pixels = _centred(pixels, image_shape, content_size)
+    if content_size:
+        pixels = _with_content(pixels, image_shape, content_size)
     image = _as_pil(pixels).convert(MODES[channels])
     if image.size != (width, height):
         scale = min(width / image.width, height / image.height)
@@ -51,11 +50,42 @@ def fit_image(pixels: np.ndarray, image_shape: Sequence[int], content_size: int 
     return np.asarray(image).reshape(image_shape)
 
 
-def _centred(pixels, image_shape, content_size):
-    """Light content (h, w, c), cut out, scaled, and put by its centre of mass on black (h, w, 1) of `image_shape`."""
+def _with_content(pixels, image_shape, content_size):
+    """Pixels (h, w, c) with light content on black, which is of the size and at the place that a model knows."""
+    light = 255 - pixels if np.median(_border(pixels)) > 127 else pixels
+    level = _grey(light)
+    if pixels.shape[:2] == tuple(image_shape[:2]) and _is_normal(level, content_size):
+        return light
+    return _centred(level if is_even(level) else freed(pixels), image_shape, content_size)
+
+
+def _grey(pixels):
+    return np.asarray(_as_pil(pixels).convert("L"), np.float32)
+
+
+def _is_normal(level, content_size):
+    """Whether light content (h, w) on black has the size that a model knows, and its centre of mass in the middle."""
+    for threshold, most, off in ((0, 1, 1.0), (0.25, 2, 1.5)):  # as it was made, and after a compression with losses
+        light = level > threshold * level.max()
+        if not light.any():
+            return True
+        spans = [np.ptp(np.flatnonzero(light.any(axis))) + 1 for axis in (1, 0)]
+        shifts = [middle - side / 2 for middle, side in zip(_centre(level), level.shape, strict=True)]
+        if abs(max(spans) - content_size) <= most and max(map(abs, shifts)) <= off:
+            return True
+    return False
+
+
+def _centre(level):
+    """The centre of mass (y, x) of levels (h, w), in pixels."""
+    moments = level.sum(1, dtype=float), level.sum(0, dtype=float)
+    return [(np.arange(len(moment)) + 0.5) @ moment / moment.sum() for moment in moments]
+
+
+def _centred(level, image_shape, content_size):
+    """Light content (h, w), cut out, scaled, and put by its centre of mass on black (h, w, 1) of `image_shape`."""
     height, width, _ = image_shape
     canvas = np.zeros((height, width, 1), np.uint8)
-    level = np.asarray(_as_pil(pixels).convert("L"), np.float32)
     ground = np.median(_border(level[..., None]))
     light = level - ground > 0.25 * (level.max() - ground)
     if not light.any():
@@ -67,8 +97,7 @@ def _centred(pixels, image_shape, content_size):
     content = np.asarray(Image.fromarray(content.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC))
     if not content.any():  # specks that vanish where the image shrinks
         return canvas
-    moments = content.sum(1, dtype=float), content.sum(0, dtype=float)
-    middle = [(np.arange(len(moment)) + 0.5) @ moment / moment.sum() for moment in moments]
+    middle = _centre(content)
     top = np.clip(round(height / 2 - middle[0]), 0, height - content.shape[0])
     left = np.clip(round(width / 2 - middle[1]), 0, width - content.shape[1])
     canvas[top : top + content.shape[0], left : left + content.shape[1]] = content[..., None]

@@ -113,7 +113,7 @@ def read_pillow(image: Image.Image, image_shape: Sequence[int], content_size: in
     Raises:
         InputError: Its file, of which Pillow first reads only the beginning, cannot be read.
     """
-    return fit_image(decode_pillow(image, image_shape[2]).pixels, image_shape, content_size)
+    return fit_image(decode_pillow(image, _channels(image_shape, content_size)).pixels, image_shape, content_size)
 
 
 def read_file(path: Path, image_shape: Sequence[int], content_size: int | None = None) -> ReadFile:
@@ -170,5 +170,10 @@ def read_all(
 
 
 def _decoded(path, image_shape, content_size) -> Decoded:
-    height, width, channels = image_shape
-    return decode(path, channels, max(height, width, _DETAIL if content_size else 0))
+    needed = max(*image_shape[:2], _DETAIL if content_size else 0)
+    return decode(path, _channels(image_shape, content_size), needed)
+
+
+def _channels(image_shape, content_size):
+    """In how many channels to decode: ink is found on paper by its colour."""
+    return 3 if content_size and image_shape[2] == 1 else image_shape[2]
