@@ -17,6 +17,7 @@ from ai_library.reporting.findings import examine
 from ai_library.reporting.page import FILES, write_findings
 from ai_library.runtime import distributed
 from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
+from ai_library.runtime.devices import compute_repeatably, device_name
 from ai_library.training.run_directory import RunDirectory
 
 from . import MODELS
@@ -55,9 +56,10 @@ def _train_and_save(arguments, source, shipped, later):
     activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
     share_out_cores(config.batch_size // distributed.process_count(), activations)
     keep_freed_memory()
+    compute_repeatably()
     folder = Path(distributed.broadcast_from_first(run_dir))
     trainer = Trainer(network, source, config, folder, run.checkpoint_seconds)
-    print(summary(network, source.image_shape), end="\n\n")
+    print(f"{summary(network, source.image_shape)}\ntrains on {device_name()}\n")
     with _telling_how_to_go_on(run, folder):
         classifier = trainer.fit(run.resume)
         report = evaluate(classifier, source)

@@ -2,27 +2,26 @@
 
 import contextlib
 import sys
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from tqdm import tqdm
 
-_Item = TypeVar("_Item")
 
-
-def bar(items: Iterable[_Item], name: str, total: int, first: int = 0) -> Iterable[_Item]:
-    """The items, of which the first is number `first` of `total`, with a bar while they are taken."""
-    return tqdm(
-        items,
-        name,
-        total,
+@contextlib.contextmanager
+def bar(name: str, total: int, first: int = 0, shown: bool = True) -> Iterator[Callable[[int], object]]:
+    """Shows a bar in the block, from step `first` of `total` on; gives what to call with the steps that were taken."""
+    with tqdm(
+        desc=name,
+        total=total,
         initial=first,
         unit="step",
         leave=False,
-        disable=None,  # shown where the output is a terminal
+        disable=None if shown else True,  # None: shown where the output is a terminal
         file=_Unfailing(sys.stderr),
         dynamic_ncols=True,  # else tqdm asks for the width of `sys.stderr` alone
-    )
+    ) as progress:
+        yield progress.update
 
 
 def line(text: str) -> None:
