@@ -65,6 +65,8 @@ def _in_words_of_the_command(message):
         r"by fit\(resume=True\)": "with --resume",
         r"by fit\(\)": "without --resume",
         "as run_dir": "with --run-dir",
+        "by unlabelled=True": "with --unlabelled",
+        "by skip_broken=True": "with --skip-broken",
         r"pass its class, as in load_model\(path, networks=\[(\w+)\]\)": r"name its class by --network FILE.py:\1",
     }
     for of_python, of_the_command in words.items():

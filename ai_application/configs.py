@@ -32,6 +32,8 @@ MNIST_RECIPES = {
 
 FOLDER_STEPS = 1_000
 """Steps that a folder's images are trained for at least: of a small folder the default is more than 10 epochs."""
+FOLDER_PATIENCE = 10, 200
+"""Epochs, and steps where these are more, without an improvement on the validation images after which it ends."""
 FOLDER_RECIPE = (
     CNN(num_classes=2),  # the folder tells how many
     TrainConfig(

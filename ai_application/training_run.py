@@ -1,15 +1,33 @@
 """The run of a command that trains: from its arguments to the saved model and what is printed about it."""
 
 import contextlib
+import csv
 import dataclasses
+import io
 import os
 import signal
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ai_library import CNN, NETWORKS, DataSource, Trainer, TrainingStopped, evaluate, save_model
-from ai_library.files.atomic import check_writable
+import flax.linen as nn
+
+from ai_library import (
+    CNN,
+    NETWORKS,
+    DataSource,
+    InputError,
+    TrainConfig,
+    Trainer,
+    TrainingStopped,
+    evaluate,
+    save_model,
+)
+from ai_library.data.reading import UnreadableImagesError
+from ai_library.files.atomic import check_writable, write_bytes
 from ai_library.files.file_set import remove_together
 from ai_library.files.folder_lock import locked
+from ai_library.files.text import as_cell
 from ai_library.networks.architecture import Architecture
 from ai_library.networks.network import arguments as arguments_of
 from ai_library.networks.network import summary
@@ -21,15 +39,27 @@ from ai_library.runtime.devices import compute_repeatably, device_name
 from ai_library.training.run_directory import RunDirectory
 
 from . import MODELS
-from .command_line import command_line, command_of, joined, quoted, short, shown
+from .command_line import command_line, command_of, quoted, short, shown
 from .signals import Interrupted
-from .training_arguments import TrainingArguments
+from .training_arguments import Run, TrainingArguments
 
 MODEL = "model.msgpack"
 """The trained model's name in its run's folder."""
 
 
-def train_and_save(arguments: TrainingArguments, source: DataSource, shipped: str, **later):
+Lists = Mapping[str, Sequence[tuple[str, ...]]]
+"""Tables by the names of their files: the names of the columns, then the rows."""
+UNREADABLE = "unreadable.csv"
+"""The list of images that cannot be read, in the folder of the run."""
+
+
+def train_and_save(
+    arguments: TrainingArguments,
+    source: DataSource,
+    shipped: str,
+    lists: Lists | None = None,
+    **later: Any,
+):
     """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
     looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
 
@@ -37,13 +67,10 @@ def train_and_save(arguments: TrainingArguments, source: DataSource, shipped: st
         arguments: What the command was told.
         source: The data.
         shipped: Name in `MODELS` of the model that the container brings, which this one may take the place of.
+        lists: What was found in the data, for files in the folder of the run. A table without rows takes that of an
+            earlier run away.
         later: Values of the configuration where the arguments left them open.
     """
-    with joined(arguments.processes):
-        _train_and_save(arguments, source, shipped, later)
-
-
-def _train_and_save(arguments, source, shipped, later):
     run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
 
     def run_dir():
@@ -53,16 +80,14 @@ def _train_and_save(arguments, source, shipped, later):
                 check_writable(path)
         return str(folder)
 
-    activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
-    share_out_cores(config.batch_size // distributed.process_count(), activations)
-    keep_freed_memory()
-    compute_repeatably()
+    prepare(network, source, config)
     folder = Path(distributed.broadcast_from_first(run_dir))
+    write_lists(folder, lists or {}, run)
     trainer = Trainer(network, source, config, folder, run.checkpoint_seconds)
     print(f"{summary(network, source.image_shape)}\ntrains on {device_name()}\n")
-    with _telling_how_to_go_on(run, folder):
+    with telling_how_to_go_on(run, folder):
         classifier = trainer.fit(run.resume)
-        report = evaluate(classifier, source)
+        report = evaluate(classifier, source, verbose=True)
         if not distributed.is_first():
             return
         model, scores = run.model or folder / MODEL, {**classifier.metrics, "evaluation": report.scores()}
@@ -70,14 +95,62 @@ def _train_and_save(arguments, source, shipped, later):
             remove_together([folder / name for name in FILES])  # which speak of an earlier model
             save_model(model, dataclasses.replace(classifier, metrics=scores))
         print(f"\n{report}\n", flush=True)
-        write_findings(examine(classifier, source, report, command_line(without="--resume")), folder)
+        made_by = command_line(without="--resume")
+        findings = examine(classifier, source, report, made_by, verbose=True)
+        if clean := findings.without_copies:
+            low, high = clean.accuracy_interval
+            accuracy = f"accuracy {clean.accuracy:.2%} ({low:.2%} to {high:.2%}), n = {clean.n:,}"
+            print(f"without the {report.n - clean.n:,} images that have copies among those trained on: {accuracy}\n")
+        write_findings(findings, folder)
     print(f"model    {shown(model)}\nreport   {shown(folder / 'report.html')}")
     print(f"curves   tensorboard --logdir {quoted(folder)}")
     print("\n".join(_next_commands(arguments, model, short(MODELS / f"{shipped}.msgpack"))))
 
 
+def prepare(network: nn.Module, source: DataSource, config: TrainConfig):
+    """Shares out cores, keeps memory and has a GPU repeat its bits, as the training of this network needs it."""
+    activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
+    share_out_cores(config.batch_size // distributed.process_count(), activations)
+    keep_freed_memory()
+    compute_repeatably()
+
+
+def write_lists(folder: Path, lists: Lists, run: Run):
+    """Writes the tables of what was found in the data into the folder of a run, in the first process."""
+    if distributed.is_first() and (folder.is_dir() or not run.resume):
+        for name, rows in lists.items():
+            write_list(folder / name, rows)
+
+
 @contextlib.contextmanager
-def _telling_how_to_go_on(run, folder):
+def listing_unreadable(run: Run) -> Iterator[None]:
+    """Lists images that cannot be read, where the block ends with them, in a file in the folder of the run."""
+    try:
+        yield
+    except UnreadableImagesError as error:
+        folder = Path(run.run_dir or RunDirectory.new_path())
+        if distributed.is_first():
+            write_list(folder / UNREADABLE, unreadable_list(error.faults))
+        raise InputError(f"{error}; all of them are listed in {folder / UNREADABLE}") from error
+
+
+def unreadable_list(faults: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """The rows of the list of images that cannot be read, with the reasons, by their paths."""
+    return [("file", "error"), *faults.items()]
+
+
+def write_list(path: Path, rows: Sequence[tuple[str, ...]]):
+    """Writes a table, or, where it has no rows but the names of its columns, removes that of an earlier run."""
+    if len(rows) < 2:
+        remove_together([path])
+        return
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([map(as_cell, row) for row in rows])
+    write_bytes(path, table.getvalue().encode())
+
+
+@contextlib.contextmanager
+def telling_how_to_go_on(run, folder):
     """Adds the command that goes on to what a signal ends the block with, where there is a checkpoint."""
     try:
         yield

@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 
 from ai_library import InputError, load_model
+from ai_library.data.reading import told
 from ai_library.data.samples import read_samples
 from ai_library.reporting.predictions import predict_samples
+from ai_library.runtime import display
 from ai_library.runtime.cpu import give_freed_memory_back
 from ai_library.runtime.devices import device_name
 
@@ -27,8 +29,11 @@ def main():
         "--data",
         type=Path,
         metavar="PATH",
-        help="an image, a folder of images (sub-folders named like classes are labels), or an .npz "
-        f"({short(EVALUATION / 'shapes')})",
+        help="an image, a folder of images (sub-folders named like classes are labels), a zip of one, a CSV file of "
+        f"pixels, or an .npz ({short(EVALUATION / 'shapes')})",
+    )
+    parser.add_argument(
+        "--unlabelled", action="store_true", help="sub-folders of --data are no labels, whatever their names"
     )
     parser.add_argument("--output", type=Path, default=Path("results"), metavar="DIR", help="results (%(default)s)")
     add_network_argument(parser)
@@ -46,6 +51,7 @@ def predict_all(arguments):
         arguments.data or short(EVALUATION / "shapes"),
         arguments.output,
         network_classes(arguments.network),
+        arguments.unlabelled,
     )
     if not arguments.model and not arguments.data:
         digits = short(EVALUATION / "mnist.npz")
@@ -56,16 +62,25 @@ def predict_all(arguments):
             print(f"MNIST is left out: {digits} is not there, '{command_of('export_mnist')}' writes it")
 
 
-def predict(model, data, output, networks=()):
+def predict(model, data, output, networks=(), unlabelled=False):
     """Predicts one set of images; prints what came out and where it lies."""
     if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(data)):
         raise InputError(f"{output} lies in {data}, whose images are read: choose another --output")
     classifier = load_model(model, networks)
-    findings = predict_samples(classifier, read_samples(data, classifier), output, command_line())
+    samples = read_samples(data, classifier, unlabelled=unlabelled)
+    for note in samples.notes:
+        print(shown(note))
+    findings = predict_samples(
+        classifier, display.counted(samples, "predicting", samples.total), output, command_line()
+    )
     if findings.report:
         print(f"{findings.report}\n")
+    for line in told(findings.remarks):
+        print(line)
     page = shown(output / "report.html")
     unreadable = f"{findings.unreadable:,} of them unreadable"
     print(f"{findings.images:,} images predicted on {device_name()}, {unreadable}: see {page}")
     if findings.unreadable == findings.images:
-        raise InputError(f"none of the images in {data} could be read: predictions.csv says why")
+        raise InputError(
+            f"none of the images in {data} could be read: {findings.fault}; predictions.csv has the reason for each"
+        )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..command_line import command
+from ..command_line import command, joined
 from ..configs import MNIST_RECIPES
 from ..mnist import MnistDataSource
 from ..training_arguments import TrainingArguments
@@ -24,4 +24,5 @@ class Mnist:
 def main():
     arguments = TrainingArguments(__doc__, MNIST_RECIPES, own=Mnist)
     source = MnistDataSource(seed=arguments.seed, data_dir=arguments.own.data_dir, files=arguments.own.mnist_files)
-    train_and_save(arguments, source, "mnist")
+    with joined(arguments.processes):
+        train_and_save(arguments, source, "mnist")

@@ -2,7 +2,7 @@
 
 from ai_library import ShapeDataSource
 
-from ..command_line import command
+from ..command_line import command, joined
 from ..configs import SHAPE_RECIPE
 from ..training_arguments import TrainingArguments
 from ..training_run import train_and_save
@@ -11,4 +11,5 @@ from ..training_run import train_and_save
 @command
 def main():
     arguments = TrainingArguments(__doc__, {"shapes": SHAPE_RECIPE})
-    train_and_save(arguments, ShapeDataSource(seed=arguments.seed), "shapes")
+    with joined(arguments.processes):
+        train_and_save(arguments, ShapeDataSource(seed=arguments.seed), "shapes")

@@ -22,6 +22,7 @@ RECIPES = {"shapes": (CNN(num_classes=9), TrainConfig(epochs=4))}
 
 SETTINGS = {
     "epochs": (["7"], 7),
+    "patience": (["4"], 4),
     "batch_size": (["5"], 5),
     "learning_rate": (["1e-3"], 1e-3),
     "warmup": (["0.5"], 0.5),

@@ -1,5 +1,6 @@
 """What may be the names of classes: the same where they are made, stored and read."""
 
+import unicodedata
 from collections.abc import Sequence
 
 from ..errors import MAX_CLASS_NAME, MAX_CLASSES, InputError
@@ -30,3 +31,9 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
     if len(class_names) > MAX_CLASSES:
         raise InputError(f"class_names must be at most {MAX_CLASSES:,} names, got {len(class_names):,}")
     return tuple(class_names)
+
+
+def nfc(name: str) -> str:
+    """A class name in Unicode's form NFC, under which two that look alike are alike: file systems and programs that
+    make archives have several forms of a letter with an accent."""
+    return unicodedata.normalize("NFC", name)

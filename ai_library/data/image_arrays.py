@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from ..errors import MAX_CHANNELS, InputError
-from .image_files import fit_image, read_image, read_pillow
+from .fitting import fit_image
+from .reading import read_image, read_pillow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

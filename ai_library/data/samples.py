@@ -1,30 +1,31 @@
-"""Images to predict, with their labels where these are known, out of a file, a folder or an npz file."""
+"""Images to predict, with their labels where these are known, out of a file, a folder, a table or an npz file."""
 
 import collections
 import contextlib
 import hashlib
-import io
 import itertools
 import math
 import os
-import warnings
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
 from ..errors import MAX_CHANNELS, InputError
-from ..files.text import escaped, listed, shortened
+from ..files.text import listed
 from ..runtime.agreement import check_alike
 from ..runtime.distributed import shard
-from .image_files import IMAGE_ENDINGS, MAX_PIXELS, fit_image, image_files, read_image
-
-_BLOCK_BYTES = 16_000_000  # of the arrays in an npz file, held at a time
-_PIECE_BYTES = 1_000_000  # of them, unpacked at a time
-_WHOLE_BYTES = 64_000_000  # the most of an array in Fortran's order, which can only be read whole
-_CONTENTS_BYTES = 1_000_000  # the most of a list of contents, of which numpy's have a hundred for each array
+from .class_names import nfc
+from .decoding import MAX_PIXELS
+from .file_kinds import folder_passed_over
+from .fitting import fit_image
+from .image_files import IMAGE_ENDINGS, image_files
+from .npz import WHOLE_BYTES, archive_of, blocks, check_size, header, rows
+from .opened import is_zip, unpacked_images
+from .pixel_table import is_table, read_pixels
+from .reading import read_files
 
 
 class Sample(NamedTuple):
@@ -36,6 +37,8 @@ class Sample(NamedTuple):
     image: np.ndarray | None
     """(h, w, c) uint8; None where it could not be read."""
     error: str = ""
+    remarks: tuple[str, ...] = ()
+    """What had to be done to read it: see `ReadFile`."""
 
 
 class Reader(Protocol):
@@ -53,8 +56,26 @@ class Reader(Protocol):
     def content_size(self) -> int | None: ...
 
 
-def read_samples(path: str | Path, classifier: Reader) -> Iterator[Sample]:
-    """Yields the images of a file, of a folder whose sub-folders are named like classes, or of an npz file, one by one.
+@dataclass(frozen=True)
+class Samples(Iterable[Sample]):
+    """Images to predict, which are read one by one whenever they are gone through."""
+
+    total: int
+    """How many there are for this process."""
+    read: Callable[[], Iterator[Sample]]
+    notes: tuple[str, ...] = ()
+    """What was guessed about them, a sentence each."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self.read()
+
+
+def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = False) -> Samples:
+    """The images of a file, of a folder whose sub-folders are named like classes, of a zip of one, of a table of pixels
+    (see `read_pixels`), or of an npz file.
+
+    Files are read in threads, a few ahead. Class names are compared as Unicode's NFC. Where all class names are
+    numbers, but not 0, 1, ... in this order, labels of an npz file are taken for these names, and a note says so.
 
     Of several processes (see `distributed`) each gets its share of them, in the order of the processes; all need the
     same, told by the names and sizes of files, or what an npz file says of its arrays.
@@ -63,19 +84,25 @@ def read_samples(path: str | Path, classifier: Reader) -> Iterator[Sample]:
         path: The file or folder.
         classifier: Whoever predicts them: its `class_names`, `image_shape` and `content_size` say how images are read
             and which labels there are, and its `BLOCK` in which units processes share them.
+        unlabelled: Whether sub-folders are no labels, whatever their names.
 
     Raises:
         InputError: At once, where there is nothing to predict, labels are none of the classifier's, or another process
             has other images.
     """
     path = Path(path)
-    check_alike(lambda: {"data": _listed(path), **_read_for(classifier)})
+    check_alike(lambda: {"data": _listed(path), "unlabelled": unlabelled, **_read_for(classifier)})
     if os.path.isdir(path):
-        return _from_folder(path, classifier)
+        return _from_folder(path, path, classifier, unlabelled)
     _check_exists(path)
+    if is_zip(path) and not _is_npz(path):
+        return _from_zip(path, classifier, unlabelled)
+    if is_table(path):
+        return _from_table(path, classifier, unlabelled)
     if _is_npz(path):
         return _from_arrays(path, classifier)
-    return (_read(path, path.name, None, classifier) for _ in shard(1, classifier.BLOCK))
+    own = len(shard(1, classifier.BLOCK))
+    return Samples(own, lambda: _read([path] * own, [path.name], [None], classifier))
 
 
 def _read_for(classifier):
@@ -86,7 +113,9 @@ def _read_for(classifier):
 
 def _check_exists(path):
     if not os.path.exists(path):
-        raise InputError(f"{path} does not exist: name an image, a folder of images or an .npz file")
+        raise InputError(
+            f"{path} does not exist: name an image, a folder of images, a zip of one, a CSV of pixels, or an .npz file"
+        )
 
 
 def _is_npz(path):
@@ -98,7 +127,7 @@ def _listed(path):
     _check_exists(path)
     digest, folder = hashlib.sha256(), os.path.isdir(path)
     if not folder and _is_npz(path):
-        with _archive(path) as archive:
+        with archive_of(path) as archive:
             digest.update(repr([(each.filename, each.CRC, each.file_size) for each in archive.infolist()]).encode())
     for file in image_files(path) if folder else [path]:
         size = -1
@@ -108,21 +137,70 @@ def _listed(path):
     return digest.hexdigest()[:16]
 
 
-def _from_folder(folder, classifier):
+def _from_zip(path, classifier, unlabelled):
+    unpacked = unpacked_images(path)
+    folder = unpacked.folder
+    tops = [each for each in folder.iterdir() if not folder_passed_over(each.name)]
+    if len(tops) == 1 and tops[0].is_dir() and nfc(tops[0].name) not in _labels_by_name(classifier.class_names):
+        folder = tops[0]  # the folder that was packed
+    found = _from_folder(folder, path, classifier, unlabelled)
+
+    def read(_unpacked=unpacked):  # held until the last file is read
+        yield from found
+
+    return replace(found, read=read)
+
+
+def _from_table(path, classifier, unlabelled):
+    table, known = read_pixels(path), _labels_by_name(classifier.class_names)
+    names = None if unlabelled else table.labels
+    if unknown := sorted({name for name in names or () if nfc(name) not in known}):
+        raise InputError(
+            f"{path} has the label {unknown[0]!r}, but this model's classes are {listed(classifier.class_names)}: use "
+            "a model that was trained on these classes, or predict the images without labels by unlabelled=True"
+        )
+    own = shard(len(table.images), classifier.BLOCK)
+
+    def read():
+        for i in own:
+            image = fit_image(table.images[i], classifier.image_shape, classifier.content_size)
+            yield Sample(str(i), known[nfc(names[i])] if names else None, image)
+
+    return Samples(len(own), read)
+
+
+def _from_folder(folder, given, classifier, unlabelled):
+    """Samples of a folder that a message calls as it was `given`."""
     found = collections.Counter(_sub_folder(path, folder) for path in image_files(folder))  # before any is read
     if not found:
-        raise InputError(f"{folder} holds no images: it needs files that end in {', '.join(IMAGE_ENDINGS)}")
-    labels = {name: label for label, name in enumerate(classifier.class_names)}
-    if unknown := sorted(name for name in found if name is not None and name not in labels):
         raise InputError(
-            f"{folder} has the sub-folder {unknown[0]!r}, but this model's classes are "
-            f"{listed(classifier.class_names)}: rename it, or use a model that was trained on these classes"
+            f"{given} holds no images: a folder, or a zip of one, needs files that end in {', '.join(IMAGE_ENDINGS)}"
+        )
+    labels = _labels_by_name(classifier.class_names)
+    unknown = sorted(name for name in found if name is not None and nfc(name) not in labels)
+    if unknown and not unlabelled:
+        known = len(found) > len(unknown) + (None in found)
+        raise InputError(
+            f"{given} has the sub-folder {unknown[0]!r}, but this model's classes are "
+            f"{listed(classifier.class_names)}: {'rename it' if known else 'rename its sub-folders'}, use a model that "
+            "was trained on these classes, or predict the images without labels by unlabelled=True"
         )
     own = shard(found.total(), classifier.BLOCK)
-    return (
-        _read(path, str(path.relative_to(folder)), labels.get(_sub_folder(path, folder)), classifier)
-        for path in itertools.islice(image_files(folder), own.start, own.stop)
-    )
+
+    def read():
+        paths, again = itertools.tee(itertools.islice(image_files(folder), own.start, own.stop))
+        names, once_more = itertools.tee(again)
+        places = (None if unlabelled else _sub_folder(path, folder) for path in once_more)
+        known = (None if name is None else labels.get(name, labels[nfc(name)]) for name in places)
+        return _read(paths, (str(path.relative_to(folder)) for path in names), known, classifier)
+
+    return Samples(len(own), read)
+
+
+def _labels_by_name(class_names):
+    """The labels by the names of classes, and by these in the form NFC."""
+    labels = {name: label for label, name in enumerate(class_names)}
+    return {**{nfc(name): label for name, label in labels.items()}, **labels}
 
 
 def _sub_folder(path, folder):
@@ -130,44 +208,40 @@ def _sub_folder(path, folder):
     return None if path.parent == folder else path.relative_to(folder).parts[0]
 
 
-def _read(path, name, label, classifier):
-    try:
-        return Sample(name, label, read_image(path, classifier.image_shape, classifier.content_size))
-    except InputError as error:
-        return Sample(name, label, None, str(error))
+def _read(paths, names, labels, classifier):
+    """Reads files, of which each has a name and a label."""
+    found = read_files(paths, classifier.image_shape, classifier.content_size)
+    for read, name, label in zip(found, names, labels, strict=True):
+        yield Sample(name, label, read.image, read.error, read.remarks)
 
 
 def _from_arrays(path, classifier):
-    with _archive(path) as archive:
+    with archive_of(path) as archive:
         names = archive.namelist()
         if "images.npy" not in names:
             raise InputError(f"{path} has no array 'images': save it by np.savez(file, images=..., labels=...)")
-        shape, by_columns, dtype = _header(archive, "images")
+        shape, by_columns, dtype = header(archive, "images")
         _check_images(path, shape, by_columns, dtype)
         labelled = "labels.npy" in names
         if labelled:
-            labels_shape, _, labels_dtype = _header(archive, "labels")
+            labels_shape, _, labels_dtype = header(archive, "labels")
             if labels_shape != shape[:1] or labels_dtype.kind not in "iu":
                 raise InputError(
                     f"{path} must have labels of integers of shape ({shape[0]},), got {labels_dtype} {labels_shape}"
                 )
-            _check_size(archive, "labels", labels_shape, labels_dtype)
-        _check_size(archive, "images", shape, dtype)
-        if labelled:
-            for labels in _blocks(archive, "labels"):
-                _check_labels(path, labels, classifier.class_names)
+            check_size(archive, "labels", labels_shape, labels_dtype)
+        check_size(archive, "images", shape, dtype)
+        by_label, notes = _labels_of(path, archive, classifier.class_names) if labelled else ({}, ())
     own = shard(shape[0], classifier.BLOCK)
-    labels = _rows(path, "labels") if labelled else itertools.repeat(None)
-    return (
-        Sample(
-            str(i),
-            None if label is None else int(label),
-            fit_image(image, classifier.image_shape, classifier.content_size),
-        )
-        for i, (image, label) in itertools.islice(
-            enumerate(zip(_rows(path, "images"), labels, strict=False)), own.start, own.stop
-        )
-    )
+
+    def read():
+        labels = rows(path, "labels") if labelled else itertools.repeat(None)
+        numbered = enumerate(zip(rows(path, "images"), labels, strict=False))
+        for i, (image, label) in itertools.islice(numbered, own.start, own.stop):
+            fitted = fit_image(image, classifier.image_shape, classifier.content_size)
+            yield Sample(str(i), None if label is None else by_label[int(label)], fitted)
+
+    return Samples(len(own), read, notes)
 
 
 def _check_images(path, shape, by_columns, dtype):
@@ -183,96 +257,30 @@ def _check_images(path, shape, by_columns, dtype):
             f"{path} has images of {shape[1]:,} x {shape[2]:,} pixels, and at most {MAX_PIXELS:,} pixels are read: "
             "save them smaller"
         )
-    if by_columns and math.prod(shape) > _WHOLE_BYTES:
+    if by_columns and math.prod(shape) > WHOLE_BYTES:
         raise InputError(
-            f"{path} has {math.prod(shape):,} bytes of images in Fortran's order, of which {_WHOLE_BYTES:,} are the "
+            f"{path} has {math.prod(shape):,} bytes of images in Fortran's order, of which {WHOLE_BYTES:,} are the "
             "most: save them by np.ascontiguousarray(images)"
         )
 
 
-def _check_labels(path, labels, class_names):
-    if not 0 <= labels.min() <= labels.max() < len(class_names):
+def _labels_of(path, archive, class_names):
+    """Which of the classes each label of an npz file means, as {label: number of the class}, and a note where it is not
+    the number itself."""
+    numbers = {i: i for i in range(len(class_names))}
+    names = {int(name): i for i, name in enumerate(class_names) if name.isascii() and name.isdecimal()}
+    named = len(names) == len(class_names) and names != numbers
+    lowest, highest, all_named = 2**63, -(2**63), named
+    for labels in blocks(archive, "labels"):
+        lowest, highest = min(lowest, int(labels.min())), max(highest, int(labels.max()))
+        all_named = all_named and set(np.unique(labels).tolist()) <= names.keys()
+    if all_named:
+        return names, (f"the labels in {path} are taken for the names of classes, not for their numbers from 0 on",)
+    if not 0 <= lowest <= highest < len(class_names):
         raise InputError(
-            f"{path} has labels from {labels.min()} to {labels.max()}, but this model's classes are 0 to "
-            f"{len(class_names) - 1} ({listed(class_names)}): use a model that was trained on these classes"
+            f"{path} has labels from {lowest} to {highest}, but this model's classes are 0 to {len(class_names) - 1} "
+            f"({listed(class_names)}): use a model that was trained on these classes"
         )
-
-
-def _check_size(archive, name, shape, dtype):
-    """Raises unless an array is as large as its header says, before anything of it, or of the next one, is read."""
-    if archive.getinfo(f"{name}.npy").file_size < dtype.itemsize * math.prod(shape):
-        raise EOFError(f"its array {name!r} ends too early")
-
-
-def _rows(path, name):
-    """The rows of an array of an npz file one by one; what it unpacks to may be larger than the memory."""
-    with _archive(path) as archive:
-        for block in _blocks(archive, name):
-            yield from block
-
-
-class _Contents(io.FileIO):
-    """A file that gives `zipfile` no longer list of contents than an npz file has: all of it becomes objects."""
-
-    checked = False
-
-    def read(self, size: int | None = -1) -> bytes:
-        if not self.checked and (size or 0) > _CONTENTS_BYTES:
-            raise ValueError("it has far more parts than an npz file")
-        return super().read(size)
-
-
-@contextlib.contextmanager
-def _archive(path):
-    """An npz file. Whatever goes wrong while it is read is the file's fault, and becomes an `InputError`."""
-    try:
-        with _Contents(path) as file, zipfile.ZipFile(file) as archive:
-            file.checked = True
-            yield archive
-    except InputError:
-        raise
-    except Exception as error:  # zipfile raises nearly anything: BadZipFile, zlib.error, struct.error, RuntimeError
-        reason = escaped(str(error) or type(error).__name__)
-        raise InputError(f"{path} cannot be read as .npz: {shortened(reason, 300)}") from error
-
-
-@contextlib.contextmanager
-def _array(archive, name) -> Iterator[tuple[tuple[tuple[int, ...], bool, np.dtype], IO[bytes]]]:
-    """(shape, whether in Fortran's order, dtype) of an array, and the stream where its data begin."""
-    if archive.getinfo(f"{name}.npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"its array {name!r} is compressed in another way than numpy does it")  # and without bounds
-    with archive.open(f"{name}.npy") as stream:
-        version = np.lib.format.read_magic(stream)
-        if version != (1, 0):  # later ones are for records alone, and their headers may be gigabytes
-            raise ValueError(f"an array of format version {version}, where numbers have (1, 0)")
-        try:
-            with warnings.catch_warnings(action="ignore"):  # of headers that were written long ago
-                shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
-        except Exception as error:  # numpy's words repeat the header, and recommend to unpickle what it holds
-            raise ValueError(f"its array {name!r} has a header that describes no array") from error
-        if len(shape) > 8 or max(shape, default=0) > _WHOLE_BYTES**2:
-            raise ValueError(f"its array {name!r} has a shape that no array has")
-        if dtype.hasobject:
-            raise ValueError("it holds pickled Python objects, which are never loaded: they may run programs")
-        yield (shape, by_columns, dtype), stream
-
-
-def _header(archive, name):
-    """(shape, whether in Fortran's order, dtype) of an array, of which nothing is read."""
-    with _array(archive, name) as (header, _):
-        return header
-
-
-def _blocks(archive, name):
-    """Yields an array in parts (m, ...) of about `_BLOCK_BYTES`, at least one row each."""
-    with _array(archive, name) as (((n, *row), by_columns, dtype), stream):
-        rows = n if by_columns and row else max(1, _BLOCK_BYTES // (dtype.itemsize * math.prod(row)))
-        for start in range(0, n, rows):
-            block = np.empty((min(rows, n - start), *row), dtype, order="F" if by_columns else "C")
-            data = block.reshape(-1, order="A").view(np.uint8)
-            for piece in np.split(data, range(_PIECE_BYTES, len(data), _PIECE_BYTES)):
-                found = stream.read(len(piece))
-                if len(found) < len(piece):
-                    raise EOFError(f"its array {name!r} ends too early")
-                piece[:] = np.frombuffer(found, np.uint8)
-            yield block
+    if named:
+        return numbers, (f"the labels in {path} are taken for the numbers of classes from 0 on, not for their names",)
+    return numbers, ()

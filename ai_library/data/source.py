@@ -106,6 +106,16 @@ class DataSource:
         inherited = kind.batches is DataSource.batches and kind.examples is DataSource.examples
         return on_device() if inherited and on_device else None
 
+    def leaked(self, split: str) -> NDArray[np.bool_]:
+        """Returns (n,) which examples of a split are known to be in an earlier one too: none here."""
+        return np.zeros(self.size(split), bool)
+
+    def groups_of(self, split: str) -> NDArray[np.intp] | None:
+        """Returns (n,) numbers of the groups of a split's examples, such as frames of one film: those of one group tell
+        little more than one of them. A group has one number in all splits. None where all are independent, as here.
+        """
+        return None
+
     def batches(
         self,
         split: str,

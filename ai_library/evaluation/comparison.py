@@ -5,6 +5,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from ..data.class_names import nfc
 from ..errors import InputError
 from ..files.text import listed
 from .metrics import wilson_interval
@@ -27,7 +28,7 @@ def compare(first: Report, second: Report) -> "Comparison":
     Raises:
         InputError: The reports have different classes or different labels.
     """
-    if first.class_names != second.class_names:
+    if [*map(nfc, first.class_names)] != [*map(nfc, second.class_names)]:
         raise InputError(
             f"both reports must have the same classes, got {listed(first.class_names)} in the first and "
             f"{listed(second.class_names)} in the second: compare models that were trained on the same classes"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import InputError, whole_number
+from ..runtime import display
 from .evaluator import check_same_classes
 from .metrics import wilson_interval
 
@@ -140,7 +141,13 @@ class CorruptedAccuracy(NamedTuple):
 
 
 def evaluate_corrupted(
-    classifier: "Classifier", source: "DataSource", split: str = "evaluation", *, n: int = 1000, seed: int = 0
+    classifier: "Classifier",
+    source: "DataSource",
+    split: str = "evaluation",
+    *,
+    n: int = 1000,
+    seed: int = 0,
+    verbose: bool = False,
 ) -> list[CorruptedAccuracy]:
     """Measures the accuracy of a classifier on random examples of a split, plain and under every corruption.
 
@@ -150,6 +157,7 @@ def evaluate_corrupted(
         split: "train", "validation" or "evaluation".
         n: Number of examples, the same ones for all corruptions; all of the split if it has fewer.
         seed: Seed of the choice of examples and of the random corruptions.
+        verbose: Whether to show progress.
 
     Returns:
         The accuracy on the plain images first, then a row for each kind and severity.
@@ -163,8 +171,10 @@ def evaluate_corrupted(
     indices = np.sort(np.random.default_rng(seed).permutation(source.size(split))[:n])
     images, labels = source.examples(split, indices)
 
-    rows = []
-    for kind, severity in [("none", 0), *product(CORRUPTIONS, SEVERITIES)]:
+    rows, tried = [], [("none", 0), *product(CORRUPTIONS, SEVERITIES)]
+    if verbose:
+        tried = display.counted(tried, "trying corruptions on images", len(tried) * len(labels), lambda _: len(labels))
+    for kind, severity in tried:
         corrupted = corrupt(images, kind, severity, seed, indices) if severity else images
         correct = int((classifier.predict(corrupted) == labels).sum())
         interval = wilson_interval(correct, len(labels))

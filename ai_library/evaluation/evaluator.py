@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.class_names import nfc
 from ..errors import InputError, whole_number
 from ..files.text import listed
+from ..runtime import display
 from ..runtime.distributed import all_gather, shard
 from .report import Report
 
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    classifier: "Classifier", source: "DataSource", split: str = "evaluation", batch_size: int = 128
+    classifier: "Classifier",
+    source: "DataSource",
+    split: str = "evaluation",
+    batch_size: int = 128,
+    *,
+    verbose: bool = False,
 ) -> Report:
     """Predicts every example of a split, each exactly once.
 
@@ -26,6 +33,7 @@ def evaluate(
         source: The data source, such as a `ShapeDataSource`.
         split: "train", "validation" or "evaluation".
         batch_size: Number of images that are taken from the source at a time; the report does not depend on it.
+        verbose: Whether to show progress.
 
     Returns:
         The `Report` of all examples, in the order of the split.
@@ -45,19 +53,21 @@ def evaluate(
             own_labels.append(batch_labels)
             yield batch
 
+    batches = display.counted(images(), "evaluating", len(own), len) if verbose else images()
     none = np.zeros((0, source.num_classes), np.float32)
-    own_logits = np.concatenate([none, *classifier.predict_logits(images(), shared=True)])
+    own_logits = np.concatenate([none, *classifier.predict_logits(batches, shared=True)])
     logits, labels = map(np.concatenate, zip(*all_gather([own_logits, np.concatenate(own_labels)]), strict=True))
-    return Report(classifier.probabilities(logits), labels, source.class_names, classifier.temperature)
+    groups = source.groups_of(split)
+    return Report(classifier.probabilities(logits), labels, source.class_names, classifier.temperature, groups)
 
 
 def check_same_classes(classifier: "Classifier", source: "DataSource") -> None:
-    """Checks that a classifier was made for the classes of a source, in the same order.
+    """Checks that a classifier was made for the classes of a source, in the same order; names are compared as NFC.
 
     Raises:
         InputError: The two have different classes.
     """
-    if classifier.class_names != source.class_names:
+    if [*map(nfc, classifier.class_names)] != [*map(nfc, source.class_names)]:
         raise InputError(
             f"the model was made for the classes {listed(classifier.class_names)}, but the data has "
             f"{listed(source.class_names)}: use a model that was trained on the classes of the data"

@@ -2,7 +2,6 @@
 
 import collections
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain, islice
@@ -13,8 +12,8 @@ import numpy as np
 from ..data.image_arrays import AnyImages, as_images
 from ..errors import InputError, check_image_shape
 from ..files.text import listed
-from ..runtime.cpu import cores
 from ..runtime.distributed import all_gather
+from ..runtime.threads import map_in_threads
 from .architecture import Architecture
 from .numpy_cnn import logits_by_numpy
 from .probabilities import softmax
@@ -114,7 +113,7 @@ class Classifier:
             predict, block = self._by_jax()
             blocks = _blocks(chain(_emptied(first), blocks), block)
             yield predict(next(blocks))  # compiles
-            yield from _in_threads(predict, blocks)
+            yield from map_in_threads(predict, blocks)
 
     def features(self, images: AnyImages) -> "NDArray[np.float32]":
         """Embeddings (n, width) float32 of images, as `predict` takes them: what the last `nn.Dense` of the network
@@ -237,18 +236,6 @@ def _blocks(arrays, block):
             waiting, rows = [*waiting, array], rows + len(array)
     if rows:
         yield np.concatenate(waiting)
-
-
-def _in_threads(function, items):
-    """`map(function, items)` with a thread for each core, which takes few items more than it has yielded."""
-    waiting = collections.deque()
-    with ThreadPoolExecutor(cores()) as threads:
-        for item in items:
-            waiting.append(threads.submit(function, item))
-            if len(waiting) > cores():
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _emptied(queue):

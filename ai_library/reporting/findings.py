@@ -1,6 +1,6 @@
 """What is known of a classifier after it was tried on a set of images: all that the page `report.html` shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,6 +40,10 @@ class Findings:
     classifier: Classifier
     images: int
     unreadable: int = 0
+    fault: str = ""
+    """The first image that cannot be read, and why."""
+    remarks: dict[str, int] = field(default_factory=dict)
+    """What had to be done to read images, and to how many: see `ReadFile`."""
     report: Report | None
     """On the readable images with a label; None where there is none."""
     hardest: list[Example]
@@ -50,6 +54,8 @@ class Findings:
     """What the classifier was trained on, where this was just done."""
     factors: dict[str, np.ndarray] | None = None
     """What the report's images show, as `find_slices` takes it; None where it isn't known."""
+    without_copies: Report | None = None
+    """On the examples of the report without a copy among those trained on; None where all or none have one."""
     corruptions: list[CorruptedAccuracy] | None = None
     """As `evaluate_corrupted` gives them; None where they were not tried."""
 
@@ -97,6 +103,12 @@ class Findings:
             f"It was tried on {self.report.n:,} images. On endlessly many of the same kind its accuracy would lie "
             f"between {low:.2%} and {high:.2%}, with a certainty of 95%."
         )
+        if clean := self.without_copies:
+            low, high = clean.accuracy_interval
+            yield (
+                f"{self.report.n - clean.n:,} of the images have copies among those trained on. Without these the "
+                f"accuracy is {clean.accuracy:.2%}, between {low:.2%} and {high:.2%} (n = {clean.n:,})."
+            )
         seen = [(row["recall"], name, row["support"]) for name, row in classes if row["support"]]
         recall, name, support = min(seen)
         if recall < 1:
@@ -121,14 +133,18 @@ class Findings:
         yield "Images that differ from those it was trained on, by camera, scan or style, may be recognised less often."
 
 
-def examine(classifier: Classifier, source: "DataSource", report: Report, command: str = "") -> Findings:
+def examine(
+    classifier: Classifier, source: "DataSource", report: Report, command: str = "", *, verbose: bool = False
+) -> Findings:
     """The findings where `report` is that of `classifier` on the evaluation split of the source it was trained on.
 
-    Looks for weak slices where the source knows what its images show, and tries corruptions elsewhere.
+    Looks for weak slices where the source knows what its images show, and tries corruptions elsewhere; `verbose` shows
+    how far it is with these.
     """
     from ..data.shapes import factor_table  # imports JAX, which the prediction of a few images does without
 
     split = "evaluation"
+    leaked = source.leaked(split)
     factors = factor_table(source, split)
     return Findings(
         classifier=classifier,
@@ -138,7 +154,8 @@ def examine(classifier: Classifier, source: "DataSource", report: Report, comman
         command=command,
         source=source,
         factors=factors,
-        corruptions=None if factors else evaluate_corrupted(classifier, source, split),
+        without_copies=report.only(~leaked) if leaked.any() and not leaked.all() else None,
+        corruptions=None if factors else evaluate_corrupted(classifier, source, split, verbose=verbose),
     )
 
 

@@ -48,6 +48,7 @@ def predict_samples(
 def _predicted_findings(classifier, samples, rows, command):
     """Predicts the samples of this process, writes their rows, and gives the findings of all processes."""
     names = classifier.class_names
+    remarks, fault = collections.Counter(), ""
     images, unreadable, labels, logits, hardest = 0, 0, [], [np.zeros((0, len(names)), np.float32)], []
     table = csv.writer(rows, lineterminator="\n")
     if is_first():
@@ -57,6 +58,8 @@ def _predicted_findings(classifier, samples, rows, command):
         readable = [sample for sample in block if sample.image is not None]
         own_rows = iter(predicted)
         for sample in block:
+            remarks.update(sample.remarks)
+            fault = fault or (f"{sample.name} {sample.error}" if sample.error else "")
             table.writerow(_row(sample, None if sample.image is None else next(own_rows), names))
         labelled = [row for row, sample in enumerate(readable) if sample.label is not None]
         labels += [readable[row].label for row in labelled]
@@ -65,8 +68,9 @@ def _predicted_findings(classifier, samples, rows, command):
         hardest = heapq.nlargest(HARDEST, [*hardest, *examples], key=lambda example: example.loss)
         images, unreadable = images + len(block), unreadable + len(block) - len(readable)
     hardest = [[os.fsencode(name), *rest] for name, *rest in hardest]  # a name may be no text that can be sent
-    own = [images, unreadable, np.array(labels, np.int64), np.concatenate(logits), hardest]
-    images, unreadable, labels, logits, hardest = zip(*all_gather(own), strict=True)
+    told = [dict(remarks), os.fsencode(fault)]
+    own = [images, unreadable, np.array(labels, np.int64), np.concatenate(logits), hardest, *told]
+    images, unreadable, labels, logits, hardest, remarks, faults = zip(*all_gather(own), strict=True)
     labels = np.concatenate(labels)
     report = None
     if len(labels):
@@ -78,6 +82,8 @@ def _predicted_findings(classifier, samples, rows, command):
         classifier=classifier,
         images=sum(images),
         unreadable=sum(unreadable),
+        fault=next(filter(None, map(os.fsdecode, faults)), ""),
+        remarks=dict(sum(map(collections.Counter, remarks), collections.Counter())),
         report=report,
         hardest=heapq.nlargest(HARDEST, hardest, key=lambda example: example.loss),
         command=command,

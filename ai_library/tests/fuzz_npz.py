@@ -17,7 +17,7 @@ from pathlib import Path
 import atheris
 import numpy as np
 
-with atheris.instrument_imports(include=["ai_library.data.samples"]):
+with atheris.instrument_imports(include=["ai_library.data.samples", "ai_library.data.npz"]):
     from ai_library.data import samples  # noqa: F401 - imported here to be instrumented
 from ai_library.tests.data.npz_files import is_read_or_refused, saved, write_archive
 

@@ -15,7 +15,7 @@ from ai_library import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parents[1]
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "markupsafe": "jinja2"}
+DISTRIBUTIONS = {"PIL": "pillow", "pillow_heif": "pillow-heif", "sklearn": "scikit-learn", "markupsafe": "jinja2"}
 """Of the packages that have another name there; the last comes with jinja2."""
 OPTIONAL = ("jinja2", "markupsafe", "matplotlib", "sklearn", "tensorboard", "tensorboardX")
 WITHOUT = f"import sys\nsys.modules |= dict.fromkeys({OPTIONAL})\n"
@@ -109,7 +109,7 @@ def test_the_library_asks_for_what_it_imports_and_for_nothing_else():
     def named(*lists):
         return {re.match(r"[\w-]+", requirement)[0] for requirements in lists for requirement in requirements}
 
-    optional = named(extras["report"], extras["sklearn"], extras["tensorboard"])
-    assert optional == {"jinja2", "matplotlib", "scikit-learn", "tensorboardX"}
+    optional = named(extras["heic"], extras["report"], extras["sklearn"], extras["tensorboard"])
+    assert optional == {"jinja2", "matplotlib", "pillow-heif", "scikit-learn", "tensorboardX"}
     assert named(project["dependencies"]) == (imported() - optional) | {"jaxlib"}  # whose versions are jax's compiler
     assert optional <= imported()

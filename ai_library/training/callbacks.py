@@ -12,6 +12,8 @@ Callback = Callable[[list[dict[str, Any]]], bool | None]
 METRICS = {"validation_loss": -1, "validation_accuracy": 1, "train_loss": -1, "train_accuracy": 1}
 """What can be watched, and whether more of it is better."""
 
+_LEAST_LOSS = 0.01
+
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
@@ -49,3 +51,15 @@ class EarlyStopping:
             else:
                 waited += 1
         return waited >= self.patience
+
+
+def out_of_patience(history: list[dict[str, Any]], patience: int | None) -> bool:
+    """Whether for so many epochs neither the loss nor the accuracy on the validation split got better.
+
+    A loss that falls by less than `_LEAST_LOSS` in all that time does not count: on images that are easily told apart
+    it goes on falling for ever.
+    """
+    if patience is None:
+        return False
+    loss = EarlyStopping(patience=patience, metric="validation_loss", least=_LEAST_LOSS)
+    return loss(history) and EarlyStopping(patience=patience, metric="validation_accuracy")(history)

@@ -18,6 +18,8 @@ class TrainConfig:
 
     Args:
         epochs: Passes over the training images.
+        patience: Epochs after which the training ends where neither loss nor accuracy on the validation images got
+            better; see `out_of_patience`. None: it goes on to the last epoch.
         batch_size: Images of one step. Small batches stay in a CPU's cache and take more, and so fewer epochs, steps.
         learning_rate: The highest, which the schedule reaches after `warmup` and leaves in a cosine to nearly 0.
         warmup: Share of the steps before the highest learning rate.
@@ -41,6 +43,7 @@ class TrainConfig:
     """
 
     epochs: int = 1
+    patience: int | None = None
     batch_size: int = 64
     learning_rate: float = 4e-3
     warmup: float = 0.25
@@ -58,6 +61,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, bounds in {"epochs": (1, _MOST), "batch_size": (1, _MOST), "seed": (0, 2**32 - 1)}.items():
             self._set(name, whole_number(name, getattr(self, name), *bounds))
+        if self.patience is not None:
+            self._set("patience", whole_number("patience", self.patience, 1, _MOST))
         self._check("learning_rate", 0 < _number(self.learning_rate) < math.inf, "be positive and finite")
         self._check("warmup", 0 < _number(self.warmup) < 1, "be between 0 and 1")
         for name in ("label_smoothing", "ema_decay"):

@@ -247,9 +247,29 @@ def _check_settings(path, old, new):
     """Raises `InputError` unless a run that began with the old settings may go on with the new ones."""
     try:
         if different := differences(_as_may_be(path, old, new), new, "{name} was {first}, is now {second}"):
-            raise InputError(f"{path} cannot be resumed with other settings: {different}")
+            changed = _changed_images(old.get("source"), new.get("source"))
+            raise InputError(f"{path} cannot be resumed with other settings: {changed}{different}")
     except RecursionError as error:
         raise InputError(f"{path} cannot be resumed: its settings are nested too deeply") from error
+
+
+def _changed_images(old, new):
+    """Which splits have other images than a run began with, as the beginning of a sentence; "" where none has."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return ""
+    had, has, contents, new_contents = (_part(each, name) for name in ("sizes", "contents") for each in (old, new))
+    changed = [split for split in new_contents if split in contents and contents[split] != new_contents[split]]
+    told = ", ".join(
+        f"{split} ({had.get(split)!a:.20} then, {has.get(split)} now)" if had.get(split) != has.get(split) else split
+        for split in changed
+    )
+    return f"images were changed, added or removed in: {told}; " if changed else ""
+
+
+def _part(settings, name) -> dict[str, Any]:
+    """A dictionary within a dictionary; an empty one where it holds something else."""
+    found = settings.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _as_may_be(path, old, new):

@@ -20,11 +20,10 @@ from ..evaluation.calibration import fit_temperature
 from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
 from ..networks.network import check_network, initialise, settings_of, take_over
-from ..runtime import distributed
+from ..runtime import display, distributed
 from ..runtime.agreement import check_alike, code_version
 from ..runtime.jax_settings import settings
-from . import display
-from .callbacks import Callback
+from .callbacks import Callback, out_of_patience
 from .config import TrainConfig
 from .optimizers import Optimizer
 from .run_directory import RunDirectory
@@ -235,9 +234,9 @@ class Trainer:
         """Takes the steps of an epoch that are left."""
         epoch, per_epoch = len(progress.history), self._per_epoch
         first = progress.step - epoch * per_epoch
-        bar = display.bar(self._name(epoch), per_epoch, first, shown=self._verbose and distributed.is_first())
+        shown = self._verbose and distributed.is_first()
         unread = None
-        with bar as advance:
+        with display.bar(self._name(epoch), per_epoch, first) if shown else contextlib.nullcontext() as bar:
             for count, take in steps.of_epoch(epoch, first):
                 due = time.monotonic() - run.saved_at >= self._checkpoint_seconds
                 asked = distributed.highest(_asked_by(stop) or (_CHECKPOINT if due else 0))
@@ -246,7 +245,8 @@ class Trainer:
                     self._read(progress, run, *unread)
                 unread = progress.step, metrics
                 progress.step += count
-                advance(count)
+                if bar is not None:
+                    bar.update(count)
                 if progress.step < (epoch + 1) * per_epoch and int(asked):
                     self._read(progress, run, *unread)
                     unread = None
@@ -291,13 +291,20 @@ class Trainer:
         run.save(progress.record(), progress.tree())
         if self._verbose and distributed.is_first():
             display.line(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
+            if progress.stopped and epoch + 1 < self.config.epochs:
+                display.line(
+                    f"ends after epoch {epoch + 1}: validation has not improved for long, or a callback said so"
+                )
         self._end_if(distributed.highest(_asked_by(stop)), progress)
 
     def _ends(self, history) -> bool:
-        """Whether a callback ends the run; all of them are called, in the first process."""
-        return distributed.broadcast_from_first(
-            lambda: sum(bool(callback(history)) for callback in self._callbacks) > 0
-        )
+        """Whether a callback or the patience ends the run; all callbacks are called, in the first process."""
+
+        def asked():
+            answers = [bool(callback(history)) for callback in self._callbacks]
+            return any(answers) or out_of_patience(history, self.config.patience)
+
+        return distributed.broadcast_from_first(asked)
 
     def _end_if(self, asked, progress):
         """Ends the run, whose checkpoint is written, if a signal asked for it, in whichever process."""

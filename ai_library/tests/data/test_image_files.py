@@ -13,7 +13,10 @@ import pytest
 from PIL import Image
 
 from ai_library import InputError
-from ai_library.data.image_files import MAX_PIXELS, fit_image, image_files, read_image
+from ai_library.data.decoding import MAX_PIXELS
+from ai_library.data.fitting import fit_image
+from ai_library.data.image_files import image_files
+from ai_library.data.reading import read_image
 from ai_library.tests.memory import peak_bytes
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF", "webp": "WEBP", "ppm": "PPM"}
@@ -287,11 +290,21 @@ def test_content_of_either_polarity_is_cut_out_scaled_and_centred(paper, ink):
     assert found.max() >= 250
 
 
-def test_content_of_the_right_size_is_left_where_it_is():
+def test_content_of_the_right_size_in_the_middle_is_left_as_it_is():
     pixels = np.zeros((28, 28), np.uint8)
-    pixels[3:9, 2:6] = 200
+    pixels[4:24, 9:19] = np.random.default_rng(0).integers(1, 256, (20, 10))
     np.testing.assert_array_equal(framed(pixels), pixels)
     np.testing.assert_array_equal(framed(255 - pixels), pixels)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (3, 2), (18, 20)])
+def test_small_content_in_a_corner_of_an_image_of_the_right_size_is_treated_like_any_other(corner):
+    top, left = corner
+    small, large = np.zeros((28, 28), np.uint8), np.zeros((280, 280), np.uint8)
+    small[top : top + 8, left : left + 4] = 200
+    large[100:180, 100:140] = 200
+    np.testing.assert_allclose(framed(small), framed(large), atol=1)
+    assert np.flatnonzero(framed(small).any(1)).tolist() == list(range(4, 24))
 
 
 def test_pages_with_nothing_or_specks_on_them_are_black():

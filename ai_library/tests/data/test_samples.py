@@ -40,7 +40,7 @@ def test_a_folder_gives_its_images_with_their_labels_in_the_order_of_their_names
         index = int(sample.name.split("/")[1][0])
         assert sample.label == LABELS[index]
         np.testing.assert_array_equal(sample.image, IMAGES[index])
-    assert broken == ("star/broken.png", 2, None, "not an image, or of an unknown format")
+    assert broken == ("star/broken.png", 2, None, "not an image, or of an unknown format", ())
 
 
 def test_one_file_is_one_image_without_a_label(folder):

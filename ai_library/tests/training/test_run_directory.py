@@ -216,7 +216,10 @@ def test_a_record_nested_beyond_measure_is_one_line(run_dir, place, depth):
 def test_other_images_are_refused_and_named_by_their_split(run_dir):
     changed = copy.deepcopy(SETTINGS)
     changed["source"]["contents"]["validation"] = "89ab"
-    wanted = 'other settings: source.contents.validation was "4567", is now "89ab"$'
+    wanted = (
+        'other settings: images were changed, added or removed in: validation; source.contents.validation was "4567", '
+        'is now "89ab"$'
+    )
     with pytest.raises(InputError, match=wanted):
         resumed(run_dir, changed)
 

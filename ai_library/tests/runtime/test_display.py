@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer, TrainingStopped
-from ai_library.training import display
+from ai_library.runtime import display
 from ai_library.training.run_directory import RunDirectory
 
 CONFIG = TrainConfig(epochs=2, batch_size=8)
@@ -48,8 +48,8 @@ def test_a_bar_and_lines_that_cannot_be_shown_are_left_out(output, monkeypatch):
     monkeypatch.setattr(sys, "stdout", output)
     monkeypatch.setattr(sys, "stderr", output)
     display.line("a line")
-    with display.bar("epoch 1/1", 5, 1) as advance:
-        advance(4)
+    with display.bar("epoch 1/1", 5, 1) as bar:
+        bar.update(4)
     display.line("a line")
 
 
@@ -57,8 +57,8 @@ def test_a_bar_is_shown_on_a_terminal_alone(monkeypatch):
     for terminal in (False, True):
         monkeypatch.setattr(sys, "stderr", io.StringIO())
         monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
-        with display.bar("epoch 1/1", 3) as advance:
-            advance(1)
+        with display.bar("epoch 1/1", 3) as bar:
+            bar.update(1)
         assert ("epoch 1/1: " in sys.stderr.getvalue()) == terminal
 
 

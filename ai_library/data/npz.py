@@ -1,0 +1,100 @@
+"""Reads the arrays of an npz file in parts, whatever their size, and checks what it says of them before that."""
+
+import contextlib
+import io
+import math
+import warnings
+import zipfile
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+
+from ..errors import InputError
+from ..files.text import escaped, shortened
+
+WHOLE_BYTES = 64_000_000
+"""The most of an array in Fortran's order, which can only be read whole."""
+_BLOCK_BYTES = 16_000_000  # of the arrays, held at a time
+_PIECE_BYTES = 1_000_000  # of them, unpacked at a time
+_CONTENTS_BYTES = 1_000_000  # the most of a list of contents, of which numpy's have a hundred for each array
+
+
+def check_size(archive, name, shape, dtype):
+    """Raises unless an array is as large as its header says, before anything of it, or of the next one, is read."""
+    if archive.getinfo(f"{name}.npy").file_size < dtype.itemsize * math.prod(shape):
+        raise EOFError(f"its array {name!r} ends too early")
+
+
+def rows(path, name):
+    """The rows of an array of an npz file one by one; what it unpacks to may be larger than the memory."""
+    with archive_of(path) as archive:
+        for block in blocks(archive, name):
+            yield from block
+
+
+class _Contents(io.FileIO):
+    """A file that gives `zipfile` no longer list of contents than an npz file has: all of it becomes objects."""
+
+    checked = False
+
+    def read(self, size: int | None = -1) -> bytes:
+        if not self.checked and (size or 0) > _CONTENTS_BYTES:
+            raise ValueError("it has far more parts than an npz file")
+        return super().read(size)
+
+
+@contextlib.contextmanager
+def archive_of(path):
+    """An npz file. Whatever goes wrong while it is read is the file's fault, and becomes an `InputError`."""
+    try:
+        with _Contents(path) as file, zipfile.ZipFile(file) as archive:
+            file.checked = True
+            yield archive
+    except InputError:
+        raise
+    except Exception as error:  # zipfile raises nearly anything: BadZipFile, zlib.error, struct.error, RuntimeError
+        reason = escaped(str(error) or type(error).__name__)
+        raise InputError(f"{path} cannot be read as .npz: {shortened(reason, 300)}") from error
+
+
+@contextlib.contextmanager
+def _array(archive, name) -> Iterator[tuple[tuple[tuple[int, ...], bool, np.dtype], IO[bytes]]]:
+    """(shape, whether in Fortran's order, dtype) of an array, and the stream where its data begin."""
+    if archive.getinfo(f"{name}.npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"its array {name!r} is compressed in another way than numpy does it")  # and without bounds
+    with archive.open(f"{name}.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):  # later ones are for records alone, and their headers may be gigabytes
+            raise ValueError(f"an array of format version {version}, where numbers have (1, 0)")
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of headers that were written long ago
+                shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+        except Exception as error:  # numpy's words repeat the header, and recommend to unpickle what it holds
+            raise ValueError(f"its array {name!r} has a header that describes no array") from error
+        if len(shape) > 8 or max(shape, default=0) > WHOLE_BYTES**2:
+            raise ValueError(f"its array {name!r} has a shape that no array has")
+        if dtype.hasobject:
+            raise ValueError("it holds pickled Python objects, which are never loaded: they may run programs")
+        yield (shape, by_columns, dtype), stream
+
+
+def header(archive, name):
+    """(shape, whether in Fortran's order, dtype) of an array, of which nothing is read."""
+    with _array(archive, name) as (header, _):
+        return header
+
+
+def blocks(archive, name):
+    """Yields an array in parts (m, ...) of about `_BLOCK_BYTES`, at least one row each."""
+    with _array(archive, name) as (((n, *row), by_columns, dtype), stream):
+        rows = n if by_columns and row else max(1, _BLOCK_BYTES // (dtype.itemsize * math.prod(row)))
+        for start in range(0, n, rows):
+            block = np.empty((min(rows, n - start), *row), dtype, order="F" if by_columns else "C")
+            data = block.reshape(-1, order="A").view(np.uint8)
+            for piece in np.split(data, range(_PIECE_BYTES, len(data), _PIECE_BYTES)):
+                found = stream.read(len(piece))
+                if len(found) < len(piece):
+                    raise EOFError(f"its array {name!r} ends too early")
+                piece[:] = np.frombuffer(found, np.uint8)
+            yield block
