@@ -35,6 +35,7 @@ from ai_library.reporting.findings import examine
 from ai_library.reporting.page import FILES, write_findings
 from ai_library.runtime import distributed
 from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
+from ai_library.runtime.devices import compute_repeatably, device_name
 from ai_library.training.run_directory import RunDirectory
 
 from . import MODELS
@@ -83,7 +84,7 @@ def train_and_save(
     folder = Path(distributed.broadcast_from_first(run_dir))
     write_lists(folder, lists or {}, run)
     trainer = Trainer(network, source, config, folder, run.checkpoint_seconds)
-    print(summary(network, source.image_shape), end="\n\n")
+    print(f"{summary(network, source.image_shape)}\ntrains on {device_name()}\n")
     with telling_how_to_go_on(run, folder):
         classifier = trainer.fit(run.resume)
         report = evaluate(classifier, source, verbose=True)
@@ -107,10 +108,11 @@ def train_and_save(
 
 
 def prepare(network: nn.Module, source: DataSource, config: TrainConfig):
-    """Shares out cores and keeps memory as the training of this network needs it."""
+    """Shares out cores, keeps memory and has a GPU repeat its bits, as the training of this network needs it."""
     activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
     share_out_cores(config.batch_size // distributed.process_count(), activations)
     keep_freed_memory()
+    compute_repeatably()
 
 
 def write_lists(folder: Path, lists: Lists, run: Run):

@@ -48,6 +48,8 @@ class Classifier:
 
     BLOCK: ClassVar[int] = 128
     """Images of one call of the network; the last block is filled up, so that one compiled program serves all."""
+    ACCELERATOR_BLOCK: ClassVar[int] = 16 * BLOCK
+    """The same on a GPU, which has far more to compute at once."""
     FEW: ClassVar[int] = 2 * BLOCK
     """Of a `CNN`, streams of fewer images go through numpy, which is done with them before JAX has been imported and
     has compiled: on two cores it does about 1,700 images of 64x64x1 a second; JAX six times as many, but a second
@@ -108,9 +110,10 @@ class Classifier:
             for images in first:
                 yield logits_by_numpy(self.architecture, self.variables, images)
         elif first:
-            predict = self._by_jax()
-            yield predict(first.popleft())  # compiles
-            yield from map_in_threads(predict, chain(_emptied(first), blocks))
+            predict, block = self._by_jax()
+            blocks = _blocks(chain(_emptied(first), blocks), block)
+            yield predict(next(blocks))  # compiles
+            yield from map_in_threads(predict, blocks)
 
     def features(self, images: AnyImages) -> "NDArray[np.float32]":
         """Embeddings (n, width) float32 of images, as `predict` takes them: what the last `nn.Dense` of the network
@@ -118,8 +121,8 @@ class Classifier:
         """
         from .network import predict_features
 
-        predict = self._by_jax(predict_features)
-        blocks = _blocks([self._as_images(images)], self.BLOCK)
+        predict, block = self._by_jax(predict_features)
+        blocks = _blocks([self._as_images(images)], block)
         found = [self._checked(predict(block)) for block in blocks]
         return np.concatenate(found) if found else predict(np.zeros((0, *self.image_shape), np.uint8))
 
@@ -133,22 +136,24 @@ class Classifier:
         return numbers
 
     def _by_jax(self, function=None):
-        """What gives a function's result, by default the logits, for up to `BLOCK` images."""
+        """What gives a function's result, by default the logits, for a block of images, and how many these are."""
         import jax
 
         from ..runtime.jax_settings import settings
         from .network import predict_logits, splits_batches
 
+        block = self.BLOCK if jax.default_backend() == "cpu" else self.ACCELERATOR_BLOCK
         model, variables = self.model, jax.device_put(self.variables)
         function = function or partial(predict_logits, part_by_part=splits_batches(model))
 
         @settings()  # in each thread
         def predict(images):
-            filled = np.zeros((self.BLOCK, *self.image_shape), np.uint8)
-            filled[: len(images)] = images
-            return np.asarray(function(model, variables, filled))[: len(images)]
+            count = len(images)
+            if count < block:
+                images = np.concatenate([images, np.zeros((block - count, *self.image_shape), np.uint8)])
+            return np.asarray(function(model, variables, images))[:count]
 
-        return predict
+        return predict, block
 
     def predict_proba(self, images: AnyImages) -> "NDArray[np.float64]":
         """The probabilities (n, num_classes) float64 of images; (0, num_classes) for none.
