@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SIDE = 384  # pixels of the longer side that a sheet is brought to, where it has more
-_GROUND_SIDE = 48  # of the shorter side, for the search of its ground
+_GROUND_SIDE = 24  # of the shorter side, for the search of its ground
 _WINDOW = 0.45  # of the shorter side, over which the ground is sought
 _PAPER = 65  # percent: more than half of the levels may be ink's
 _DARK = 24  # levels, below which differences are not made larger by how dark the ground is
