@@ -1,11 +1,13 @@
 # The application with its trained models and evaluation images: predicts them, or what its arguments name, to /results.
 #   docker build -t ai-application .
+# For NVIDIA's GPUs (run it with --gpus all): docker build --build-arg REQUIREMENTS=requirements-cuda.txt ...
 FROM python:3.13-slim
+ARG REQUIREMENTS=requirements.txt
 
 # Dependencies come first: a change of the code does not install them again. They have an environment of their own, which
 # takes nothing from the base image's packages: pip cannot replace those that are a distribution's.
 WORKDIR /app
-COPY requirements.txt .
+COPY $REQUIREMENTS requirements.txt
 RUN python -m venv --without-pip /venv && pip --python /venv install --no-cache-dir --require-hashes -r requirements.txt
 ENV PATH=/venv/bin:$PATH
 

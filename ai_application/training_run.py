@@ -6,11 +6,23 @@ import dataclasses
 import io
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ai_library import CNN, NETWORKS, DataSource, InputError, Trainer, TrainingStopped, evaluate, save_model
+import flax.linen as nn
+
+from ai_library import (
+    CNN,
+    NETWORKS,
+    DataSource,
+    InputError,
+    TrainConfig,
+    Trainer,
+    TrainingStopped,
+    evaluate,
+    save_model,
+)
 from ai_library.data.reading import UnreadableImagesError
 from ai_library.files.atomic import check_writable, write_bytes
 from ai_library.files.file_set import remove_together
@@ -23,6 +35,7 @@ from ai_library.reporting.findings import examine
 from ai_library.reporting.page import FILES, write_findings
 from ai_library.runtime import distributed
 from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
+from ai_library.runtime.devices import compute_repeatably, device_name
 from ai_library.training.run_directory import RunDirectory
 
 from . import MODELS
@@ -34,6 +47,8 @@ MODEL = "model.msgpack"
 """The trained model's name in its run's folder."""
 
 
+Lists = Mapping[str, Sequence[tuple[str, ...]]]
+"""Tables by the names of their files: the names of the columns, then the rows."""
 UNREADABLE = "unreadable.csv"
 """The list of images that cannot be read, in the folder of the run."""
 
@@ -42,7 +57,7 @@ def train_and_save(
     arguments: TrainingArguments,
     source: DataSource,
     shipped: str,
-    unreadable: Mapping[str, str] | None = None,
+    lists: Lists | None = None,
     **later: Any,
 ):
     """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
@@ -52,7 +67,8 @@ def train_and_save(
         arguments: What the command was told.
         source: The data.
         shipped: Name in `MODELS` of the model that the container brings, which this one may take the place of.
-        unreadable: Why images are left out, by their paths.
+        lists: What was found in the data, for files in the folder of the run. A table without rows takes that of an
+            earlier run away.
         later: Values of the configuration where the arguments left them open.
     """
     run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
@@ -64,15 +80,12 @@ def train_and_save(
                 check_writable(path)
         return str(folder)
 
-    activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
-    share_out_cores(config.batch_size // distributed.process_count(), activations)
-    keep_freed_memory()
+    prepare(network, source, config)
     folder = Path(distributed.broadcast_from_first(run_dir))
-    if distributed.is_first() and (folder.is_dir() or not run.resume):
-        list_unreadable(folder, unreadable or {})
+    write_lists(folder, lists or {}, run)
     trainer = Trainer(network, source, config, folder, run.checkpoint_seconds)
-    print(summary(network, source.image_shape), end="\n\n")
-    with _telling_how_to_go_on(run, folder):
+    print(f"{summary(network, source.image_shape)}\ntrains on {device_name()}\n")
+    with telling_how_to_go_on(run, folder):
         classifier = trainer.fit(run.resume)
         report = evaluate(classifier, source, verbose=True)
         if not distributed.is_first():
@@ -83,10 +96,30 @@ def train_and_save(
             save_model(model, dataclasses.replace(classifier, metrics=scores))
         print(f"\n{report}\n", flush=True)
         made_by = command_line(without="--resume")
-        write_findings(examine(classifier, source, report, made_by, verbose=True), folder)
+        findings = examine(classifier, source, report, made_by, verbose=True)
+        if clean := findings.without_copies:
+            low, high = clean.accuracy_interval
+            accuracy = f"accuracy {clean.accuracy:.2%} ({low:.2%} to {high:.2%}), n = {clean.n:,}"
+            print(f"without the {report.n - clean.n:,} images that have copies among those trained on: {accuracy}\n")
+        write_findings(findings, folder)
     print(f"model    {shown(model)}\nreport   {shown(folder / 'report.html')}")
     print(f"curves   tensorboard --logdir {quoted(folder)}")
     print("\n".join(_next_commands(arguments, model, short(MODELS / f"{shipped}.msgpack"))))
+
+
+def prepare(network: nn.Module, source: DataSource, config: TrainConfig):
+    """Shares out cores, keeps memory and has a GPU repeat its bits, as the training of this network needs it."""
+    activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
+    share_out_cores(config.batch_size // distributed.process_count(), activations)
+    keep_freed_memory()
+    compute_repeatably()
+
+
+def write_lists(folder: Path, lists: Lists, run: Run):
+    """Writes the tables of what was found in the data into the folder of a run, in the first process."""
+    if distributed.is_first() and (folder.is_dir() or not run.resume):
+        for name, rows in lists.items():
+            write_list(folder / name, rows)
 
 
 @contextlib.contextmanager
@@ -97,23 +130,27 @@ def listing_unreadable(run: Run) -> Iterator[None]:
     except UnreadableImagesError as error:
         folder = Path(run.run_dir or RunDirectory.new_path())
         if distributed.is_first():
-            list_unreadable(folder, error.faults)
+            write_list(folder / UNREADABLE, unreadable_list(error.faults))
         raise InputError(f"{error}; all of them are listed in {folder / UNREADABLE}") from error
 
 
-def list_unreadable(folder: Path, unreadable: Mapping[str, str]):
-    """Writes the images that cannot be read, with the reasons, into a folder; or removes the list of an earlier run."""
-    if not unreadable:
-        remove_together([folder / UNREADABLE])
+def unreadable_list(faults: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """The rows of the list of images that cannot be read, with the reasons, by their paths."""
+    return [("file", "error"), *faults.items()]
+
+
+def write_list(path: Path, rows: Sequence[tuple[str, ...]]):
+    """Writes a table, or, where it has no rows but the names of its columns, removes that of an earlier run."""
+    if len(rows) < 2:
+        remove_together([path])
         return
     table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerows([("file", "error"), *((as_cell(path), as_cell(why)) for path, why in unreadable.items())])
-    write_bytes(folder / UNREADABLE, table.getvalue().encode())
+    csv.writer(table, lineterminator="\n").writerows([map(as_cell, row) for row in rows])
+    write_bytes(path, table.getvalue().encode())
 
 
 @contextlib.contextmanager
-def _telling_how_to_go_on(run, folder):
+def telling_how_to_go_on(run, folder):
     """Adds the command that goes on to what a signal ends the block with, where there is a checkpoint."""
     try:
         yield

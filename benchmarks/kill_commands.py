@@ -1,11 +1,12 @@
 """Ends commands by signals at random moments of their life, from the first line to the exit, and looks at what is left.
 
-    python benchmarks/kill_commands.py [--moments 60] [--seed S] [--commands predict train_folder]
+    python benchmarks/kill_commands.py [--moments 60] [--seed S] [--commands predict train_folder train_shapes]
 
 SIGKILL, SIGTERM, SIGINT, and SIGINT twice take turns. `predict.py` writes over the results of other images:
-those in the folder must be all old or all new, and what the next run leaves must be complete. `train_folder.py`, with
-a checkpoint after every step, writes over another model: it must be the old one or the new one, and the run, gone on
-with by `--resume` where it has a checkpoint and else begun again, must end byte by byte as the one that was left alone.
+those in the folder must be all old or all new, and what the next run leaves must be complete. `train_folder.py` and
+`train_shapes.py`, with a checkpoint after every step, write over another model: it must be the old one or the new one,
+and the run, gone on with by `--resume` where it has a checkpoint and else begun again, must end byte by byte as the one
+that was left alone.
 The status must be 128 and the signal's number, or 0 where the command was done. Save after SIGKILL no temporary file
 may be left, and where a training has a checkpoint it must have said how to go on.
 """
@@ -43,7 +44,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moments", type=int, default=60, help="for each command")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 2**32)
-    commands = {"predict": Predict, "train_folder": TrainFolder}
+    commands = {"predict": Predict, "train_folder": TrainFolder, "train_shapes": TrainShapes}
     parser.add_argument("--commands", nargs="+", choices=commands, default=[*commands])
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
@@ -142,15 +143,13 @@ class Predict:
         return [] if known else ["the next run left something else"]
 
 
-class TrainFolder:
+class Train:
     """A training that writes its model over another one."""
 
-    def __init__(self, folder):
-        self.folder, images = folder / "trained", folder / "images"
+    def __init__(self, folder, *words):
+        self.folder = folder / "trained"
         self._run, self._model = self.folder / "run", self.folder / "run.msgpack"
-        network = ["--image-size", 16, "--channels", 1, "--epochs", 2, "--batch-size", 32, "--checkpoint-seconds", 0]
-        self.words = ["train_folder.py", images, *network, "--run-dir", self._run, "--model", self._model]
-        finish(["draw_shapes.py", "--number", 270, "--output", images])
+        self.words = [*words, "--checkpoint-seconds", 0, "--run-dir", self._run, "--model", self._model]
         finish([*self.words, "--seed", 1])
         self._old = self._model.read_bytes()
         self.prepare()
@@ -180,6 +179,24 @@ class TrainFolder:
 
     def _resumable(self):
         return any((self._run / "checkpoints").glob("[0-9]*.msgpack"))
+
+
+class TrainFolder(Train):
+    """A training on a folder of images."""
+
+    def __init__(self, folder):
+        images = folder / "images"
+        finish(["draw_shapes.py", "--number", 270, "--output", images])
+        network = ["--image-size", 16, "--channels", 1, "--epochs", 2, "--batch-size", 32]
+        super().__init__(folder, "train_folder.py", images, *network)
+
+
+class TrainShapes(Train):
+    """The first command, with a network and batches that make it shorter."""
+
+    def __init__(self, folder):
+        network = ["--network.features", 8, 8, 8, 8, 8, "--network.dense", 8]
+        super().__init__(folder, "train_shapes.py", "--epochs", 2, "--batch-size", 2000, *network)
 
 
 if __name__ == "__main__":

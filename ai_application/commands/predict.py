@@ -14,6 +14,7 @@ from ai_library.data.samples import read_samples
 from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import display
 from ai_library.runtime.cpu import give_freed_memory_back
+from ai_library.runtime.devices import device_name
 
 from .. import EVALUATION, MODELS
 from ..command_line import add_process_arguments, command, command_line, command_of, joined, short, shown
@@ -28,8 +29,8 @@ def main():
         "--data",
         type=Path,
         metavar="PATH",
-        help="an image, a folder of images (sub-folders named like classes are labels), or an .npz "
-        f"({short(EVALUATION / 'shapes')})",
+        help="an image, a folder of images (sub-folders named like classes are labels), a zip of one, a CSV file of "
+        f"pixels, or an .npz ({short(EVALUATION / 'shapes')})",
     )
     parser.add_argument(
         "--unlabelled", action="store_true", help="sub-folders of --data are no labels, whatever their names"
@@ -77,7 +78,8 @@ def predict(model, data, output, networks=(), unlabelled=False):
     for line in told(findings.remarks):
         print(line)
     page = shown(output / "report.html")
-    print(f"{findings.images:,} images predicted, {findings.unreadable:,} of them unreadable: see {page}")
+    unreadable = f"{findings.unreadable:,} of them unreadable"
+    print(f"{findings.images:,} images predicted on {device_name()}, {unreadable}: see {page}")
     if findings.unreadable == findings.images:
         raise InputError(
             f"none of the images in {data} could be read: {findings.fault}; predictions.csv has the reason for each"

@@ -10,10 +10,14 @@ import tyro
 from ai_library import ImageFolderDataSource
 from ai_library.runtime import display
 
-from ..command_line import command, joined, shown
+from ..command_line import command, joined
 from ..configs import FOLDER_PATIENCE, FOLDER_RECIPE, FOLDER_STEPS
+from ..cross_validation import cross_validate
 from ..training_arguments import TrainingArguments
-from ..training_run import listing_unreadable, train_and_save
+from ..training_run import UNREADABLE, listing_unreadable, train_and_save, unreadable_list
+
+LEAKS = "leaks.csv"
+"""The list of images that lie in two splits, in the folder of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +25,17 @@ class Folder:
     """The images."""
 
     folder: tyro.conf.Positional[Path]
-    """Its sub-folders are the classes."""
+    """Its sub-folders are the classes. Also a zip of such a folder, or a CSV file of rows: label, pixel, pixel, ..."""
+    labels: Path | None = None
+    """CSV file with columns path, label and perhaps split. None: sub-folders are the labels."""
     image_size: int = 64
     """Side in pixels that images are fitted into."""
     channels: Literal[1, 2, 3, 4] = 3
     """1: grey, 3: colour; 2 and 4: with transparency."""
+    groups: Literal["folders", "none"] = "folders"
+    """folders: images in one sub-folder of a class stay together in one split. none: such folders mean nothing."""
+    cross_validate: int | None = None
+    """Train on each K - 1 of K folds in turn, and report how the fold that is left is predicted. For small folders."""
     skip_broken: tyro.conf.FlagCreatePairsOff[bool] = False
     """Leave out images that cannot be read. They are listed in unreadable.csv in the run's folder."""
 
@@ -43,15 +53,32 @@ def main():
             seed=arguments.seed,
             image_size=own.image_size,
             channels=own.channels,
+            labels=own.labels,
+            groups=own.groups,
+            min_images=10 if own.cross_validate is None else 3,
             skip_broken=own.skip_broken,
             progress=lambda images, total: display.counted(images, "reading images", total),
         )
         with listing_unreadable(arguments.run):
             per_epoch = source.size("train") / arguments.batch_size
-        for line in source.read.told():
-            print(shown(line))
+        print(source.summary(), end="\n\n", flush=True)
         # A small folder is gone through more often.
         epochs = max(10, math.ceil(FOLDER_STEPS / per_epoch))
         least, steps = FOLDER_PATIENCE
         patience = max(least, math.ceil(steps / per_epoch))
-        train_and_save(arguments, source, "folder", source.read.faults, epochs=epochs, patience=patience)
+        lists = {UNREADABLE: unreadable_list(source.read.faults), LEAKS: leaks_list(source)}
+        if own.cross_validate is None:
+            train_and_save(arguments, source, "folder", lists, epochs=epochs, patience=patience)
+        else:
+            cross_validate(arguments, source, own.cross_validate, lists, epochs=epochs, patience=patience)
+
+
+def leaks_list(source):
+    """The rows of the list of images that lie in two splits of the user's."""
+    columns = "file", "split", "copy", "copy_split", "kind"
+    kinds = {True: "same pixels", False: "nearly the same"}
+    rows = [
+        (source.name_of(leak.path), leak.split, source.name_of(leak.copy), leak.copy_split, kinds[leak.same_pixels])
+        for leak in source.leaks
+    ]
+    return [columns, *rows]

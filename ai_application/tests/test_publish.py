@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MODELS = ["ai_application/models/mnist.msgpack", "ai_application/models/shapes.msgpack"]
 
 
+A_FEW = [f"tests/{name}" for name in ("files", "evaluation", "networks/test_model_file.py", "test_public_names.py")]
+
+
 def is_whole_clone():
     state = subprocess.run(["git", "rev-parse", "--is-shallow-repository"], cwd=ROOT, capture_output=True, text=True)
     return state.stdout.strip() == "false"
@@ -61,11 +64,18 @@ def git(folder, *arguments, **environment):
 class Publication:
     """A clone of this repository, and the two bare repositories that it is published to."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, commits=None):
+        """With `commits`, the clone's history is so many: each publication goes through all of it."""
         self.library, self.application, self.source = folder / "lib.git", folder / "app.git", folder / "source"
         for remote in (self.library, self.application):
             git(folder, "init", "--quiet", "--bare", "--initial-branch=master", remote)  # as git's default is
         git(folder, "clone", "--quiet", ROOT, self.source)
+        parent = []
+        for back in reversed(range(commits or 0)):
+            commit = git(self.source, "commit-tree", f"HEAD~{back}^{{tree}}", *parent, "-m", f"Commit -{back}")
+            parent = ["-p", commit]
+        if parent:
+            git(self.source, "reset", "--hard", "--quiet", parent[1])
 
     def publish(self, **environment):
         """Runs the script; returns its exit status, standard output and standard error."""
@@ -101,13 +111,22 @@ def published(tmp_path_factory):
     return publication
 
 
+@pytest.fixture(scope="module")
+def published_lately(tmp_path_factory):
+    """What a short history was published to."""
+    publication = Publication(tmp_path_factory.mktemp("lately"), commits=3)
+    status, _, errors = publication.publish()
+    assert status == 0, errors
+    return publication
+
+
 @pytest.fixture
-def publication(published, tmp_path):
+def publication(published_lately, tmp_path):
     """A copy of it, for the tests that go on from there."""
-    shutil.copytree(published.source.parent, tmp_path / "copy", symlinks=True)
+    shutil.copytree(published_lately.source.parent, tmp_path / "copy", symlinks=True)
     copied = object.__new__(Publication)
     for name in ("library", "application", "source"):
-        setattr(copied, name, tmp_path / "copy" / getattr(published, name).name)
+        setattr(copied, name, tmp_path / "copy" / getattr(published_lately, name).name)
     return copied
 
 
@@ -145,7 +164,7 @@ def test_a_clone_runs_its_tests_and_predicts(clone, tmp_path):
 
 
 def test_the_library_installs_from_its_repository_and_passes_its_tests_alone(published, tmp_path):
-    """In a clone of another name than the package's."""
+    """In a clone of another name than the package's. Those of a few folders: the same files run here as well."""
     environment = Environment(tmp_path / "installed", f"git+{published.library.as_uri()}")
     code = "import ai_library, importlib.util; print(ai_library.__file__, importlib.util.find_spec('ai_application'))"
     place, application = environment.run("python", "-c", code, folder=tmp_path).split()
@@ -154,8 +173,10 @@ def test_the_library_installs_from_its_repository_and_passes_its_tests_alone(pub
 
     git(tmp_path, "clone", "--quiet", published.library.as_uri(), tmp_path / "lib")
     editable = Environment(tmp_path / "editable", "--editable", tmp_path / "lib")
-    options = ["-q", "-p", "no:cacheprovider", "--numprocesses=2", "-m", "not slow"]
-    told = editable.run("python", "-m", "pytest", *options, folder=tmp_path / "lib")
+    options = ["-q", "-p", "no:cacheprovider", "--numprocesses=0", "-m", "not slow"]
+    all_tests = editable.run("python", "-m", "pytest", *options, "--collect-only", folder=tmp_path / "lib")
+    assert "tests/training/test_step.py" in all_tests  # nothing that a module of tests imports is missing
+    told = editable.run("python", "-m", "pytest", *options, *A_FEW, folder=tmp_path / "lib")
     assert "passed" in told
     assert "skipped" not in told
     assert git(tmp_path / "lib", "status", "--porcelain") == ""

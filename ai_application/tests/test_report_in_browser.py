@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ai_library import ShapeDataSource, evaluate, load_model
+from ai_application.mnist import MnistDataSource
+from ai_library import ArrayDataSource, ShapeDataSource, evaluate, load_model
 from ai_library.reporting.findings import examine
 from ai_library.reporting.page import write_findings
 
@@ -35,22 +36,34 @@ def browser():
         started.close()
 
 
-@pytest.fixture(scope="module", params=["shapes", "mnist"])
-def report(request, tmp_path_factory):
-    """The address of the page about a committed model: of the shapes with slices, of MNIST with corruptions."""
-    if request.param == "shapes":
-        source = ShapeDataSource(sizes=(1, 1, 3_000))
-    else:
-        from ai_application.mnist import MnistDataSource
+@pytest.fixture(scope="module")
+def shapes():
+    return ShapeDataSource(sizes=(1, 1, 3_000))
 
-        source = MnistDataSource(
-            data_dir=request.getfixturevalue("mnist_data_dir"), files=request.getfixturevalue("mnist_files")
-        )
-    classifier = load_model(MODELS / f"{request.param}.msgpack")
-    folder = tmp_path_factory.mktemp(request.param)
-    command = f"python scripts/train_{request.param}.py"
-    write_findings(examine(classifier, source, evaluate(classifier, source), command), folder)
-    return (folder / "report.html").as_uri()
+
+@pytest.fixture(scope="module")
+def mnist(mnist_data_dir, mnist_files):
+    digits = MnistDataSource(data_dir=mnist_data_dir, files=mnist_files)
+    few = digits.examples("evaluation", range(2_000))
+    return ArrayDataSource(train=few, evaluation=few, class_names=digits.class_names)
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """The folder of each page that was made."""
+    return {}
+
+
+@pytest.fixture(params=["shapes", "mnist"])
+def report(request, pages, tmp_path_factory):
+    """The address of the page about a committed model: of the shapes with slices, of MNIST with corruptions."""
+    name = request.param
+    if name not in pages:
+        source, classifier = request.getfixturevalue(name), load_model(MODELS / f"{name}.msgpack")
+        pages[name] = tmp_path_factory.mktemp(name)
+        command = f"python scripts/train_{name}.py"
+        write_findings(examine(classifier, source, evaluate(classifier, source), command), pages[name])
+    return (pages[name] / "report.html").as_uri()
 
 
 @pytest.fixture(params=["360-light", "360-dark", "1280-light", "1280-dark"])

@@ -33,6 +33,7 @@ SETTINGS = {
     "label_smoothing": (["0.2"], 0.2),
     "ema_decay": (["0.9"], 0.9),
     "final_augmentation": (["0.5"], 0.5),
+    "precision": (["bfloat16"], "bfloat16"),
     "seed": (["3"], 3),
 }
 AUGMENTATION = {"shift": 1.5, "rotation": 7.0, "scale": 0.2, "shear": 4.0, "elastic": 0.5}

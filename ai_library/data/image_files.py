@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
+from .file_kinds import folder_passed_over
 
 IMAGE_ENDINGS = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg"),
@@ -21,7 +22,8 @@ def image_files(folder: str | Path) -> Iterator[Path]:
     """The image files in a folder and all below it, by their endings: those of a folder in the order of their names,
     then those of its sub-folders in that order. Holds the names of one folder at a time.
 
-    Names that begin with a full stop are passed over: programs leave such files for themselves. Links are followed.
+    Names that begin with a full stop are passed over, and folders of a NAS or a system: programs leave such files for
+    themselves. Links are followed.
     Raises `InputError` where a folder can't be listed, whose images would otherwise be missing without a word, and
     where links lead to one folder twice, perhaps without end.
     """
@@ -35,7 +37,8 @@ def image_files(folder: str | Path) -> Iterator[Path]:
         listed.add((status.st_dev, status.st_ino))
         for name in _names(place):
             if os.path.isdir(os.path.join(place, name)):
-                folders.append(os.path.join(place, name))
+                if not folder_passed_over(name):
+                    folders.append(os.path.join(place, name))
             elif name.lower().endswith(IMAGE_ENDINGS):
                 yield Path(place, name)
         waiting += reversed(folders)

@@ -1,39 +1,57 @@
 """A user's own images as a data source: one sub-folder a class."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import InputError
-from .image_files import image_files, listing
-from .reading import Progress, ReadFiles, read_all
+from ..errors import InputError, whole_number
+from ..files.text import listed
+from .division import Leak, divided, shares_of
+from .examples import ArrayExamples
+from .folder_layout import Layout
+from .folder_summary import FolderSummary, warnings_of
+from .opened import Opened, opened
+from .reading import Progress, ReadFiles
 from .source import SPLITS, DataSource, sides
 
-_SHARES = {"train": 0.7, "validation": 0.15, "evaluation": 0.15}
-_MIN_IMAGES = 20
+_LEAST_IMAGES = 10
 
 
 class ImageFolderDataSource(DataSource):
     """Images in the sub-folders of a folder; each sub-folder is a class, named like it.
 
-    70 % of the images are `train`, 15 % `validation` and 15 % `evaluation`. An image's split follows from a hash of its
-    name alone, with the folders below its class's that it lies in, so that adding or removing files moves no other one.
+    70 % of a class's images are `train`, 15 % `validation` and 15 % `evaluation`, within one image or 1 %, so that
+    each class has images in each split. An image's split follows from a hash of its name, and from the names beside it
+    (see `splitting.stratified`): adding files moves at most a few others. Images in one sub-folder of a class belong
+    together, and are never divided.
+
+    Folders that are named like splits, such as `train` and `test`, and have the classes in them, are the splits. Where
+    only some of the three are there, the others come out of `train`. See `folder_layout.find_layout`.
 
     Args:
-        folder: Holds the sub-folders, each with 20 images or more. From 40 on all splits get some of a class, all but
-            surely; with fewer a split may get none, which is then named.
+        folder: Holds the sub-folders, each with 10 images or more; or a zip archive of such a folder; or a CSV file
+            whose rows are a label and the pixels of a square grey image, as Kaggle's digit-recognizer has them.
         seed: Of the order of the training images.
         image_size: Side of the square that images are fitted into (see `fit_image`), or (height, width), in pixels.
         channels: 1 (grey), 2 (grey and its opacity), 3 (colour) or 4 (colour and its opacity).
+        labels: A CSV file with the columns path and label, and perhaps split and group, which then say what is what,
+            wherever in `folder` the images lie: see `label_table.table_layout`. None: sub-folders are classes.
+        groups: "folders": images in one sub-folder of a class stay together in one split; "none": sub-folders of
+            classes mean nothing.
+        min_images: The images that each class must have where the library divides them, 3 or more.
         skip_broken: Whether to go on without the images that cannot be read.
         progress: Shows how far the reading is: see `read_all`.
 
-    Raises `InputError` that names the folder where there are fewer than two classes, a class with too few images, or a
-    split without any of a class; and, when a split is first read, all images that cannot be (`UnreadableImagesError`).
+    Raises `InputError` that names the folder where there are fewer than two classes, or all classes that have too few
+    images, or none that can be read; and, when a split is first read, all images that cannot be
+    (`UnreadableImagesError`).
     """
 
     def __init__(
@@ -43,64 +61,134 @@ class ImageFolderDataSource(DataSource):
         seed: int = 0,
         image_size: int | Sequence[int] = 64,
         channels: int = 1,
+        labels: str | Path | None = None,
+        groups: Literal["folders", "none"] = "folders",
+        min_images: int = _LEAST_IMAGES,
         skip_broken: bool = False,
         progress: Progress | None = None,
     ):
-        self._folder = Path(folder)
+        if groups not in ("folders", "none"):
+            raise InputError(f"groups must be 'folders' or 'none', got {groups!r}")
         self._skip_broken, self._progress = skip_broken, progress
-        if not self._folder.is_dir():
-            raise InputError(f"{folder} is no folder: name one with a sub-folder of images for each class")
-        with listing(self._folder):
-            places = [path for path in sorted(self._folder.iterdir()) if _is_class(path)]
-        files = {path.name: list(image_files(path)) for path in places}
-        files = {name: paths for name, paths in files.items() if paths}
-        if len(files) < 2:
-            raise InputError(
-                f"{folder} has images in {len(files)} sub-folders: it needs one for each of 2 classes or more"
-            )
-        super().__init__(seed=seed, image_shape=(*sides(image_size), channels), class_names=tuple(files))
-        self._files = {split: [] for split in SPLITS}
-        for label, (name, paths) in enumerate(files.items()):
-            if len(paths) < _MIN_IMAGES:
-                raise InputError(f"{self._folder / name} has {len(paths)} images: a class needs {_MIN_IMAGES} or more")
-            for path in paths:
-                name_in_class = path.relative_to(self._folder / name).as_posix()
-                self._files[_split_of(name_in_class)].append((path, label))
-        for split, members in self._files.items():
-            for label in sorted(set(range(len(files))) - {label for _, label in members}):
-                raise InputError(
-                    f"no image of the class {self.class_names[label]!r} falls into the {split} split: add more to "
-                    f"{self._folder / self.class_names[label]}"
-                )
+        self._opened: Opened = opened(folder, labels, groups=groups == "folders")
+        self._layout: Layout = self._opened.layout
+        super().__init__(seed=seed, image_shape=(*sides(image_size), channels), class_names=self._layout.class_names)
+        self._check_numbers(whole_number("min_images", min_images, 3, 2**31))
 
     def settings(self) -> dict[str, Any]:
         """Besides what every source tells, a digest of the names of all images."""
-        names = sorted(str(path.relative_to(self._folder)) for files in self._files.values() for path, _ in files)
+        names = sorted(self.name_of(file.path) for file in self._layout.files)
         digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         return {**super().settings(), "files": digest}
 
-    @cached_property
+    def load(self, split: str) -> ArrayExamples:
+        own = self._slice(split)
+        return ArrayExamples(self.read.images[own], self._labels(split))
+
+    def paths(self, split: str) -> list[Path]:
+        """Returns the files of a split, in the order of its examples."""
+        return [self._layout.files[index].path for index in self.read.kept[self._slice(split)]]
+
+    def name_of(self, path: Path) -> str:
+        """Returns the path of a file below the folder that holds the classes, or the splits."""
+        return path.relative_to(self._layout.root).as_posix()
+
+    def summary(self) -> FolderSummary:
+        """Returns what was found in the folder, as a table: classes, splits, what images are, and what was left out."""
+        layout, read, names = self._layout, self.read, self.class_names
+        counts = {split: np.bincount(self._labels(split), minlength=len(names)).tolist() for split in self.splits}
+        division = self._read_and_divided[1]
+        passed_over = layout.passed_over + Counter({"that cannot be read": len(read.faults)})
+        sizes, leaks = Counter(read.sizes), [*self._leaked()]
+        unusual = warnings_of(names, counts, sizes, self.image_shape[:2])
+        return FolderSummary(
+            class_names=names,
+            counts=counts,
+            image_sizes=sizes,
+            modes=Counter(read.modes),
+            passed_over=passed_over,
+            notes=(*layout.notes, *self._taken_out(), *division.notes, *read.told()),
+            warnings=(*layout.warnings, *division.warnings, *leaks, *unusual),
+        )
+
+    @property
     def read(self) -> ReadFiles:
-        """All images, those of the first split first: what had to be done to read them, and which cannot be read."""
-        paths = [path for files in self._files.values() for path, _ in files]
-        return read_all(paths, self.image_shape, skip_broken=self._skip_broken, progress=self._progress)
+        """All images, in the order of their splits: what had to be done to read them, and which cannot be read.
 
-    def load(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        first = sum(len(self._files[each]) for each in SPLITS[: SPLITS.index(split)])
-        start, end = np.searchsorted(self.read.kept, [first, first + len(self._files[split])])
-        labels = np.array([label for _, label in self._files[split]], np.int32)
-        return self.read.images[start:end], labels[self.read.kept[start:end] - first]
+        They are read when they are first needed.
+        """
+        return self._read_and_divided[0]
+
+    @property
+    def leaks(self) -> tuple[Leak, ...]:
+        """The images of which a copy is in an earlier split, where the user made these."""
+        return self._read_and_divided[1].leaks
+
+    def leaked(self, split: str) -> NDArray[np.bool_]:
+        """Returns (n,) which examples of a split have a copy in an earlier one: see `leaks`."""
+        paths = {leak.path for leak in self.leaks}
+        return np.array([path in paths for path in self.paths(split)])
+
+    def groups_of(self, split: str) -> NDArray[np.intp] | None:
+        names, groups = np.unique(self._read_and_divided[1].groups, return_inverse=True)
+        return groups[self._slice(split)] if len(names) < len(groups) else None
+
+    @cached_property
+    def _read_and_divided(self):
+        read = self._opened.read(self.image_shape, skip_broken=self._skip_broken, progress=self._progress)
+        files = [self._layout.files[index] for index in read.kept]
+        division = divided(files, read.images, self.class_names, self._shares)
+        order = sorted(range(len(files)), key=lambda index: SPLITS.index(division.splits[index]))
+        _reorder(read.images, order)
+        sizes, modes = ([each[index] for index in order] for each in (read.sizes, read.modes))
+        splits, groups = ([each[index] for index in order] for each in (division.splits, division.groups))
+        division = replace(division, splits=splits, groups=groups)
+        return replace(read, kept=read.kept[order], sizes=sizes, modes=modes), division
+
+    def _labels(self, split):
+        """(n,) of a split's examples."""
+        return np.array([self._layout.files[index].label for index in self.read.kept[self._slice(split)]], np.int32)
+
+    def _slice(self, split):
+        """Where the examples of a split are among all."""
+        splits, first = self._read_and_divided[1].splits, SPLITS.index(split)
+        start, end = (sum(map(splits.count, SPLITS[:last])) for last in (first, first + 1))
+        return slice(start, end)
+
+    @property
+    def _shares(self):
+        return shares_of(self._layout.splits)
+
+    def _taken_out(self):
+        if self._layout.splits and len(self._shares) > 1:
+            yield " and ".join(f"{share:.0%} of train are {split}" for split, share in [*self._shares.items()][1:])
+
+    def _leaked(self):
+        for split in SPLITS[1:]:
+            if count := int(self.leaked(split).sum()):
+                yield f"{count:,} images of {split} have copies in earlier splits: what is measured of them is too good"
+
+    def _check_numbers(self, least):
+        """Raises `InputError` that names all classes with too few images to divide."""
+        if not self._shares:
+            return
+        counts = Counter(file.label for file in self._layout.files if file.split in (None, "train"))
+        few = [f"{name} ({counts[label]})" for label, name in enumerate(self.class_names) if counts[label] < least]
+        if few:
+            raise InputError(
+                f"{len(few):,} classes in {self._layout.root} have too few images: {listed(few)}; each needs "
+                f"{least} or more: add some, or remove the classes"
+            )
 
 
-def _is_class(path):
-    return path.is_dir() and not path.name.startswith(".")
-
-
-def _split_of(name):
-    """The split that a file belongs to, by the first bytes of a hash of its name, as a number from 0 to 1."""
-    place = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64
-    for split, share in _SHARES.items():
-        place -= share
-        if place < 0:
-            return split
-    return SPLITS[-1]
+def _reorder(images, order):
+    """Puts images into another order in place: all of a folder may fill much of the memory."""
+    order = np.array(order)
+    for start in range(len(order)):
+        if order[start] == start:
+            continue
+        kept, here = images[start].copy(), start
+        while order[here] != start:
+            source, order[here] = order[here], here
+            images[here], here = images[source], source
+        images[here], order[here] = kept, here

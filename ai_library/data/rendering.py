@@ -8,7 +8,6 @@ on its neighbours. Lengths are in pixels, x runs to the right and y downwards, a
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import jax
@@ -157,12 +156,6 @@ def check_drawable(class_names: Sequence[str], image_size: int, ranges: ShapeRan
         )
 
 
-# LLVM halves AVX-512's registers unless asked not to; a processor without them is not concerned.
-@partial(
-    jax.jit,
-    static_argnames=("class_names", "image_size", "channels", "ranges"),
-    compiler_options={"xla_cpu_prefer_vector_width": 512},
-)
 def draw(
     key: jax.Array,
     indices: ArrayLike,
@@ -174,7 +167,8 @@ def draw(
 ) -> tuple[jax.Array, Factors[jax.Array]]:
     """Draws the items `indices` (b,) uint32 of the stream `key`; item `i` shows class `i mod len(class_names)`.
 
-    Returns images (b, h, w, c) uint8 and their `Factors`. The class names are out of `SHAPES`.
+    Returns images (b, h, w, c) uint8 and their `Factors`. The class names are out of `SHAPES`. A pure function, to be
+    called in a larger program that JAX compiles; `draw_compiled` is it by itself.
     """
     kinds = jnp.array([SHAPES.index(name) for name in class_names], jnp.int32)
 
@@ -185,6 +179,14 @@ def draw(
         return _paint(noise_key, factors, kinds[label], image_size), factors
 
     return jax.vmap(draw_one)(indices)
+
+
+draw_compiled = jax.jit(
+    draw,
+    static_argnames=("class_names", "image_size", "channels", "ranges"),
+    # LLVM halves AVX-512's registers unless asked not to; a processor without them is not concerned.
+    compiler_options={"xla_cpu_prefer_vector_width": 512},
+)
 
 
 def _sample(key, label, kind, image_size, channels, ranges):

@@ -1,4 +1,4 @@
-"""Images to predict, with their labels where these are known, out of a file, a folder or an npz file."""
+"""Images to predict, with their labels where these are known, out of a file, a folder, a table or an npz file."""
 
 import collections
 import contextlib
@@ -7,9 +7,9 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,9 +19,12 @@ from ..runtime.agreement import check_alike
 from ..runtime.distributed import shard
 from .class_names import nfc
 from .decoding import MAX_PIXELS
+from .file_kinds import folder_passed_over
 from .fitting import fit_image
 from .image_files import IMAGE_ENDINGS, image_files
 from .npz import WHOLE_BYTES, archive_of, blocks, check_size, header, rows
+from .opened import is_zip, unpacked_images
+from .pixel_table import is_table, read_pixels
 from .reading import read_files
 
 
@@ -41,7 +44,8 @@ class Sample(NamedTuple):
 class Reader(Protocol):
     """What `read_samples` asks of whoever predicts the images; a `Classifier` is one."""
 
-    BLOCK: ClassVar[int]
+    @property
+    def block(self) -> int: ...
 
     @property
     def class_names(self) -> tuple[str, ...]: ...
@@ -68,7 +72,8 @@ class Samples(Iterable[Sample]):
 
 
 def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = False) -> Samples:
-    """The images of a file, of a folder whose sub-folders are named like classes, or of an npz file.
+    """The images of a file, of a folder whose sub-folders are named like classes, of a zip of one, of a table of pixels
+    (see `read_pixels`), or of an npz file.
 
     Files are read in threads, a few ahead. Class names are compared as Unicode's NFC. Where all class names are
     numbers, but not 0, 1, ... in this order, labels of an npz file are taken for these names, and a note says so.
@@ -79,7 +84,7 @@ def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = Fal
     Args:
         path: The file or folder.
         classifier: Whoever predicts them: its `class_names`, `image_shape` and `content_size` say how images are read
-            and which labels there are, and its `BLOCK` in which units processes share them.
+            and which labels there are, and its `block` in which units processes share them.
         unlabelled: Whether sub-folders are no labels, whatever their names.
 
     Raises:
@@ -89,11 +94,15 @@ def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = Fal
     path = Path(path)
     check_alike(lambda: {"data": _listed(path), "unlabelled": unlabelled, **_read_for(classifier)})
     if os.path.isdir(path):
-        return _from_folder(path, classifier, unlabelled)
+        return _from_folder(path, path, classifier, unlabelled)
     _check_exists(path)
+    if is_zip(path) and not _is_npz(path):
+        return _from_zip(path, classifier, unlabelled)
+    if is_table(path):
+        return _from_table(path, classifier, unlabelled)
     if _is_npz(path):
         return _from_arrays(path, classifier)
-    own = len(shard(1, classifier.BLOCK))
+    own = len(shard(1, classifier.block))
     return Samples(own, lambda: _read([path] * own, [path.name], [None], classifier))
 
 
@@ -105,7 +114,9 @@ def _read_for(classifier):
 
 def _check_exists(path):
     if not os.path.exists(path):
-        raise InputError(f"{path} does not exist: name an image, a folder of images or an .npz file")
+        raise InputError(
+            f"{path} does not exist: name an image, a folder of images, a zip of one, a CSV of pixels, or an .npz file"
+        )
 
 
 def _is_npz(path):
@@ -127,20 +138,55 @@ def _listed(path):
     return digest.hexdigest()[:16]
 
 
-def _from_folder(folder, classifier, unlabelled):
+def _from_zip(path, classifier, unlabelled):
+    unpacked = unpacked_images(path)
+    folder = unpacked.folder
+    tops = [each for each in folder.iterdir() if not folder_passed_over(each.name)]
+    if len(tops) == 1 and tops[0].is_dir() and nfc(tops[0].name) not in _labels_by_name(classifier.class_names):
+        folder = tops[0]  # the folder that was packed
+    found = _from_folder(folder, path, classifier, unlabelled)
+
+    def read(_unpacked=unpacked):  # held until the last file is read
+        yield from found
+
+    return replace(found, read=read)
+
+
+def _from_table(path, classifier, unlabelled):
+    table, known = read_pixels(path), _labels_by_name(classifier.class_names)
+    names = None if unlabelled else table.labels
+    if unknown := sorted({name for name in names or () if nfc(name) not in known}):
+        raise InputError(
+            f"{path} has the label {unknown[0]!r}, but this model's classes are {listed(classifier.class_names)}: use "
+            "a model that was trained on these classes, or predict the images without labels by unlabelled=True"
+        )
+    own = shard(len(table.images), classifier.block)
+
+    def read():
+        for i in own:
+            image = fit_image(table.images[i], classifier.image_shape, classifier.content_size)
+            yield Sample(str(i), known[nfc(names[i])] if names else None, image)
+
+    return Samples(len(own), read)
+
+
+def _from_folder(folder, given, classifier, unlabelled):
+    """Samples of a folder that a message calls as it was `given`."""
     found = collections.Counter(_sub_folder(path, folder) for path in image_files(folder))  # before any is read
     if not found:
-        raise InputError(f"{folder} holds no images: it needs files that end in {', '.join(IMAGE_ENDINGS)}")
+        raise InputError(
+            f"{given} holds no images: a folder, or a zip of one, needs files that end in {', '.join(IMAGE_ENDINGS)}"
+        )
     labels = _labels_by_name(classifier.class_names)
     unknown = sorted(name for name in found if name is not None and nfc(name) not in labels)
     if unknown and not unlabelled:
         known = len(found) > len(unknown) + (None in found)
         raise InputError(
-            f"{folder} has the sub-folder {unknown[0]!r}, but this model's classes are "
+            f"{given} has the sub-folder {unknown[0]!r}, but this model's classes are "
             f"{listed(classifier.class_names)}: {'rename it' if known else 'rename its sub-folders'}, use a model that "
             "was trained on these classes, or predict the images without labels by unlabelled=True"
         )
-    own = shard(found.total(), classifier.BLOCK)
+    own = shard(found.total(), classifier.block)
 
     def read():
         paths, again = itertools.tee(itertools.islice(image_files(folder), own.start, own.stop))
@@ -187,7 +233,7 @@ def _from_arrays(path, classifier):
             check_size(archive, "labels", labels_shape, labels_dtype)
         check_size(archive, "images", shape, dtype)
         by_label, notes = _labels_of(path, archive, classifier.class_names) if labelled else ({}, ())
-    own = shard(shape[0], classifier.BLOCK)
+    own = shard(shape[0], classifier.block)
 
     def read():
         labels = rows(path, "labels") if labelled else itertools.repeat(None)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -10,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from ..errors import InputError, whole_number
 from ..runtime.jax_settings import random_key, settings
-from .examples import Batch, Examples
-from .rendering import SHAPES, Factors, ShapeRanges, check_drawable, draw
+from .examples import Batch, DeviceExamples, Examples
+from .rendering import SHAPES, Factors, ShapeRanges, check_drawable, draw, draw_compiled
 from .source import SPLITS, DataSource, sides
 
 
@@ -109,8 +110,8 @@ def factor_table(source: DataSource, split: str = "evaluation") -> dict[str, np.
 class _DrawnExamples:
     """Shapes drawn when they are asked for.
 
-    Every call of `draw` draws one block of the same size, and what is not needed is dropped: one compiled program
-    serves all batch sizes, which keeps an image's bits independent of the batch it comes in.
+    Every call of `draw_compiled` draws one block of the same size, and what is not needed is dropped: one compiled
+    program serves all batch sizes, which keeps an image's bits independent of the batch it comes in.
     """
 
     BLOCK = 64
@@ -141,6 +142,10 @@ class _DrawnExamples:
         drawn = [[np.asarray(leaf)[:n] for leaf in factors] for n, _, factors in self._draw(indices)]
         return Factors(*map(np.concatenate, zip(*drawn, strict=True)))
 
+    def on_device(self) -> DeviceExamples:
+        """Draws within the program that uses the images."""
+        return DeviceExamples(_drawing(**self._style), self._key)
+
     def _draw(self, indices):
         """[(number of examples, images and factors of a block that begins with them)], which may still be computed."""
         drawn = []
@@ -148,5 +153,14 @@ class _DrawnExamples:
             used = indices[start : start + self.BLOCK]
             block = np.zeros(self.BLOCK, np.uint32)
             block[: len(used)] = used
-            drawn.append((len(used), *draw(self._key, block, **self._style)))
+            drawn.append((len(used), *draw_compiled(self._key, block, **self._style)))
         return drawn
+
+
+@lru_cache  # the same function for the same shapes: see `DeviceExamples`
+def _drawing(**style):
+    def fetch(key, indices):
+        images, factors = draw(key, indices, **style)
+        return images, factors.label
+
+    return fetch

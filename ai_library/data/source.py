@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError, MissingExtraError, check_image_shape, whole_number
 from ..files.text import listed
 from .class_names import check_class_names
-from .examples import ArrayExamples, Batch, Examples, check_examples
+from .examples import ArrayExamples, Batch, DeviceExamples, Examples, check_examples
 from .shuffling import shuffled
 
 if TYPE_CHECKING:
@@ -97,6 +97,24 @@ class DataSource:
         """Returns the `Factors` of the images of the `indices` (b,) as numpy arrays, or None where it has none."""
         factors, wanted = getattr(self._examples(split), "factors", None), self._indices(split, indices)
         return None if factors is None else factors(wanted)
+
+    def device_examples(self, split: str) -> DeviceExamples | None:
+        """Returns how a compiled program takes the examples of a split without the host. None where it cannot: they are
+        no arrays that leave room on the device, and not drawn, or a subclass has `batches` or `examples` of its own.
+        """
+        kind, on_device = type(self), getattr(self._examples(split), "on_device", None)
+        inherited = kind.batches is DataSource.batches and kind.examples is DataSource.examples
+        return on_device() if inherited and on_device else None
+
+    def leaked(self, split: str) -> NDArray[np.bool_]:
+        """Returns (n,) which examples of a split are known to be in an earlier one too: none here."""
+        return np.zeros(self.size(split), bool)
+
+    def groups_of(self, split: str) -> NDArray[np.intp] | None:
+        """Returns (n,) numbers of the groups of a split's examples, such as frames of one film: those of one group tell
+        little more than one of them. A group has one number in all splits. None where all are independent, as here.
+        """
+        return None
 
     def batches(
         self,

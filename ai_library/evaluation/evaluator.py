@@ -44,7 +44,7 @@ def evaluate(
     """
     check_same_classes(classifier, source)
     batch_size = whole_number("batch_size", batch_size, 1, 2**31)
-    own = shard(source.size(split), classifier.BLOCK)
+    own = shard(source.size(split), classifier.block)
     own_labels = [np.zeros(0, np.int32)]
 
     def images():
@@ -57,7 +57,8 @@ def evaluate(
     none = np.zeros((0, source.num_classes), np.float32)
     own_logits = np.concatenate([none, *classifier.predict_logits(batches, shared=True)])
     logits, labels = map(np.concatenate, zip(*all_gather([own_logits, np.concatenate(own_labels)]), strict=True))
-    return Report(classifier.probabilities(logits), labels, source.class_names, classifier.temperature)
+    groups = source.groups_of(split)
+    return Report(classifier.probabilities(logits), labels, source.class_names, classifier.temperature, groups)
 
 
 def check_same_classes(classifier: "Classifier", source: "DataSource") -> None:

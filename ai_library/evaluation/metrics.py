@@ -66,7 +66,7 @@ def check_labels(labels: np.ndarray, n: int, classes: int) -> None:
         )
 
 
-def wilson_interval(correct: float, n: int) -> tuple[float, float]:
+def wilson_interval(correct: float, n: float) -> tuple[float, float]:
     """The 95 % Wilson interval of a share (Wilson, JASA 22, 1927).
 
     Args:
@@ -81,6 +81,37 @@ def wilson_interval(correct: float, n: int) -> tuple[float, float]:
     half = z / (n + z**2) * (correct * (n - correct) / n + z**2 / 4) ** 0.5
     share = correct / n  # inside by definition; rounding may put it just outside where it is 0 or 1
     return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
+
+
+def grouped_interval(hits: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a share of trials that come in groups: Wilson's, for as many independent trials as vary as
+    much from sample to sample (Kish, Survey Sampling, 1965; Korn and Graubard, Survey Methodology 24, 1998).
+
+    Args:
+        hits: (n,) bool, the successes.
+        groups: (n,) int, the group of each trial.
+
+    Returns:
+        (low, high), never narrower than that of n independent trials.
+    """
+    n, share = len(hits), hits.mean()
+    _, which = np.unique(groups, return_inverse=True)
+    totals = np.bincount(which, hits - share)
+    count = len(totals)
+    if count < 2:
+        return 0.0, 1.0
+    variance = (totals**2).sum() / n**2 * count / (count - 1)
+    independent = share * (1 - share) / variance if variance else count
+    independent *= (NormalDist().inv_cdf(0.975) / _student(count - 1)) ** 2  # few groups tell little of how they vary
+    independent = min(n, independent)
+    return wilson_interval(share * independent, independent)
+
+
+def _student(freedom):
+    """The 97.5 % point of Student's t distribution (Abramowitz and Stegun, 26.7.5)."""
+    z = NormalDist().inv_cdf(0.975)
+    terms = z**3 + z, 5 * z**5 + 16 * z**3 + 3 * z, 3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z
+    return z + terms[0] / (4 * freedom) + terms[1] / (96 * freedom**2) + terms[2] / (384 * freedom**3)
 
 
 def reliability_bins(confidence: np.ndarray, hits: np.ndarray) -> list[ReliabilityBin]:

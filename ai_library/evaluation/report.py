@@ -18,6 +18,7 @@ from .metrics import (
     check_labels,
     coverage_curve,
     coverage_table,
+    grouped_interval,
     reliability_bins,
     roc_auc_and_average_precision,
     wilson_interval,
@@ -66,6 +67,8 @@ class Report:
         labels: (n,) int, the true classes, from 0 to classes - 1.
         class_names: What the labels 0, 1, ... mean.
         temperature: What the logits were divided by before the softmax.
+        groups: (n,) int, which examples belong together, such as frames of one film. The interval of the accuracy is
+            then as wide as groups of examples make it. None: all are independent.
 
     Raises:
         InputError: The shapes differ from those below, there is no example, a label is not among the classes, or the
@@ -76,6 +79,7 @@ class Report:
     labels: np.ndarray
     class_names: tuple[str, ...]
     temperature: float = 1.0
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         classes, shape = len(self.class_names), self.probabilities.shape
@@ -95,6 +99,11 @@ class Report:
                 f"probabilities must be from 0 to 1, got {low:.4g} to {high:.4g}: if these are logits, take their "
                 "softmax"
             )
+
+    def only(self, which: "NDArray[np.bool_]") -> "Report":
+        """The report of some of the examples, (n,) bool."""
+        groups = None if self.groups is None else self.groups[which]
+        return replace(self, probabilities=self.probabilities[which], labels=self.labels[which], groups=groups)
 
     @property
     def n(self) -> int:
@@ -128,8 +137,14 @@ class Report:
 
     @property
     def accuracy_interval(self) -> tuple[float, float]:
-        """(low, high), the 95 % interval of the accuracy: see `wilson_interval`."""
+        """(low, high), the 95 % interval of the accuracy: see `wilson_interval` and `grouped_interval`."""
+        if self.groups is not None and self._group_count < self.n:
+            return grouped_interval(self.hits, self.groups)
         return wilson_interval(self.correct, self.n)
+
+    @cached_property
+    def _group_count(self):
+        return self.n if self.groups is None else len(np.unique(self.groups))
 
     @cached_property
     def confusion_matrix(self) -> "NDArray[np.intp]":
@@ -306,8 +321,9 @@ class Report:
     def summary(self) -> dict[str, str]:
         """The main figures as text, by their names."""
         low, high = self.accuracy_interval
+        grouped = f" in {self._group_count:,} groups" if self._group_count < self.n else ""
         return {
-            "accuracy": f"{self.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, n = {self.n:,})",
+            "accuracy": f"{self.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, n = {self.n:,}{grouped})",
             "macro F1": f"{self.macro_f1:.4f}",
             "log loss": f"{self.log_loss:.4f}",
             "Brier score": f"{self.brier:.4f}",

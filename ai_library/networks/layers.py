@@ -18,7 +18,7 @@ _FEWEST_CHANNELS = 8
 
 
 class Conv(nn.Module):
-    """A 3x3 convolution without bias: (b, h, w, c) -> (b, h, w, features), float32. Its parameter is `nn.Conv`'s."""
+    """A 3x3 convolution without bias: (b, h, w, c) -> (b, h, w, features). Its parameter is `nn.Conv`'s."""
 
     features: int
 
@@ -36,16 +36,20 @@ def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _conv3x3(x, kernel):
-    if kernel.shape[2] < _FEWEST_CHANNELS or not isinstance(x.shape[0], int):  # jax.export may leave b open
+    if not _suits_winograd(x, kernel) or not isinstance(x.shape[0], int):  # jax.export may leave b open
         return _plain_conv(x, kernel)
     return jax.lax.platform_dependent(x, kernel, cpu=winograd_conv, default=_plain_conv)
 
 
 def _conv3x3_gradients(inputs, gradient):
     x, kernel = inputs
-    if kernel.shape[2] < _FEWEST_CHANNELS:
+    if not _suits_winograd(x, kernel):
         return _plain_gradients(x, kernel, gradient)
     return jax.lax.platform_dependent(x, kernel, gradient, cpu=winograd_conv_gradients, default=_plain_gradients)
+
+
+def _suits_winograd(x, kernel):
+    return kernel.shape[2] >= _FEWEST_CHANNELS and x.dtype == jnp.float32
 
 
 conv3x3.defvjp(lambda x, kernel: (conv3x3(x, kernel), (x, kernel)), _conv3x3_gradients)
@@ -107,7 +111,8 @@ def batch_norm_relu(
 
 def _batch_norm_relu(x, scale, bias, pool, axis_name):
     axes = tuple(range(x.ndim - 1))
-    mean, square = _mean_of_all((x.mean(axes), (x * x).mean(axes)), axis_name)  # in one pass
+    wide = x.astype(jnp.float32)  # a mean of squares less a square of the mean has no digits to lose
+    mean, square = _mean_of_all((wide.mean(axes), (wide * wide).mean(axes)), axis_name)  # in one pass
     var = jnp.maximum(square - mean * mean, 0)
     kept = _extremes(x, scale) if pool else x
     return (_rectified(kept, mean, var, scale, bias), mean, var), (x, kept, mean, var, scale, bias)
@@ -118,7 +123,7 @@ def _batch_norm_relu_gradients(pool, axis_name, inputs, gradients):
     x, kept, mean, var, scale, bias = inputs
     axes = tuple(range(x.ndim - 1))
     deviation = jax.lax.rsqrt(var + EPSILON)
-    gradient = jnp.where(_rectified(kept, mean, var, scale, bias) > 0, gradients[0], 0)
+    gradient = jnp.where(_rectified(kept, mean, var, scale, bias) > 0, gradients[0], 0).astype(jnp.float32)
     of_bias = gradient.sum(axes)
     of_scale = (gradient * (kept - mean)).sum(axes) * deviation
     factor = scale * deviation
@@ -126,7 +131,8 @@ def _batch_norm_relu_gradients(pool, axis_name, inputs, gradients):
     slope = factor * deviation * all_of_scale * x.shape[-1] / x.size
     shift = factor * all_of_bias * x.shape[-1] / x.size - mean * slope
     direct = factor * gradient
-    return (_to_first(x, kept, direct) if pool else direct) - (shift + slope * x), of_scale, of_bias
+    of_x = (_to_first(x, kept, direct) if pool else direct) - (shift + slope * x)
+    return of_x.astype(x.dtype), of_scale.astype(scale.dtype), of_bias.astype(bias.dtype)
 
 
 batch_norm_relu.defvjp(_batch_norm_relu, _batch_norm_relu_gradients)
@@ -139,7 +145,7 @@ def _mean_of_all(values, axis_name):
 
 def _rectified(x, mean, var, scale, bias):
     factor = scale * jax.lax.rsqrt(var + EPSILON)
-    return jnp.maximum(x * factor + (bias - mean * factor), 0)
+    return jnp.maximum(x * factor + (bias - mean * factor), 0).astype(x.dtype)
 
 
 def _extremes(x, scale):

@@ -54,6 +54,8 @@ class Findings:
     """What the classifier was trained on, where this was just done."""
     factors: dict[str, np.ndarray] | None = None
     """What the report's images show, as `find_slices` takes it; None where it isn't known."""
+    without_copies: Report | None = None
+    """On the examples of the report without a copy among those trained on; None where all or none have one."""
     corruptions: list[CorruptedAccuracy] | None = None
     """As `evaluate_corrupted` gives them; None where they were not tried."""
 
@@ -101,6 +103,12 @@ class Findings:
             f"It was tried on {self.report.n:,} images. On endlessly many of the same kind its accuracy would lie "
             f"between {low:.2%} and {high:.2%}, with a certainty of 95%."
         )
+        if clean := self.without_copies:
+            low, high = clean.accuracy_interval
+            yield (
+                f"{self.report.n - clean.n:,} of the images have copies among those trained on. Without these the "
+                f"accuracy is {clean.accuracy:.2%}, between {low:.2%} and {high:.2%} (n = {clean.n:,})."
+            )
         seen = [(row["recall"], name, row["support"]) for name, row in classes if row["support"]]
         recall, name, support = min(seen)
         if recall < 1:
@@ -136,6 +144,7 @@ def examine(
     from ..data.shapes import factor_table  # imports JAX, which the prediction of a few images does without
 
     split = "evaluation"
+    leaked = source.leaked(split)
     factors = factor_table(source, split)
     return Findings(
         classifier=classifier,
@@ -145,6 +154,7 @@ def examine(
         command=command,
         source=source,
         factors=factors,
+        without_copies=report.only(~leaked) if leaked.any() and not leaked.all() else None,
         corruptions=None if factors else evaluate_corrupted(classifier, source, split, verbose=verbose),
     )
 

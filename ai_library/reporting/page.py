@@ -58,7 +58,14 @@ def findings_files(findings: Findings) -> dict[str, bytes]:
     """The contents of `report.html` and, where there are metrics, of `metrics.json`."""
     files = {"report.html": report_page(findings).encode()}
     if findings.report:
-        files["metrics.json"] = json.dumps(findings.report.metrics(), indent=1).encode()
+        metrics = findings.report.metrics()
+        if clean := findings.without_copies:
+            metrics["without_copies"] = {
+                "n": clean.n,
+                "accuracy": clean.accuracy,
+                "accuracy_interval": clean.accuracy_interval,
+            }
+        files["metrics.json"] = json.dumps(metrics, indent=1).encode()
     return files
 
 

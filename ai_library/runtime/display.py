@@ -3,11 +3,10 @@
 tqdm is imported when a bar is first shown: the prediction of a few images does without.
 """
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from .distributed import is_first
 from .terminal import Unfailing
@@ -20,14 +19,13 @@ _FEW = 30  # of which nobody waits
 _FIRST, _BETWEEN = 0.3, 10.0  # seconds until the first line, and from one to the next
 
 
-def bar(items: Iterable[_Item], name: str, total: int, first: int = 0, unit: str = "step") -> "tqdm[_Item]":
-    """The items, of which the first is number `first` of `total`, with a bar while they are taken."""
+def bar(name: str, total: int, first: int = 0, unit: str = "step") -> "tqdm[NoReturn]":
+    """A bar, shown until it is closed, of which `first` of `total` are done; its `update` takes how many more are."""
     from tqdm import tqdm
 
     return tqdm(
-        items,
-        name,
-        total,
+        desc=name,
+        total=total,
         initial=first,
         unit=unit,
         leave=False,
@@ -54,7 +52,7 @@ def counted(
         yield from items
         return
     terminal = Unfailing(sys.stderr).isatty()
-    with contextlib.closing(bar((), name, total, unit="image")) if terminal else _Lines(name, total) as shown:
+    with bar(name, total, unit="image") if terminal else _Lines(name, total) as shown:
         for item in items:
             shown.update(weight(item))
             yield item

@@ -4,7 +4,7 @@ import filelock
 import pytest
 
 from ai_library import CNN, ShapeDataSource, ShapeRanges, TrainConfig, Trainer, load_model, save_model
-from ai_library.tests.compiled_programs import pytest_configure  # noqa: F401 - a hook of pytest
+from ai_library.tests.compiled_programs import pytest_configure, pytest_xdist_auto_num_workers  # noqa: F401 - hooks
 
 CLASSES = ("circle", "rectangle", "star")
 

@@ -84,6 +84,11 @@ def train(folder):
         fit(folder, "killed", resume=True)
 
 
+def train_once(folder):
+    """A run from end to end."""
+    fit(folder, "whole")
+
+
 def train_twice(folder):
     """The same, and the run once more with float64 for weights and all that is computed with them."""
     train(folder)
@@ -164,7 +169,7 @@ def predict(folder):
 
 
 def main():
-    tasks = (train, train_twice, killed, endless, unlike, undivided, default_network, predict)
+    tasks = (train, train_once, train_twice, killed, endless, unlike, undivided, default_network, predict)
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=[task.__name__ for task in tasks])
     parser.add_argument("folder", type=Path)

@@ -9,6 +9,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,6 +23,7 @@ from ..files.sealed_file import SealedFileError, check_arrays
 from ..runtime import distributed
 from ..runtime.agreement import differences
 from .checkpoints import Checkpoints
+from .config import TrainConfig
 
 if TYPE_CHECKING:
     from ..data.source import DataSource
@@ -271,14 +273,15 @@ def _part(settings, name) -> dict[str, Any]:
 
 
 def _as_may_be(path, old, new):
-    """The old settings with what the new ones may have in other words: more epochs, and what earlier versions did not
-    keep, a patience and digests of the images."""
+    """The old settings with what the new ones may have in other words: more epochs, and, where an earlier version did
+    not have them, defaults of the configuration and digests of the images."""
     train, source = old.get("train"), old.get("source")
-    if isinstance(train, dict) and "patience" in new["train"]:
-        train = {"patience": None, **train}
-        old = {**old, "train": train}
-    if isinstance(train, dict) and type(train.get("epochs")) is int and train["epochs"] < new["train"]["epochs"]:
-        old = {**old, "train": {**train, "epochs": new["train"]["epochs"]}}
+    if isinstance(train, dict):
+        defaults = json.loads(json.dumps(asdict(TrainConfig())))
+        later = {name: defaults[name] for name in defaults.keys() & new["train"].keys() - train.keys()}
+        old = {**old, "train": {**train, **later}}
+        if type(train.get("epochs")) is int and train["epochs"] < new["train"]["epochs"]:
+            old["train"]["epochs"] = new["train"]["epochs"]
     if isinstance(source, dict) and "contents" in new["source"] and not isinstance(source.get("contents"), dict):
         warnings.warn(f"{path} does not tell which images it was trained on: going on as if with these", stacklevel=2)
         old = {**old, "source": {**source, "contents": new["source"]["contents"]}}

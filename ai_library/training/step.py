@@ -46,6 +46,7 @@ class TrainState(flax.training.train_state.TrainState):
         final_augmentation: Share of the augmentation that is left at the last step.
         ema_decay: Share of the moving average that a step keeps.
         splits_batches: Whether devices may work on parts of a batch each by itself: see `networks.network.Network`.
+        precision: Type that the network computes in; the variables themselves, and their updates, are float32.
     """
 
     model_state: dict[str, Any]
@@ -58,6 +59,7 @@ class TrainState(flax.training.train_state.TrainState):
     final_augmentation: float = flax.struct.field(pytree_node=False)
     ema_decay: float = flax.struct.field(pytree_node=False)
     splits_batches: bool = flax.struct.field(pytree_node=False)
+    precision: str = flax.struct.field(pytree_node=False)
 
     @property
     def schedule(self) -> OneCycle:
@@ -120,6 +122,7 @@ def create_train_state(
         "augmentation": config.augmentation,
         "final_augmentation": config.final_augmentation,
         "ema_decay": config.ema_decay,
+        "precision": config.precision,
     }
     arrays = (
         variables or initialise(model, config.seed, image_shape),
@@ -272,8 +275,9 @@ def _step(state, images, labels, keys, key, axis=None):
 
 
 def _apply(state, params, inputs, key, axis):
-    """The logits of the network in training mode, and the new collections of its state."""
+    """The logits float32 of the network in training mode, and the new collections of its state."""
     more = {"axis_name": axis} if axis else {}
+    params, inputs = _cast((params, inputs), state.precision)
     logits, updates = state.apply_fn(
         {"params": params, **state.model_state},
         inputs,
@@ -282,7 +286,12 @@ def _apply(state, params, inputs, key, axis):
         mutable=list(state.model_state),
         **more,
     )
-    return logits, {**state.model_state, **updates}
+    return logits.astype(jnp.float32), {**state.model_state, **updates}
+
+
+def _cast(tree, precision):
+    """The float32 arrays of a tree in another precision; a network's own choice of another type is left alone."""
+    return jax.tree.map(lambda leaf: leaf.astype(precision) if leaf.dtype == jnp.float32 else leaf, tree)
 
 
 def _mean_loss(state, logits, labels):

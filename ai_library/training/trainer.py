@@ -27,7 +27,8 @@ from .callbacks import Callback, out_of_patience
 from .config import TrainConfig
 from .optimizers import Optimizer
 from .run_directory import RunDirectory
-from .step import Loss, TrainState, check_step, create_train_state, train_step
+from .step import Loss, TrainState, check_step, create_train_state
+from .steps import Steps
 from .stop_signals import StopSignals, TrainingStopped
 
 _CHECKPOINT = 1
@@ -163,8 +164,9 @@ class Trainer:
             self.history = progress.history
             if progress.stopped and len(self.history) < self.config.epochs and not self._ends(self.history):
                 progress.stopped = False
+            steps = Steps(self.source, self.config.batch_size, self._shared_out)
             while len(self.history) < self.config.epochs and not progress.stopped:
-                self._train_epoch(progress, run, stop)
+                self._train_epoch(steps, progress, run, stop)
                 self._end_epoch(progress, run, stop)
             chosen = self._chosen_row()
             run.log_end(chosen)
@@ -228,42 +230,43 @@ class Trainer:
         run.begin(self.source, tree)
         return [progress.record(), tree]
 
-    def _train_epoch(self, progress, run, stop):
+    def _train_epoch(self, steps, progress, run, stop):
         """Takes the steps of an epoch that are left."""
         epoch, per_epoch = len(progress.history), self._per_epoch
         first = progress.step - epoch * per_epoch
-        part = distributed.process_index(), distributed.process_count()
-        batches = self.source.batches("train", self.config.batch_size, epoch, first=first, full=True, part=part)
-        if self._verbose and distributed.is_first():
-            batches = display.bar(batches, self._name(epoch), per_epoch, first)
+        shown = self._verbose and distributed.is_first()
         unread = None
-        for batch in batches:
-            due = time.monotonic() - run.saved_at >= self._checkpoint_seconds
-            asked = distributed.highest(_asked_by(stop) or (_CHECKPOINT if due else 0))
-            progress.state, metrics = train_step(progress.state, *distributed.place(batch, self._shared_out))
-            if unread:  # reading waits for a step to end, so each is read while the next one runs
-                self._read(progress, run, *unread)
-            unread = progress.step, metrics
-            progress.step += 1
-            if progress.step < (epoch + 1) * per_epoch and int(asked):
-                self._read(progress, run, *unread)
-                unread = None
-                run.save(progress.record(), progress.tree())
-                self._end_if(asked, progress)
+        with display.bar(self._name(epoch), per_epoch, first) if shown else contextlib.nullcontext() as bar:
+            for count, take in steps.of_epoch(epoch, first):
+                due = time.monotonic() - run.saved_at >= self._checkpoint_seconds
+                asked = distributed.highest(_asked_by(stop) or (_CHECKPOINT if due else 0))
+                progress.state, metrics = take(progress.state)
+                if unread:  # reading waits for steps to end, so they are read while the next ones run
+                    self._read(progress, run, *unread)
+                unread = progress.step, metrics
+                progress.step += count
+                if bar is not None:
+                    bar.update(count)
+                if progress.step < (epoch + 1) * per_epoch and int(asked):
+                    self._read(progress, run, *unread)
+                    unread = None
+                    run.save(progress.record(), progress.tree())
+                    self._end_if(asked, progress)
         if unread:
             self._read(progress, run, *unread)
 
-    def _read(self, progress, run, step, metrics):
-        """Adds the metrics of a step to those of its epoch."""
-        loss, correct = float(metrics["loss"]), int(metrics["correct"])
-        if not math.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss} at step {step} (epoch {len(progress.history) + 1}): "
-                f"lower learning_rate={self.config.learning_rate}"
-            )
-        progress.loss, progress.correct = progress.loss + loss, progress.correct + correct
-        accuracy = correct / self.config.batch_size
-        run.log_step(step, self.config.batch_size, loss, accuracy, float(metrics["learning_rate"]))
+    def _read(self, progress, run, first, metrics):
+        """Adds the metrics of one step or several to those of their epoch."""
+        names = ("loss", "correct", "learning_rate")
+        for step, values in enumerate(zip(*(np.atleast_1d(metrics[name]) for name in names), strict=True), first):
+            loss, correct, learning_rate = (value.item() for value in values)
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"the loss is {loss} at step {step} (epoch {len(progress.history) + 1}): "
+                    f"lower learning_rate={self.config.learning_rate}"
+                )
+            progress.loss, progress.correct = progress.loss + loss, progress.correct + correct
+            run.log_step(step, self.config.batch_size, loss, correct / self.config.batch_size, learning_rate)
 
     def _end_epoch(self, progress, run, stop):
         """Validates the epoch, chooses, and adds a row to the history."""

@@ -2,13 +2,16 @@
 
 import errno
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ai_library import CNN, Augmentation, ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate
+from ai_library.data.reading import read_image
+from ai_library.data.source import SPLITS
+from ai_library.data.splitting import SHARES
+from ai_library.tests.data.image_folders import draw_folder, sizes
 from ai_library.tests.pillow_shapes import draw_pillow_shape
 
 CLASSES = ("circle", "cross", "triangle")
@@ -39,25 +42,29 @@ def test_200_images_train_far_above_chance(folder, tmp_path):
 def test_every_image_is_in_one_split_with_its_class(folder):
     source = ImageFolderDataSource(folder, image_size=16)
     assert source.class_names == CLASSES
-    sizes = [source.size(split) for split in ("train", "validation", "evaluation")]
-    assert sum(sizes) == 200
-    np.testing.assert_allclose(np.array(sizes) / 200, [0.7, 0.15, 0.15], atol=0.06)
+    counts = [source.size(split) for split in SPLITS]
+    assert sum(counts) == 200
+    np.testing.assert_allclose(np.array(counts) / 200, [0.7, 0.15, 0.15], atol=0.01)
     labels = np.concatenate(
-        [source.examples(split, range(size))[1] for split, size in zip(source._files, sizes, strict=True)]
+        [source.examples(split, range(size))[1] for split, size in zip(SPLITS, counts, strict=True)]
     )
     assert np.bincount(labels).tolist() == [67, 67, 66]
 
 
-def test_adding_files_moves_none(folder):
-    def contents(split):
+def test_adding_files_moves_few_others(folder):
+    def splits():
         source = ImageFolderDataSource(folder, image_size=16)
-        return {image.tobytes() for image in source.examples(split, range(source.size(split)))[0]}
+        return {path: split for split in SPLITS for path in source.paths(split)}
 
-    before = {split: contents(split) for split in ("train", "validation", "evaluation")}
+    before = splits()
     rng = np.random.default_rng(1)
-    for index in range(200, 300):
+    for index in range(200, 210):
         draw_pillow_shape("cross", rng).save(folder / "cross" / f"{index}.png")
-    assert all(before[split] <= contents(split) for split in before)
+    after = splits()
+    moved = [path for path in before if before[path] != after[path]]
+    assert len(moved) <= 4
+    assert {path.parent.name for path in moved} <= {"cross"}
+    assert len(after) == 210
 
 
 def test_settings_tell_images_from_others_of_the_same_names_and_not_how_they_are_stored(folder):
@@ -81,9 +88,9 @@ def test_images_of_one_name_in_folders_of_a_class_fall_into_all_splits(folder):
         path.with_suffix("").mkdir()
         path.rename(path.with_suffix("") / "image.png")
     source = ImageFolderDataSource(folder, image_size=16)
-    sizes = [source.size(split) for split in ("train", "validation", "evaluation")]
-    assert sum(sizes) == 200
-    np.testing.assert_allclose(np.array(sizes) / 200, [0.7, 0.15, 0.15], atol=0.06)
+    counts = [source.size(split) for split in SPLITS]
+    assert sum(counts) == 200
+    np.testing.assert_allclose(np.array(counts) / 200, [0.7, 0.15, 0.15], atol=0.06)
 
 
 def test_a_class_name_that_no_terminal_can_show_is_named(folder):
@@ -101,38 +108,87 @@ def test_colour_and_grey_are_read_as_asked(folder):
 
 def test_unreadable_images_are_named(folder):
     (folder / "circle/000.png").write_text("not an image")
-    source = ImageFolderDataSource(folder, image_size=16)
-    with pytest.raises(InputError, match="1 of 200 images cannot be used: .*circle/000.png not an image"):
-        sum(map(source.size, ("train", "validation", "evaluation")))
+    with pytest.raises(InputError, match="1 of 200 images cannot be used: .*circle/000.png.* not an image"):
+        ImageFolderDataSource(folder, image_size=16).size("train")
 
 
-def test_what_a_folder_lacks_is_named(folder, tmp_path):
+def test_all_classes_with_too_few_images_are_named(folder, tmp_path):
     with pytest.raises(InputError, match="nowhere is no folder"):
         ImageFolderDataSource(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="has images in 0 sub-folders"):
-        ImageFolderDataSource(folder / "circle")
-    for path in sorted((folder / "cross").iterdir())[5:]:
-        path.unlink()
-    with pytest.raises(InputError, match="cross has 5 images: a class needs 20 or more"):
+    for name, kept in (("cross", 5), ("circle", 9)):
+        for path in sorted((folder / name).iterdir())[kept:]:
+            path.unlink()
+    with pytest.raises(InputError, match=r"2 classes in .* too few images: circle \(9\), cross \(5\); each needs 10"):
         ImageFolderDataSource(folder)
+
+
+def test_a_class_of_too_few_groups_is_named_and_may_be_divided_without_them(tmp_path):
+    draw_folder(tmp_path, {"a/one": 20, "a/two": 20, **{f"b/{day}": 8 for day in range(5)}})
+    with pytest.raises(InputError, match="1 classes cannot be divided .*: a; each needs 3 groups"):
+        ImageFolderDataSource(tmp_path, image_size=8).size("train")
+    assert sizes(ImageFolderDataSource(tmp_path, image_size=8, groups="none"))["train"] == [28, 28]
+    with pytest.raises(InputError, match="groups must be 'folders' or 'none', got 'each'"):
+        ImageFolderDataSource(tmp_path, groups="each")  # pyright: ignore[reportArgumentType]
+
+
+def test_no_sub_folder_of_a_class_is_divided(tmp_path):
+    draw_folder(tmp_path, {f"{name}/{animal}": 6 for name in "ab" for animal in range(20)})
+    source = ImageFolderDataSource(tmp_path, image_size=8)
+    animals = [{path.parent for path in source.paths(split)} for split in SPLITS]
+    assert len(set().union(*animals)) == sum(map(len, animals)) == 40
+    assert sizes(source) == {"train": [84, 84], "validation": [18, 18], "evaluation": [18, 18]}
 
 
 def test_a_folder_that_cannot_be_listed_is_named(folder, monkeypatch):
     def refused(_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "iterdir", refused)
+    monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(InputError, match=f"{folder} cannot be listed: Permission denied; make it readable"):
         ImageFolderDataSource(folder)
 
 
-def test_a_class_missing_from_a_split_is_named(folder):
-    kept = {path.name for path in (folder / "cross").iterdir()}
-    source = ImageFolderDataSource(folder)
-    for path, label in source._files["validation"]:
-        if source.class_names[label] == "cross":
-            path.unlink()
-            kept.discard(path.name)
-    assert len(kept) >= 10
-    with pytest.raises(InputError, match="no image of the class 'cross' falls into the validation split"):
-        ImageFolderDataSource(folder)
+def test_examples_are_those_of_their_files(folder):
+    source = ImageFolderDataSource(folder, image_size=16)
+    for split in SPLITS:
+        images, labels = source.examples(split, range(source.size(split)))
+        for path, image, label in zip(source.paths(split), images, labels, strict=True):
+            assert path.parent.name == CLASSES[label]
+            np.testing.assert_array_equal(read_image(path, (16, 16, 1)), image)
+
+
+def test_40_faces_of_10_pictures_each_are_a_source(tmp_path):
+    draw_folder(tmp_path, {f"s{person}": 10 for person in range(1, 41)}, ending=".pgm")
+    source = ImageFolderDataSource(tmp_path, image_size=8)
+    assert source.num_classes == 40
+    assert min(map(min, sizes(source).values())) >= 1
+    assert "40 classes have fewer than 20 images: s1 (10)" in str(source.summary())
+
+
+@pytest.mark.parametrize(("classes", "images"), [(210, 40), (40, 20)])
+def test_many_small_classes_are_divided_whatever_their_names(classes, images, tmp_path):
+    """The files are tiny, since there are many."""
+    pixel = b"P5 1 1 255\n" + bytes([7])
+    for name in range(classes):
+        (tmp_path / f"class {name}").mkdir()
+        for index in range(images):
+            (tmp_path / f"class {name}" / f"{index:06}.pgm").write_bytes(pixel[:-1] + bytes([index * 5]))
+    found = sizes(ImageFolderDataSource(tmp_path, image_size=1, groups="none"))
+    for split, share in SHARES.items():
+        assert np.abs(np.array(found[split]) - share * images).max() <= 1
+
+
+def test_the_table_tells_sizes_and_modes_and_what_looks_wrong(folder):
+    Image.new("RGBA", (40, 30), (255, 0, 0, 90)).save(folder / "circle/red.png")
+    draw_folder(folder, {"train": 1000, "bus": 12}, side=2)
+    told = str(ImageFolderDataSource(folder, image_size=16).summary())
+    for line in (
+        "2x2 to ",
+        "most often 2x2 (1,012)",
+        "RGBA (1)",
+        "train has 1,000 images and bus 12",
+        "names train are taken for classes",
+    ):
+        assert line in told
+    assert "bus (12)" in told
+    assert "1,012 images have less than half the size" in told

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ai_library.evaluation.metrics import (
     coverage_curve,
     coverage_table,
+    grouped_interval,
     reliability_bins,
     roc_auc_and_average_precision,
     wilson_interval,
@@ -93,3 +94,30 @@ def test_ranking_by_hand():
 @pytest.mark.parametrize("positive", [[True, True], [False, False]])
 def test_one_kind_of_example_has_no_ranking(positive):
     assert roc_auc_and_average_precision(np.array([0.1, 0.9]), np.array(positive)) == (None, None)
+
+
+@pytest.mark.parametrize(("groups", "size"), [(15, 6), (60, 10), (300, 3)])
+def test_the_interval_of_grouped_trials_holds_the_truth_19_times_in_20(groups, size):
+    rng = np.random.default_rng(0)
+    held, alone = 0, 0
+    for _ in range(400):
+        hits = np.repeat(rng.random(groups) < 0.6, size) ^ (rng.random(groups * size) < 0.02)
+        low, high = grouped_interval(hits, np.repeat(np.arange(groups), size))
+        held += low <= 0.6 - 0.02 * 0.2 <= high
+        low, high = wilson_interval(int(hits.sum()), len(hits))
+        alone += low <= 0.6 - 0.02 * 0.2 <= high
+    assert 0.92 <= held / 400 <= 0.985
+    assert alone / 400 < 0.8
+
+
+def test_the_interval_of_independent_trials_is_no_narrower_for_their_groups():
+    hits = np.random.default_rng(1).random(900) < 0.8
+    independent = wilson_interval(int(hits.sum()), 900)
+    low, high = grouped_interval(hits, np.arange(900) // 3)
+    assert low <= independent[0] + 1e-9
+    assert high >= independent[1] - 1e-9
+    assert high - low < 1.3 * (independent[1] - independent[0])
+    assert grouped_interval(hits, np.zeros(900, int)) == (0, 1)
+    low, high = grouped_interval(np.ones(900, bool), np.arange(900) // 90)
+    assert low < 0.75
+    assert high == 1

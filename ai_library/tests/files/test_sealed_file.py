@@ -29,7 +29,7 @@ def written_and_read(path, tree):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tree=st.dictionaries(st.text(max_size=140), trees, max_size=5))
 def test_a_tree_is_read_as_it_was_or_refused_when_it_is_written(tmp_path_factory, tree):
     path = tmp_path_factory.mktemp("sealed") / "file"

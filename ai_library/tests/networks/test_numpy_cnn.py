@@ -78,7 +78,9 @@ def test_logits_are_those_of_float64_and_of_flax_but_for_rounding(image_shape, p
     assert found.dtype == np.float32
     largest = np.abs(exact).max()
     np.testing.assert_allclose(found, exact, rtol=0, atol=TOLERANCE * largest)
-    np.testing.assert_allclose(found, predict_logits(model, variables, images), rtol=0, atol=2 * TOLERANCE * largest)
+    if patch == 4 or image_shape == SHAPES[0]:  # each is compiled, which takes its time
+        by_flax = predict_logits(model, variables, images)
+        np.testing.assert_allclose(found, by_flax, rtol=0, atol=2 * TOLERANCE * largest)
 
 
 def test_streams_of_few_images_give_the_numbers_of_longer_ones(classifier):

@@ -46,8 +46,8 @@ def distance(first, second, run, other_run=None):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with the runs of 1 process with 1 device ("1x1"), 1 with 2 ("1x2"), 2 with 1 and 4 with 1. All have also
-    stopped and gone on, and those of "1x1" and "2x1" have gone on where two processes were `killed`."""
+    """A folder with the runs of 1 process with 1 device ("1x1"), 1 with 2 ("1x2"), 2 with 1 and 4 with 1. All but the
+    last have also stopped and gone on, and those of "1x1" and "2x1" have gone on where two processes were `killed`."""
     folder = tmp_path_factory.mktemp("runs")
     victims = begun("killed", folder / "killed", 2)
     victims[1].communicate()
@@ -60,7 +60,7 @@ def trained(tmp_path_factory):
         shutil.copytree(folder / "killed/killed", folder / name / "killed")
     ended(*begun("train_twice", folder / "1x1", 1), *begun("train_twice", folder / "1x2", 1, "--devices", 2))
     ended(*begun("train", folder / "2x1", 2))
-    ended(*begun("train", folder / "4x1", 4))
+    ended(*begun("train_once", folder / "4x1", 4))
     return folder
 
 
@@ -126,7 +126,7 @@ def test_only_the_first_process_writes(trained):
 
 
 def test_a_signal_to_one_process_stops_all_at_one_step_and_they_go_on_to_the_same_bits(trained):
-    for layout, processes in (("1x1", 1), ("2x1", 2), ("4x1", 4)):
+    for layout, processes in (("1x1", 1), ("2x1", 2)):
         for process in range(processes):
             assert bits(trained / layout, "stopped", process) == bits(trained / layout, "whole")
 

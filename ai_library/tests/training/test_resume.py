@@ -28,11 +28,13 @@ STEPS, PER_EPOCH = 12, 6
 
 
 @pytest.fixture(autouse=True)
-def hears_ctrl_c():
-    """As a process in the foreground does; one in the background may have been told to ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def hears_signals():
+    """As a process in the foreground does; one in the background may have been told to ignore them."""
+    numbers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in numbers.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class Signalling(ShapeDataSource):

@@ -266,3 +266,13 @@ def test_the_latest_run_is_found_while_others_remove_their_checkpoints(tmp_path,
             save(run)
     (tmp_path / "runs/a/checkpoints/9.msgpack").symlink_to("what is not there any more")
     assert RunDirectory.latest_path().name == "b"
+
+
+@pytest.mark.parametrize(("precision", "resumes"), [("float32", True), ("bfloat16", False)])
+def test_a_setting_that_an_earlier_version_did_not_have_was_its_default(run_dir, precision, resumes):
+    with_it = {**SETTINGS, "train": {**SETTINGS["train"], "precision": precision}}
+    if resumes:
+        assert resumed(run_dir, with_it)[0]["step"] == 7
+    else:
+        with pytest.raises(InputError, match='other settings: train.precision was "float32", is now "bfloat16"$'):
+            resumed(run_dir, with_it)

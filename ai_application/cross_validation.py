@@ -1,0 +1,70 @@
+"""Cross-validation: a network for each fold of the data, and the figures of all of them together."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ai_library import DataSource, InputError, Report, Trainer, evaluate, folds
+from ai_library.files.atomic import write_bytes
+from ai_library.networks.network import summary
+from ai_library.runtime import distributed
+from ai_library.training.run_directory import RunDirectory
+
+from .command_line import shown
+from .training_arguments import TrainingArguments
+from .training_run import Lists, prepare, telling_how_to_go_on, write_lists
+
+METRICS = "metrics.json"
+
+
+def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lists: Lists, **later: Any):
+    """Trains a network on each k - 1 of k folds, predicts the fold that is left, and prints the figures of all
+    predictions together; `metrics.json` in the run's folder has them, and those of each fold. No model is kept: all
+    data together train a better one.
+
+    Args:
+        arguments: What the command was told.
+        source: The data.
+        k: How many folds.
+        lists: As `train_and_save` takes them.
+        later: Values of the configuration where the arguments left them open.
+    """
+    run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
+    if run.model:
+        raise InputError("cross-validation keeps no model: leave --model out")
+    sources = folds(source, k)
+    prepare(network, source, config)
+
+    def run_dir():
+        return str(run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path()))
+
+    folder = Path(distributed.broadcast_from_first(run_dir))
+    places = [folder / f"fold-{number}" for number in range(1, k + 1)]
+    begun = distributed.broadcast_from_first(lambda: [place.is_dir() for place in places])
+    if run.resume and not any(begun):
+        raise InputError(f"{shown(folder)} holds no cross-validation to resume: leave --resume out")
+    write_lists(folder, lists, run)
+    print(f"cross-validation: all images, whatever their split, are divided into {k} folds\n")
+    print(summary(network, source.image_shape), end="\n\n")
+    reports = []
+    for number, place in enumerate(places):
+        fold = sources.pop(0)  # whose images then leave the memory
+        with telling_how_to_go_on(run, folder):
+            classifier = Trainer(network, fold, config, place, run.checkpoint_seconds).fit(run.resume and begun[number])
+            reports.append(evaluate(classifier, fold, verbose=True))
+        print(f"fold {number + 1} of {k}: accuracy {reports[-1].summary()['accuracy']}\n", flush=True)
+    pooled = _pooled(reports)
+    if distributed.is_first():
+        metrics = {**pooled.metrics(), "folds": [report.scores() for report in reports]}
+        write_bytes(folder / METRICS, json.dumps(metrics, indent=1).encode())
+    print(f"{pooled}\n\nmetrics  {shown(folder / METRICS)}")
+
+
+def _pooled(reports):
+    """The report of all predictions, each by the network that never saw its example."""
+    probabilities, labels, groups = (
+        np.concatenate([getattr(report, name) for report in reports]) for name in ("probabilities", "labels", "groups")
+    )
+    return Report(probabilities, labels, reports[0].class_names, groups=groups)

@@ -1,0 +1,136 @@
+"""The command that trains on a folder tells what it found before it trains, and measures what it says."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ai_application import training_run
+from ai_application.commands import train_folder
+from ai_library import load_model
+from ai_library.tests.data.image_folders import draw_folder
+from ai_library.tests.processes import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["--image-size", "16", "--network.features", *"44444", "--network.dense", "4", "--epochs", "1"]
+
+
+@pytest.fixture
+def train(monkeypatch, capsys):
+    """Runs the command in this process, which keeps its devices and its memory; returns what it printed."""
+    monkeypatch.setattr(training_run, "share_out_cores", lambda *_: None)
+    monkeypatch.setattr(training_run, "keep_freed_memory", lambda: None)
+
+    def run(*given, status=0):
+        monkeypatch.setattr(sys, "argv", ["train_folder.py", *map(str, given), *SMALL])
+        assert train_folder.main() == status
+        printed = capsys.readouterr()
+        return printed.err if status else printed.out
+
+    return run
+
+
+def read(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+@pytest.fixture
+def leaking(tmp_path):
+    """Splits of a user's, of which test has 4 of 24 images from train, and 1 of val's."""
+    images = draw_folder(
+        tmp_path / "images", {f"{split}/{name}": 12 for split in ("train", "val", "test") for name in "ab"}
+    )
+    for index in range(4):
+        shutil.copy(images / f"train/a/{index:06}.png", images / f"test/a/{index:06}.png")
+    shutil.copy(images / "val/b/000003.png", images / "test/b/000005.png")
+    return images
+
+
+def test_accuracy_is_given_with_and_without_leaked_images(leaking, train, tmp_path):
+    told = train(leaking, "--run-dir", tmp_path / "run")
+    assert told.index("warning: 5 images of evaluation have copies in earlier splits") < told.index("epoch 1/1")
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    clean = metrics["without_copies"]
+    assert (metrics["n"], clean["n"]) == (24, 19)
+    low, high = clean["accuracy_interval"]
+    assert low <= clean["accuracy"] <= high
+    assert (
+        f"without the 5 images that have copies among those trained on: accuracy {clean['accuracy']:.2%} ({low:.2%} to "
+        f"{high:.2%}), n = 19" in told
+    )
+    leaks = read(tmp_path / "run/leaks.csv")
+    assert leaks[0] == ["file", "split", "copy", "copy_split", "kind"]
+    assert leaks[1] == ["test/a/000000.png", "evaluation", "train/a/000000.png", "train", "same pixels"]
+    assert len(leaks) == 6
+    assert "5 of the images have copies among those trained on" in (tmp_path / "run/report.html").read_text()
+
+
+def test_the_table_comes_before_the_first_epoch(train, tmp_path):
+    draw_folder(tmp_path / "up/images", {"a": 20, "b": 30, "a/.hidden": 2, "b/notes.txt": "x"})
+    told = train(tmp_path / "up", "--run-dir", tmp_path / "run")
+    table = told[: told.index("epoch 1/1")]
+    for line in ("a                    14           3           3", "b                    21 ", "1 ending in .txt"):
+        assert line in table
+    assert "note: the classes are in images" in table
+    assert "without_copies" not in json.loads((tmp_path / "run/metrics.json").read_text())
+    assert not (tmp_path / "run/leaks.csv").exists()
+
+
+def test_cross_validation_predicts_each_image_once_and_resumes(train, tmp_path):
+    images = draw_folder(tmp_path / "images", {"a": 7, "b": 9})
+    error = train(images, "--run-dir", tmp_path / "run", status=1)
+    assert "2 classes" in error
+    assert "a (7), b (9)" in error
+    arguments = [images, "--cross-validate", "3", "--run-dir", tmp_path / "run"]
+    told = train(*arguments)
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["n"] == 16
+    assert [row["support"] for row in metrics["per_class"].values()] == [7, 9]
+    assert sum(fold["n"] for fold in metrics["folds"]) == 16
+    accuracy = sum(fold["n"] * fold["accuracy"] for fold in metrics["folds"]) / 16
+    assert metrics["accuracy"] == pytest.approx(accuracy)
+    assert f"accuracy          {accuracy:.2%}  (95 % interval" in told
+    shutil.rmtree(tmp_path / "run/fold-3")  # as if it was stopped before
+    (tmp_path / "run/metrics.json").unlink()
+    train(*arguments, "--resume")
+    assert json.loads((tmp_path / "run/metrics.json").read_text()) == metrics
+    error = train(images, "--cross-validate", "8", "--run-dir", tmp_path / "other", status=1)
+    assert "1 classes are too small for 8 folds: a (7); each needs 8 images or more" in error
+
+
+def test_a_table_and_a_zip_train_and_resume_to_the_same_model(train, tmp_path):
+    draw_folder(tmp_path / "images", {"all": 40})
+    (tmp_path / "labels.csv").write_text("id,label\n" + "".join(f"{i:06},{i % 2}\n" for i in range(40)))
+    shutil.make_archive(str(tmp_path / "images"), "zip", tmp_path / "images")
+    given = [tmp_path / "images.zip", "--labels", tmp_path / "labels.csv", "--run-dir", tmp_path / "run"]
+    train(*given)
+    first = load_model(tmp_path / "run/model.msgpack")
+    assert first.class_names == ("0", "1")
+    np.full((1, *first.image_shape), 90, np.uint8)
+    train(*given, "--resume")
+    again = load_model(tmp_path / "run/model.msgpack")
+    assert np.array_equal(
+        first.variables["params"]["Dense_1"]["kernel"], again.variables["params"]["Dense_1"]["kernel"]
+    )
+    (tmp_path / "labels.csv").write_text("id,label\n" + "".join(f"{i:06},{i % 2 ^ (i < 2)}\n" for i in range(40)))
+    assert "images were changed" in train(*given, "--resume", status=1)
+
+
+@pytest.mark.slow
+def test_two_processes_cross_validate_groups_as_one_does(train, tmp_path):
+    draw_folder(tmp_path / "images", {f"{name}/{animal}": 3 for name in "ab" for animal in range(4)})
+    given = [tmp_path / "images", "--cross-validate", "2"]
+    meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--process"]
+    command = [sys.executable, "scripts/train_folder.py", *given, "--run-dir", tmp_path / "two", *SMALL, *meeting]
+    running = [subprocess.Popen([*map(str, command), process], cwd=ROOT) for process in "01"]
+    train(*given, "--run-dir", tmp_path / "one")
+    assert [process.wait() for process in running] == [0, 0]
+    one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    assert one["n"] == two["n"] == 24
+    assert one["log_loss"] == pytest.approx(two["log_loss"], abs=1e-3)

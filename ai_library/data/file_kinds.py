@@ -1,0 +1,61 @@
+"""What a listing of a user's images passes over, by the names of files and folders, and what it calls that."""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+_FOLDERS_OF_SYSTEMS = {
+    *("@eadir", "#recycle", "#snapshot"),  # Synology
+    *("@__thumb", "@recycle"),  # QNAP
+    *("$recycle.bin", "system volume information", "lost+found", "lost.dir", "__macosx", "thumbnails"),
+}
+_FILES_OF_SYSTEMS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+_OTHER_IMAGES = {
+    *(
+        ".jxl",
+        ".jp2",
+        ".j2k",
+        ".tga",
+        ".ico",
+        ".svg",
+        ".psd",
+        ".xcf",
+        ".raw",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".orf",
+        ".rw2",
+        ".raf",
+        ".dcm",
+        ".exr",
+        ".hdr",
+        ".pbm",
+        ".pnm",
+    ),
+}
+
+
+def folder_passed_over(name: str) -> str:
+    """Why a folder of this name is passed over with all in it; empty where it is not."""
+    if name.startswith("."):
+        return "in hidden folders"
+    return f"in {name}, a folder of a NAS, a camera or a system" if name.casefold() in _FOLDERS_OF_SYSTEMS else ""
+
+
+def file_passed_over(name: str, endings: Sequence[str]) -> str:
+    """Why a file of this name is passed over, where images have one of the `endings`; empty where it is not."""
+    if name.startswith("."):
+        return "hidden"
+    if name.casefold() in _FILES_OF_SYSTEMS:
+        return "files of a system"
+    if name.lower().endswith(tuple(endings)):
+        return ""
+    ending = PurePath(name).suffix.lower()
+    return f"ending in {ending}" if ending else "without an ending"
+
+
+def is_image_of_another_kind(reason: str) -> bool:
+    """Whether what `file_passed_over` told is an image in a format that is not read."""
+    return reason.removeprefix("ending in ") in _OTHER_IMAGES

@@ -1,0 +1,311 @@
+"""Finds out how a folder holds classes, splits and groups of images, by the names in it alone."""
+
+import os
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import InputError
+from ..files.text import escaped, listed
+from .file_kinds import file_passed_over, folder_passed_over, is_image_of_another_kind
+from .image_files import IMAGE_ENDINGS, listing
+
+_SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "validate", "dev"),
+    "evaluation": ("test", "testing", "evaluation", "eval"),
+}
+_NO_NAMES = {"", "set", "data", "dataset", "images", "imgs", "split"}  # of a split's name: what tells nothing
+
+
+class ImageFile(NamedTuple):
+    """An image that a class has."""
+
+    path: Path
+    label: int
+    group: str
+    """What belongs together has the same: the sub-folder of its class that the image lies in, or its own name. Begins
+    with the class, so that groups of two classes differ."""
+    split: str | None
+    """The split that the user put it into; None where that is for the library to choose."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder, or a table of labels, says of its images."""
+
+    root: Path
+    """What the paths of images are told relative to."""
+    class_names: tuple[str, ...]
+    files: tuple[ImageFile, ...]
+    """In the order of their classes, then of their names."""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """How many files were passed over, by the reason."""
+    notes: tuple[str, ...] = ()
+    """What was understood of the folder that a user may have meant otherwise."""
+    warnings: tuple[str, ...] = ()
+    """What looks wrong."""
+
+    @property
+    def splits(self) -> frozenset[str]:
+        """The splits that the user made; none where the library is to make all."""
+        return frozenset(file.split for file in self.files if file.split)
+
+
+def find_layout(folder: str | Path, *, groups: bool = True) -> Layout:
+    """Lists the images of a folder and finds its classes, splits and groups.
+
+    A class is a sub-folder, named like it, in `folder` itself; or in each of its sub-folders that are named like splits
+    (train, val, test and their other usual names, two or three of them); or in its one sub-folder with images. Names
+    are compared as Unicode's NFC.
+
+    Args:
+        folder: Holds the images.
+        groups: Whether images in one sub-folder of a class belong together.
+
+    Raises:
+        InputError: The folder does not exist or can't be listed, has fewer than two classes, or has classes without an
+            image that can be read, all of which are named.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        found = "it is a file" if folder.exists() else "it does not exist"
+        raise InputError(f"{folder} is no folder, {found}: name one with a sub-folder of images for each class")
+    found, notes, warnings = [_Entry(*each) for each in walk(folder)], [*_splits_beside(folder)], []
+    root = _descended(folder, found, notes)
+    splits = _splits(root, found, notes, warnings)
+    members = _members(found, splits, root, warnings)
+    files = [
+        ImageFile(entry.path, label, f"{name}/{group}", splits.get(entry.parts[0]))
+        for label, (name, entries) in enumerate(sorted(members.items()))
+        for entry, group in _grouped(entries, 2 if splits else 1, groups)
+    ]
+    if count := len({file.group for file in files if file.group.endswith("/")}):
+        notes.append(f"images in one of the {count:,} sub-folders of classes are kept together in one split")
+    passed_over = Counter(entry.reason for entry in found if entry.reason)
+    return Layout(root, tuple(sorted(members)), tuple(files), passed_over, tuple(notes), tuple(warnings))
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A file below the folder, or a folder without any."""
+
+    path: Path
+    parts: tuple[str, ...]
+    """The names of the folders on the way, then its own; "" for an empty folder's content."""
+    reason: str
+    """Why it is passed over; "" for an image that is used."""
+
+
+def walk(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
+    """Yields (path, parts, reason) of all files below a folder: those of a folder in the order of their names, then
+    those of its sub-folders. Raises `InputError` where a folder can't be listed or is there twice, by a link.
+    """
+    waiting, listed_already = [((), "")], set()
+    while waiting:
+        parts, reason = waiting.pop()
+        place, folders, files = root.joinpath(*parts), [], []
+        with listing(place):
+            status = os.stat(place)
+            for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+                (folders if entry.is_dir() else files).append(entry.name)
+        if (status.st_dev, status.st_ino) in listed_already:
+            raise InputError(f"{place} leads to a folder that is there already: remove the link")
+        listed_already.add((status.st_dev, status.st_ino))
+        if not folders and not files and parts:
+            yield place, (*parts, ""), reason or "empty folders"
+        for name in files:
+            yield place / name, (*parts, name), reason or file_passed_over(name, IMAGE_ENDINGS)
+        waiting += [((*parts, name), reason or folder_passed_over(name)) for name in reversed(folders)]
+
+
+def _images(found):
+    return [entry for entry in found if not entry.reason]
+
+
+def _pass_over(found, reason, which):
+    """Gives images a reason to be passed over; returns how many."""
+    left_out = [entry for entry in _images(found) if which(entry.parts)]
+    for entry in left_out:
+        entry.reason = reason
+    return len(left_out)
+
+
+def _descended(root, found, notes):
+    """Goes down to the folder that holds the classes or the splits, as long as one sub-folder alone has images, and
+    those in folders of their own; returns it."""
+    given = root
+    while True:
+        tops = {entry.parts[0] for entry in _images(found) if len(entry.parts) > 1}
+        if len(tops) != 1 or any(len(entry.parts) == 2 for entry in _images(found)):
+            return root
+        (top,) = tops
+        beside = [entry for entry in found if len(entry.parts) > 1 and entry.parts[0] != top]
+        if any(is_image_of_another_kind(entry.reason) for entry in beside):  # it and top are classes
+            return root
+        root = root / top
+        _pass_over(found, "beside the folder that holds the classes", lambda parts: len(parts) == 1)
+        for entry in found:
+            inside = len(entry.parts) > 1 and entry.parts[0] == top
+            entry.parts = entry.parts[1:] if inside else ("",)
+        notes.append(f"the classes are in {escaped(str(root.relative_to(given)))}, the one folder with images")
+
+
+def _splits(root, found, notes, warnings):
+    """The split of each folder that is named like one; none where the user made no splits.
+
+    Splits that stand below classes, as in cat/train, are moved above them in the entries' parts.
+    """
+    tops = {entry.parts[0] for entry in _images(found) if len(entry.parts) > 1}
+    if tops and all(_split_name(top)[0] in ("validation", "evaluation") for top in tops):
+        raise InputError(f"{root} has the splits {listed(sorted(tops))} and none to train on: add a folder train")
+    names = _split_names(tops)
+    if not names:
+        inside = {entry.parts[1] if len(entry.parts) > 2 else "" for entry in _images(found)}
+        names = _split_names(inside)
+        if not names or inside != names.keys():
+            return {}
+        for entry in found:
+            entry.parts = (*entry.parts[1::-1], *entry.parts[2:])
+    with_classes = {entry.parts[0] for entry in _images(found) if len(entry.parts) > 2}
+    if missing := [name for name, split in names.items() if split == "train" and name not in with_classes]:
+        raise InputError(
+            f"{root / missing[0]} holds the images to train on, but no sub-folder for each class: put them into such, "
+            "or give their labels in a table"
+        )
+    told = listed(sorted(names))
+    if count := _pass_over(found, "beside the splits", lambda parts: parts[0] not in names):
+        warnings.append(f"{count:,} images lie beside the splits {told} and are not used")
+    if count := _pass_over(found, "in a split, but in no class's folder", lambda parts: len(parts) < 3):
+        warnings.append(f"{count:,} images in the splits {told} lie in no class's folder and are not used")
+    names = {name: split for name, split in names.items() if name in with_classes}
+    _strip_doubled(found, names)
+    trained = {entry.parts[1] for entry in _images(found) if names[entry.parts[0]] == "train"}
+    for name in list(names):
+        if trained.isdisjoint(entry.parts[1] for entry in _images(found) if entry.parts[0] == name):
+            count = _pass_over(found, f"in {name}, without labels", lambda parts, name=name: parts[0] == name)
+            warnings.append(f"{name} has {count:,} images and none of the classes to train on: it is not used")
+            del names[name]
+    notes.append("the folders are splits: " + ", ".join(f"{names[name]} from {name}" for name in names))
+    return names
+
+
+def _splits_beside(folder):
+    """Yields a note where the folder is one of several splits itself."""
+    try:
+        names = _split_names(name for name in os.listdir(folder.resolve().parent) if not name.startswith("."))
+    except OSError:  # what is above it need not be readable
+        return
+    if others := sorted(names.keys() - {folder.resolve().name}) if folder.resolve().name in names else ():
+        yield f"beside {escaped(folder.name)} there is {listed(others)}, not used: the folder above has both as splits"
+
+
+def _strip_doubled(found, names):
+    """Takes folders away that stand between a split and its classes, as in seg_train/seg_train/forest."""
+    below = {name: [entry for entry in _images(found) if entry.parts[0] == name] for name in names}
+    one = {
+        name: entries[0].parts[1]
+        for name, entries in below.items()
+        if len({entry.parts[1] for entry in entries}) == 1 and all(len(entry.parts) > 3 for entry in entries)
+    }
+    if all(name in one for name, split in names.items() if split == "train"):  # which has more than one class
+        for entry in found:
+            if len(entry.parts) > 2 and one.get(entry.parts[0]) == entry.parts[1]:
+                entry.parts = (entry.parts[0], *entry.parts[2:])
+
+
+def split_named(name: str) -> str:
+    """The split that a name stands for, such as "validation" for "Val"; "" where it stands for none."""
+    split, rest = _split_name(name)
+    return "" if rest else split
+
+
+def _split_name(name):
+    """The split that a name stands for, or "", and the words in it that tell nothing of that."""
+    words = [word for word in re.findall("[a-z]+", _spaced(name)) if word not in _NO_NAMES]
+    for split, known in _SPLIT_WORDS.items():
+        rest = tuple(word for word in words if word.removesuffix("set") not in known)
+        if len(rest) == len(words) - 1:
+            return split, rest
+    return "", ()
+
+
+def _split_names(names):
+    """Which names are those of splits, as {name: split}, where train and another one are there."""
+    found = {name: _split_name(name) for name in sorted(names) if _split_name(name)[0]}
+    for rest in sorted({rest for _, rest in found.values()}, key=len):
+        alike = {name: split for name, (split, its_rest) in found.items() if its_rest == rest}
+        if "train" in alike.values() and len(alike) > 1:
+            return dict(sorted(alike.items(), key=lambda item: list(_SPLIT_WORDS).index(item[1])))
+    return {}
+
+
+def _spaced(name):
+    """TrainingSet as "training set": in small letters, with words apart."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", " ", name).casefold()
+
+
+def _members(found, splits, root, warnings):
+    """The entries of each class by its name. Raises `InputError` that names classes without images."""
+    depth = 1 if splits else 0
+    if not splits and (count := _pass_over(found, "in no class's folder", lambda parts: len(parts) < 2)):
+        warnings.append(f"{count:,} images lie in {escaped(str(root))} itself, in no class's folder, and are not used")
+    places, members = defaultdict(list), defaultdict(list)
+    for entry in found:
+        if len(entry.parts) < depth + 2 or folder_passed_over(entry.parts[depth]):
+            continue
+        if not splits or entry.parts[0] in splits:
+            places[entry.parts[: depth + 1]].append(entry)
+    spelt = {}
+    for place, entries in places.items():
+        name = unicodedata.normalize("NFC", place[-1])
+        if spelt.setdefault((place[:-1], name), place) != place:
+            raise InputError(f"{root.joinpath(*place)} and another folder have the same name in Unicode: rename one")
+        members[name] += [entry for entry in entries if not entry.reason]
+    if len(members) < 2 or not any(members.values()):
+        raise InputError(_no_classes(root, found, sum(map(bool, members.values()))))
+    if without := [place for place, entries in places.items() if not _images(entries)]:
+        said = "; ".join(_without(root, depth, places[place]) for place in without[:20])
+        more = f" and {len(without) - 20:,} more" if len(without) > 20 else ""
+        raise InputError(
+            f"{len(without):,} folders of classes have no image that can be read: {said}{more}: convert their images, "
+            "or remove the folders"
+        )
+    if splits:
+        trained = {name for name, entries in members.items() if any(splits[e.parts[0]] == "train" for e in entries)}
+        if untrained := sorted(members.keys() - trained):
+            raise InputError(f"the train split of {root} has no images of the classes {listed(untrained)}: add some")
+    folded = Counter(name.casefold() for name in members)
+    if alike := [name for name in sorted(members) if folded[name.casefold()] > 1]:
+        warnings.append(f"the classes {listed(alike)} differ only in capital letters")
+    return members
+
+
+def _no_classes(root, found, count):
+    direct = sum(len(entry.parts) == 1 for entry in found if entry.reason == "in no class's folder")
+    others = Counter(entry.reason for entry in found if entry.reason and entry.reason != "in no class's folder")
+    told = f", {direct:,} images itself" if direct else ""
+    told += f", and files passed over: {_counted(others)}" if others else ""
+    return f"{root} has images in {count} sub-folders{told}: it needs one for each of 2 classes or more"
+
+
+def _without(root, depth, entries):
+    place = root.joinpath(*entries[0].path.relative_to(root).parts[: depth + 1])
+    return f"{place} ({_counted(Counter(entry.reason for entry in entries))})"
+
+
+def _counted(reasons):
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5))
+
+
+def _grouped(entries, depth, groups):
+    """Yields the images of a class with what they belong to: the first sub-folder that not all of them share."""
+    rest = [entry.parts[depth:] for entry in entries]
+    while all(len(parts) > 1 for parts in rest) and len({parts[0] for parts in rest}) == 1:
+        rest = [parts[1:] for parts in rest]
+    for entry, parts in zip(entries, rest, strict=True):
+        yield entry, (parts[0] + "/" if groups and len(parts) > 1 else "/".join(parts))

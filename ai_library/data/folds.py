@@ -1,0 +1,85 @@
+"""Divides the examples of a source into folds, for the cross-validation of data that are too few for splits."""
+
+from collections import defaultdict
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, whole_number
+from ..files.text import listed
+from .examples import ArrayExamples
+from .source import DataSource
+from .splitting import SHARES, stratified
+
+
+class FoldDataSource(DataSource):
+    """The examples of another source, of which one fold is `evaluation`, and the others `train` and `validation`.
+
+    Made by `folds`. Its images are in memory once more, from when they are first needed.
+    """
+
+    def __init__(self, source: DataSource, fold: tuple[int, int], pool: "_Pool", split_of: NDArray[np.object_]):
+        super().__init__(seed=source.seed, image_shape=source.image_shape, class_names=source.class_names)
+        self.content_size: int | None = source.content_size
+        self._fold, self._pool, self._split_of = fold, pool, split_of
+
+    def load(self, split: str) -> ArrayExamples:
+        own = self._split_of == split
+        return ArrayExamples(self._pool.images[own], self._pool.labels[own])
+
+    def groups_of(self, split: str) -> NDArray[np.intp]:
+        return self._pool.groups[self._split_of == split]
+
+    def settings(self) -> dict[str, Any]:
+        """Besides what every source tells, which fold of how many this is."""
+        return {**super().settings(), "fold": list(self._fold)}
+
+
+class _Pool(NamedTuple):
+    """The examples of all splits."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    groups: NDArray[np.intp]
+
+
+def folds(source: DataSource, k: int) -> list[FoldDataSource]:
+    """Divides all examples of all splits into k folds, and returns k sources: each example is in `evaluation` once.
+
+    A fold has its share of every class, and groups of examples (see `DataSource.groups_of`) are never divided. Of the
+    other folds 15 % are `validation`, by the same rules.
+
+    Raises:
+        InputError: k is not from 2 to 100, or classes have fewer groups than k, or than 3; all are named.
+    """
+    k = whole_number("the number of folds", k, 2, 100)
+    pool = _pooled(source)
+    labels, names = pool.labels.tolist(), [str(group) for group in pool.groups]
+    of_class = defaultdict(set)
+    for label, name in zip(labels, names, strict=True):
+        of_class[label].add(name)
+    least, counts = max(k, 3), [len(of_class[label]) for label in range(source.num_classes)]
+    few = [f"{name} ({n})" for name, n in zip(source.class_names, counts, strict=True) if n < least]
+    if few:
+        raise InputError(
+            f"{len(few):,} classes are too small for {k} folds: {listed(few)}; each needs {least} images or more that "
+            "are no copies of each other, or as many groups: use fewer folds, or add images"
+        )
+    fold_of = np.array(stratified(labels, names, dict.fromkeys(range(k), 1 / k)))
+    shares = {"train": 1 - SHARES["validation"], "validation": SHARES["validation"]}
+    sources = []
+    for fold in range(k):
+        split_of = np.full(len(labels), "evaluation", object)
+        rest = np.flatnonzero(fold_of != fold)
+        split_of[rest] = stratified([labels[index] for index in rest], [names[index] for index in rest], shares)
+        sources.append(FoldDataSource(source, (fold + 1, k), pool, split_of))
+    return sources
+
+
+def _pooled(source):
+    parts = [source.examples(split, range(source.size(split))) for split in source.splits]
+    images, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
+    groups = [source.groups_of(split) for split in source.splits]
+    independent = any(each is None for each in groups)
+    return _Pool(images, labels, np.arange(len(labels)) if independent else np.concatenate(groups))

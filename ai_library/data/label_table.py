@@ -1,0 +1,149 @@
+"""Reads which image has which label out of a table: path,label[,split][,group]."""
+
+import csv
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from ..files.text import listed, shortened
+from .folder_layout import ImageFile, Layout, split_named, walk
+
+_COLUMNS = {
+    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_id", "id", "image_path"),
+    "label": ("label", "class", "class_name", "category", "target", "species", "breed"),
+    "split": ("split", "set", "subset"),
+    "group": ("group", "patient", "patient_id", "subject", "subject_id"),
+}
+_NO_ROW = "without a row in the table of labels"
+
+
+def table_layout(table: str | Path, folder: str | Path) -> Layout:
+    """The layout of images that lie anywhere in a folder, and have their labels in a table.
+
+    Args:
+        table: A CSV file in UTF-8, with commas, semicolons or tabs. Its first line names the columns: the image's path
+            below the folder, which may lack its ending, or its name alone where there is only one of it; the label;
+            where the user made splits, the split of each; and where images belong together, the group.
+        folder: Holds the images.
+
+    Raises:
+        InputError: It is no such table, or has images that are not there, twice with different labels, or of an unknown
+            split.
+    """
+    table, folder = Path(table), Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: name the one that holds the images of {table}")
+    rows = _rows(table)
+    images, passed_over = {}, Counter()
+    for path, parts, reason in walk(folder):
+        if reason:
+            passed_over[reason] += 1
+        else:
+            images["/".join(parts)] = path
+    found, missing = _found(rows, images)
+    if missing:
+        raise InputError(
+            f"{len(missing):,} of {len(rows):,} images in {table} are not in {folder}, or there more than once: "
+            f"{listed(missing, 5)}: give paths below the folder"
+        )
+    twice = Counter(found)
+    for name, count in twice.items():
+        if count > 1 and len({row["label"] for own, row in zip(found, rows, strict=True) if own == name}) > 1:
+            raise InputError(f"{table} has {name} {count} times, with different labels: leave one of them")
+    by_name = dict(zip(found, rows, strict=True))
+    if left_out := len(images) - len(by_name):
+        passed_over[_NO_ROW] += left_out
+    class_names = class_order({row["label"] for row in rows})
+    labels = {name: label for label, name in enumerate(class_names)}
+    files = [
+        ImageFile(
+            images[name],
+            labels[row["label"]],
+            f"{row['label']}/{name}" if not row["group"] else f"{row['group']}/",
+            row["split"],
+        )
+        for name, row in sorted(by_name.items(), key=lambda item: (labels[item[1]["label"]], item[0]))
+    ]
+    _check_splits(table, files, class_names)
+    notes = [f"labels are those of {table}"]
+    warnings = [f"{left_out:,} images have no row in {table} and are not used"] if left_out else []
+    repeated = len(found) - len(by_name)
+    warnings += [f"{repeated:,} rows of {table} name an image that has one already"] if repeated else []
+    return Layout(folder, class_names, tuple(files), passed_over, tuple(notes), tuple(warnings))
+
+
+def _rows(table):
+    """The rows, each as {column: text}, with the split's name as the library has it."""
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        first = text.partition("\n")[0]
+        delimiter = max(",;\t", key=first.count)
+        lines = list(csv.reader(text.splitlines(), delimiter=delimiter))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table} cannot be read as a CSV file in UTF-8: {error}") from error
+    header = [name.strip().lower() for name in lines[0]] if lines else []
+    places = {
+        kind: next((header.index(name) for name in names if name in header), None) for kind, names in _COLUMNS.items()
+    }
+    if places["path"] is None or places["label"] is None:
+        raise InputError(
+            f"{table} must begin with a line that names its columns, path and label, and perhaps split and group; it "
+            f"begins with {shortened(first, 60)!r}"
+        )
+    rows = []
+    for number, cells in enumerate(lines[1:], 2):
+        if not any(cells):
+            continue
+        if len(cells) != len(header):
+            raise InputError(f"{table} must have {len(header)} columns in line {number:,}, got {len(cells)}")
+        row = {kind: None if place is None else cells[place].strip() for kind, place in places.items()}
+        if not row["path"] or not row["label"]:
+            raise InputError(
+                f"{table} must have a path and a label in line {number:,}, got {row['path']!r} and {row['label']!r}"
+            )
+        row["label"] = unicodedata.normalize("NFC", row["label"])
+        if row["split"] is not None and not split_named(row["split"]):
+            raise InputError(
+                f"{table} must name train, validation or test as the split in line {number:,}, got {row['split']!r}"
+            )
+        row["split"] = split_named(row["split"] or "") or None
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{table} has no rows below the names of its columns")
+    return rows
+
+
+def _found(rows, images):
+    """The image of each row by its path below the folder, and the paths of rows without exactly one."""
+    known = defaultdict(set)
+    for name in images:
+        for text in (name, name.rpartition("/")[2]):
+            known[text].add(name)
+            known[text.rpartition(".")[0]].add(name)
+    found, missing = [], []
+    for row in rows:
+        wanted = unicodedata.normalize("NFC", row["path"].replace("\\", "/")).removeprefix("./")
+        exact = images.keys() & {wanted, row["path"]}
+        ends = ["/".join(wanted.split("/")[start:]) for start in range(wanted.count("/") + 1)]  # without folders above
+        choices = exact or next((known[end] for end in (*ends, row["path"]) if end in known), ())
+        if len(choices) == 1:
+            found.append(next(iter(choices)))
+        else:
+            missing.append(row["path"])
+    return found, missing
+
+
+def class_order(names: set[str]) -> tuple[str, ...]:
+    """Class names in their order: numbers by their size."""
+    return tuple(sorted(names, key=(lambda name: (int(name), name)) if all(map(str.isdecimal, names)) else None))
+
+
+def _check_splits(table, files: Sequence[ImageFile], class_names):
+    made = {file.split for file in files} - {None}
+    if made and "train" not in made:
+        raise InputError(f"{table} must put images into the split train, got {listed(sorted(map(str, made)))}")
+    trained = {file.label for file in files if file.split in (None, "train")}
+    if untrained := [name for label, name in enumerate(class_names) if label not in trained]:
+        raise InputError(f"{table} must have images to train on of each class, and has none of {listed(untrained)}")

@@ -1,0 +1,94 @@
+"""Opens a user's images, whatever holds them: a folder, a zip of one, a table of labels, or a table of pixels."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import InputError
+from ..files.unpacked import Unpacked
+from .file_kinds import file_passed_over
+from .fitting import fit_image
+from .folder_layout import ImageFile, Layout, find_layout
+from .image_files import IMAGE_ENDINGS
+from .label_table import class_order, table_layout
+from .pixel_table import PixelTable, is_table, read_pixels
+from .reading import Progress, ReadFiles, read_all
+
+
+class Opened(Protocol):
+    """Images that were found, and not yet read."""
+
+    @property
+    def layout(self) -> Layout: ...
+
+    def read(self, image_shape: Sequence[int], *, skip_broken: bool, progress: Progress | None) -> ReadFiles:
+        """Reads all files of the layout, in its order: see `read_all`."""
+        ...
+
+
+def opened(path: str | Path, labels: str | Path | None, *, groups: bool) -> Opened:
+    """Finds the images of a folder, of a zip of a folder, or of a CSV file of pixels.
+
+    Args:
+        path: The folder or file.
+        labels: A table of labels; None: sub-folders are the labels. See `table_layout`.
+        groups: Whether images in one sub-folder of a class belong together.
+
+    Raises:
+        InputError: It is none of these, or there are no images to train on in it: see `find_layout`.
+    """
+    path = Path(path)
+    if is_table(path):
+        if labels:
+            raise InputError(f"{path} has its labels in its first column: leave {labels} out")
+        return _Pixels(path)
+    return _Files(path, labels, groups)
+
+
+def is_zip(path: str | Path) -> bool:
+    """Whether a path is a zip archive, by its content."""
+    return Path(path).is_file() and zipfile.is_zipfile(path)
+
+
+def unpacked_images(path: str | Path) -> Unpacked:
+    """The images of a zip archive in a temporary folder; its other files are there, but empty, to be counted."""
+    return Unpacked(path, lambda name: not file_passed_over(name.replace("\\", "/").rpartition("/")[2], IMAGE_ENDINGS))
+
+
+class _Files:
+    """Image files in a folder, or in a zip archive, which stays unpacked as long as this object is there."""
+
+    def __init__(self, path, labels, groups):
+        self._unpacked = unpacked_images(path) if is_zip(path) else None
+        folder = self._unpacked.folder if self._unpacked else path
+        self.layout: Layout = table_layout(labels, folder) if labels else find_layout(folder, groups=groups)
+
+    def read(self, image_shape, *, skip_broken, progress):
+        paths = [file.path for file in self.layout.files]
+        return read_all(paths, image_shape, skip_broken=skip_broken, progress=progress)
+
+
+class _Pixels:
+    """Images in a table of pixels; each row has a path of its own below the table's."""
+
+    def __init__(self, path):
+        self._table: PixelTable = read_pixels(path)
+        if self._table.labels is None:
+            raise InputError(f"{path} has no column label before those of the pixels: images to train on need one")
+        names = class_order(set(self._table.labels))
+        labels = {name: label for label, name in enumerate(names)}
+        files = [
+            ImageFile(path / f"row {number}", labels[name], f"row {number}", None)
+            for number, name in enumerate(self._table.labels, 1)
+        ]
+        self.layout: Layout = Layout(path, names, tuple(files))
+
+    def read(self, image_shape, *, skip_broken, progress):
+        images = self._table.images
+        fitted = np.stack([fit_image(image, image_shape) for image in images])
+        height, width = images.shape[1:]
+        n = len(images)
+        return ReadFiles(fitted, np.arange(n), [(width, height)] * n, ["L"] * n)

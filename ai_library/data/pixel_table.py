@@ -1,0 +1,85 @@
+"""Reads images out of a CSV file that has a row of pixels for each, as Kaggle's digit-recognizer has it."""
+
+import csv
+import math
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..files.text import shortened
+
+_MOST_BYTES = 4_000_000_000
+_LABEL_NAMES = ("label", "class", "target", "y")
+
+
+class PixelTable(NamedTuple):
+    """Images of one channel, with their labels where the table has a column of them."""
+
+    images: NDArray[np.uint8]
+    """(n, h, w)."""
+    labels: list[str] | None
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether a path is a CSV file by its name."""
+    return os.path.splitext(path)[1].lower() == ".csv" and os.path.isfile(path)
+
+
+def read_pixels(path: str | Path) -> PixelTable:
+    """Reads a table whose rows are square grey images, from 0 to 255, row by row; the first column may be the label.
+
+    The first line may name the columns: "label", then any names. Without it, the label is there where the other
+    columns make a square.
+
+    Raises:
+        InputError: It is no such table.
+    """
+    path = Path(path)
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path} has {path.stat().st_size:,} bytes, and at most {_MOST_BYTES:,} are read: divide it")
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            first = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a CSV file: {error}") from error
+    named = not all(re.fullmatch(r"\s*\d+\s*", cell) for cell in first)
+    columns = len(first)
+    labelled = first[0].strip().lower() in _LABEL_NAMES if named and first else math.isqrt(columns) ** 2 != columns
+    pixels = columns - labelled
+    side = math.isqrt(pixels)
+    if pixels < 4 or side**2 != pixels:
+        raise InputError(
+            f"{path} must have a column for each pixel of a square image, and perhaps one named label before them, as "
+            f"in label,pixel0,pixel1,...; it has {columns:,} columns, from {shortened(', '.join(first[:3]), 60)!r} on"
+        )
+    texts, values = _values(path, named, labelled, columns)
+    if not len(values):
+        raise InputError(f"{path} has no rows of pixels below the names of its columns")
+    return PixelTable(values.reshape(-1, side, side), texts)
+
+
+def _values(path, named, labelled, columns):
+    """The labels, as texts, and the pixels (n, pixels) uint8."""
+    labels, blocks = [], []
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        for number, line in enumerate(file, 1):
+            if (number == 1 and named) or not line.strip():
+                continue
+            label, pixels = line.split(",", 1) if labelled else ("", line)
+            try:
+                row = np.array(pixels.split(","), np.float64)
+            except ValueError as error:
+                raise InputError(f"{path} must have numbers in line {number:,}, got {error}") from error
+            if len(row) != columns - labelled or not ((row >= 0) & (row <= 255) & (row == np.floor(row))).all():
+                raise InputError(
+                    f"{path} must have {columns - labelled:,} pixels from 0 to 255 in line {number:,}, got "
+                    f"{len(row):,} from {row.min():g} to {row.max():g}"
+                )
+            labels.append(label.strip().strip('"'))
+            blocks.append(row.astype(np.uint8))
+    return (labels if labelled else None), np.array(blocks, np.uint8)

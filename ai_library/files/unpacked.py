@@ -1,0 +1,74 @@
+"""A zip archive, unpacked into a temporary folder."""
+
+import os
+import re
+import shutil
+import tempfile
+import weakref
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import InputError
+from .text import escaped, shortened
+
+_MOST_FILES = 2_000_000
+_TIMES, _MORE = 100, 1_000_000_000  # how much more than the archive's size its contents may have
+_PIECE = 1_000_000
+
+
+class Unpacked:
+    """The files of a zip archive in a temporary folder, which is removed when nobody holds this object any more.
+
+    Nothing is written outside that folder, no links are made, and no more is written than the archive says of itself.
+
+    Args:
+        archive: The zip file.
+        wanted: Which files are unpacked, by their names; the others are there, but empty.
+
+    Raises:
+        InputError: It is no archive that can be read, is encrypted or damaged, or would unpack to far more than its own
+            size or than the disk has room for.
+    """
+
+    folder: Path
+    """Where the files are."""
+
+    def __init__(self, archive: str | Path, wanted: Callable[[str], bool] = bool):
+        self.folder = Path(tempfile.mkdtemp(prefix="unpacked-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+                self._check_size(archive, [entry for entry in entries if wanted(entry.filename)], len(entries))
+                for entry in entries:
+                    self._write(opened, entry, wanted(entry.filename))
+        except InputError:
+            raise
+        except Exception as error:  # zipfile raises nearly anything: BadZipFile, zlib.error, RuntimeError, OSError
+            reason = shortened(escaped(str(error) or type(error).__name__), 300)
+            raise InputError(
+                f"{archive} cannot be unpacked: {reason}; unpack it yourself, and give the folder"
+            ) from error
+
+    def _check_size(self, archive, entries, count):
+        size = sum(entry.file_size for entry in entries)
+        most = min(_TIMES * os.path.getsize(archive) + _MORE, shutil.disk_usage(self.folder).free)
+        if size > most or count > _MOST_FILES:
+            raise InputError(
+                f"{archive} has {count:,} files and unpacks to {size:,} bytes, and at most {_MOST_FILES:,} files and "
+                f"{most:,} bytes are unpacked: unpack it yourself, and give the folder"
+            )
+
+    def _write(self, opened, entry, wanted):
+        parts = [part for part in re.split(r"[/\\]", entry.filename) if part not in ("", ".")]
+        if not parts or ".." in parts or any(":" in part or "\0" in part for part in parts):
+            raise InputError(f"{opened.filename} has a file named {shortened(escaped(entry.filename))!r}: make it anew")
+        path = self.folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as file:
+            left = entry.file_size if wanted else 0
+            if left:
+                with opened.open(entry) as stream:
+                    while left and (piece := stream.read(min(_PIECE, left))):
+                        left -= file.write(piece)

@@ -1,0 +1,123 @@
+"""No image lies in one split and a copy of it in another, unless the user put it there, which is told."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ai_library import CNN, ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate
+from ai_library.data.source import SPLITS
+from ai_library.tests.data.image_folders import draw_folder, sizes
+
+ENDINGS = (".png", ".bmp", ".tif", ".jpg", ".gif", ".webp")
+
+
+def copied_noise(folder, n, seed=0):
+    """Noise with random labels: of each of n images six copies in other formats, under names that tell nothing."""
+    rng = np.random.default_rng(seed)
+    for index in range(n):
+        image = Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8))
+        for ending in ENDINGS:
+            place = folder / "ab"[index % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            image.save(place / f"{rng.integers(1 << 60):x}_{index}_{ending}"[1:].replace("_.", "."))
+    return folder
+
+
+def of_whom(path):
+    return path.stem.rpartition("_")[2]
+
+
+def test_copies_in_other_formats_come_into_one_split(tmp_path):
+    source = ImageFolderDataSource(copied_noise(tmp_path, 60), image_size=32, channels=3)
+    originals = [{of_whom(path) for path in source.paths(split)} for split in SPLITS]
+    assert sum(map(len, originals)) == len(set().union(*originals)) == 60
+    assert sum(map(source.size, SPLITS)) == 360
+    assert "copies are kept in one split" in str(source.summary())
+    assert not source.leaks
+
+
+@pytest.mark.slow
+def test_copies_of_noise_are_recognised_by_chance(tmp_path):
+    source = ImageFolderDataSource(copied_noise(tmp_path / "images", 60), image_size=16, channels=3)
+    model = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=16, patch=2)
+    classifier = Trainer(model, source, TrainConfig(epochs=200, batch_size=64, learning_rate=1e-2), False).fit()
+    assert evaluate(classifier, source, "train").accuracy > 0.95
+    report = evaluate(classifier, source)
+    low, high = report.accuracy_interval
+    assert low < 0.5 < high
+    assert "in 10 groups" in str(report)
+
+
+def test_copies_in_two_classes_come_into_one_split_with_a_warning(tmp_path):
+    draw_folder(tmp_path, {"a": 40, "b": 40}, side=16)
+    for index in range(10):
+        shutil.copy(tmp_path / f"a/{index:06}.png", tmp_path / f"b/copy of {index:06}.png")
+    source = ImageFolderDataSource(tmp_path, image_size=16)
+    split_of = {path.relative_to(tmp_path).as_posix(): split for split in SPLITS for path in source.paths(split)}
+    assert all(split_of[f"a/{index:06}.png"] == split_of[f"b/copy of {index:06}.png"] for index in range(10))
+    assert "warning: 10 images have the pixels of an image of another class" in str(source.summary())
+    np.testing.assert_allclose([sizes(source)[split] for split in SPLITS], [[28, 35], [6, 7.5], [6, 7.5]], atol=1)
+
+
+def test_a_class_of_nearly_the_same_images_is_divided_with_a_warning(tmp_path):
+    draw_folder(tmp_path, {"a": 40, "b": 0}, side=32)
+    picture = np.asarray(Image.open(tmp_path / "a/000000.png")).astype(int)
+    for index in range(20):
+        noise = np.random.default_rng(index).integers(-3, 4, picture.shape)
+        Image.fromarray(np.uint8((picture + noise).clip(0, 255))).save(tmp_path / f"b/{index}.png")
+    source = ImageFolderDataSource(tmp_path, image_size=32)
+    assert [counts[1] for counts in sizes(source).values()] == [14, 3, 3]
+    assert "the images of b are nearly the same within their class" in str(source.summary())
+
+
+@pytest.mark.parametrize("splits", [("",), ("train/", "val/", "test/")])
+def test_a_class_of_broken_images_is_named_where_these_are_left_out(splits, tmp_path):
+    draw_folder(tmp_path, {f"{split}{name}": 12 for split in splits for name in "ab"})
+    for path in tmp_path.rglob("b/*.png"):
+        path.write_text("broken")
+    source = ImageFolderDataSource(tmp_path, image_size=8, skip_broken=True)
+    with pytest.raises(InputError, match="1 classes have no image to train on that can be read: b"):
+        source.size("train")
+
+
+def test_a_class_of_copies_is_named(tmp_path):
+    draw_folder(tmp_path, {"a": 40, "b": 2}, side=16)
+    for index in range(10):
+        shutil.copy(tmp_path / "b/000000.png", tmp_path / f"b/copy {index}.png")
+    with pytest.raises(InputError, match="1 classes cannot be divided into .*: b; each needs 3 groups"):
+        ImageFolderDataSource(tmp_path, image_size=16).size("train")
+
+
+def test_copies_across_the_splits_of_a_user_are_told_and_stay(tmp_path):
+    draw_folder(tmp_path, {f"{split}/{name}": 12 for split in ("train", "val", "test") for name in "ab"}, side=32)
+    shutil.copy(tmp_path / "train/a/000003.png", tmp_path / "test/a/other.png")
+    Image.open(tmp_path / "val/b/000001.png").save(tmp_path / "test/b/other.jpg", quality=90)
+    shutil.copy(tmp_path / "train/b/000000.png", tmp_path / "val/b/other.png")
+    source = ImageFolderDataSource(tmp_path, image_size=32)
+    leaks = [
+        (leak.path.relative_to(tmp_path).as_posix(), leak.copy.relative_to(tmp_path).as_posix(), leak.same_pixels)
+        for leak in source.leaks
+    ]
+    assert leaks == [
+        ("test/a/other.png", "train/a/000003.png", True),
+        ("test/b/other.jpg", "val/b/000001.png", False),
+        ("val/b/other.png", "train/b/000000.png", True),
+    ]
+    assert source.leaked("evaluation").sum() == 2
+    assert source.paths("evaluation")[int(source.leaked("evaluation").argmax())].name.startswith("other")
+    assert source.leaked("validation").sum() == 1
+    assert not source.leaked("train").any()
+    assert [source.size(split) for split in SPLITS] == [24, 25, 26]
+    assert "warning: 2 images of evaluation have copies in earlier splits" in str(source.summary())
+
+
+def test_copies_within_train_stay_together_where_validation_comes_out_of_it(tmp_path):
+    draw_folder(tmp_path, {f"{split}/{name}": 30 for split in ("train", "test") for name in "ab"}, side=16)
+    for index in range(30):
+        shutil.copy(tmp_path / f"train/a/{index:06}.png", tmp_path / f"train/a/copy_{index:06}.png")
+    source = ImageFolderDataSource(tmp_path, image_size=16)
+    split_of = {path.name: split for split in SPLITS[:2] for path in source.paths(split) if path.parent.name == "a"}
+    assert all(split_of[f"{index:06}.png"] == split_of[f"copy_{index:06}.png"] for index in range(30))
+    np.testing.assert_allclose(sizes(source)["validation"], [9, 4.5], atol=1)

@@ -1,0 +1,145 @@
+"""Folders as people, tutorials and systems lay them out are understood, and what is passed over is told."""
+
+import os
+import unicodedata
+
+import pytest
+
+from ai_library import ImageFolderDataSource, InputError
+from ai_library.data.folder_layout import find_layout
+from ai_library.tests.data.image_folders import draw_folder, sizes
+
+
+def layout_of(folder, images, **how):
+    return find_layout(draw_folder(folder, images), **how)
+
+
+@pytest.mark.parametrize(
+    ("train", "others"),
+    [
+        ("train", {"validation": "validation"}),  # Keras: cats_and_dogs_filtered
+        ("train", {"valid": "validation", "test": "evaluation"}),  # Roboflow
+        ("Train", {"VAL": "validation", "Testing": "evaluation"}),
+        ("training_set", {"test_set": "evaluation"}),
+        ("TrainingSet", {"dev-set": "validation", "EvaluationData": "evaluation"}),
+        ("seg_train", {"seg_test": "evaluation"}),
+    ],
+)
+def test_folders_named_like_splits_are_the_splits(tmp_path, train, others):
+    images = {f"{train}/{name}": 3 for name in "ab"} | {f"{top}/{name}": 2 for top in others for name in "ab"}
+    layout = layout_of(tmp_path, images)
+    assert layout.class_names == ("a", "b")
+    assert layout.splits == {"train", *others.values()}
+    assert len(layout.files) == sum(images.values())
+    for file in layout.files:
+        top, name, _ = file.path.relative_to(tmp_path).parts
+        assert file.split == ({train: "train"} | others)[top]
+        assert layout.class_names[file.label] == name
+
+
+def test_what_is_missing_of_the_splits_comes_out_of_train(tmp_path):
+    draw_folder(tmp_path / "one", {"train/a": 40, "train/b": 20, "test/a": 7, "test/b": 5})
+    source = ImageFolderDataSource(tmp_path / "one", image_size=8)
+    assert sizes(source) == {"train": [34, 17], "validation": [6, 3], "evaluation": [7, 5]}
+    assert "15% of train are validation" in str(source.summary())
+    draw_folder(tmp_path / "two", {"train/a": 40, "train/b": 20, "dev/a": 7, "dev/b": 5})
+    found = sizes(ImageFolderDataSource(tmp_path / "two", image_size=8))
+    assert found == {"train": [34, 17], "validation": [7, 5], "evaluation": [6, 3]}
+    draw_folder(tmp_path / "three", {f"{split}/{name}": 2 for split in ("train", "val", "test") for name in "ab"})
+    assert set(map(tuple, sizes(ImageFolderDataSource(tmp_path / "three", image_size=8)).values())) == {(2, 2)}
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        {"PetImages/Cat": 3, "PetImages/Dog": 3, "readme.txt": "x"},
+        {"a/b/c/Cat": 3, "a/b/c/Dog": 3},
+        {"archive/train/Cat": 3, "archive/train/Dog": 3, "archive/test/Cat": 1, "archive/test/Dog": 1, "__MACOSX/x": 1},
+        {"seg_train/seg_train/Cat": 3, "seg_train/seg_train/Dog": 3, "seg_test/seg_test/Cat": 1, "seg_pred/p": 2},
+        {"Cat/train": 3, "Cat/test": 1, "Dog/train": 3, "Dog/test": 1},
+        {"Cat/images": 3, "Dog/images": 3},
+        {"train/Cat": 3, "train/Dog": 3, "test": 4},
+        {"train/Cat": 3, "train/Dog": 3, "test/unknown": 4},
+    ],
+)
+def test_classes_are_found_where_they_are(tmp_path, images):
+    assert layout_of(tmp_path, images).class_names == ("Cat", "Dog")
+
+
+def test_a_class_may_be_called_like_a_split(tmp_path):
+    layout = layout_of(tmp_path, {"train": 3, "bus": 3})
+    assert layout.class_names == ("bus", "train")
+    assert not layout.splits
+
+
+def test_what_is_passed_over_is_counted_with_the_reason(tmp_path):
+    images = {"a": 3, "b": 3, "a/notes.txt": "x", "a/Thumbs.db": "x", "a/.DS_Store": "x", ".git/c": 2, "b/x.CR2": "x"}
+    layout = layout_of(tmp_path, images | {"a/@eaDir/000000.png": 2, "__MACOSX/a": 3})
+    assert len(layout.files) == 6
+    assert layout.passed_over == {
+        "ending in .txt": 1,
+        "ending in .cr2": 1,
+        "hidden": 1,
+        "files of a system": 1,
+        "in hidden folders": 2,
+        "in @eaDir, a folder of a NAS, a camera or a system": 2,
+        "in __MACOSX, a folder of a NAS, a camera or a system": 3,
+    }
+
+
+def test_images_that_belong_to_no_class_are_a_warning(tmp_path):
+    draw_folder(tmp_path, {"a": 12, "b": 12, ".": 2})
+    told = str(ImageFolderDataSource(tmp_path, image_size=8).summary())
+    assert "warning: 2 images lie in" in told
+    assert "2 in no class's folder" in told
+
+
+def test_all_classes_without_a_readable_image_are_named(tmp_path):
+    images = {"a": 3, "b": 3, "phone/1.cr2": "x", "notes/1.txt": "x", "empty": 0, "mac/.DS_Store": "x"}
+    with pytest.raises(InputError, match="4 folders of classes have no image that can be read") as error:
+        layout_of(tmp_path, images)
+    for name in ("phone", "notes", "empty", "mac"):
+        assert str(tmp_path / name) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        ({".": 3}, "images in 0 sub-folders, 3 images itself"),
+        ({"cat": 3}, "images in 1 sub-folders"),
+        ({"train": 3, "test": 3}, "train holds the images to train on, but no sub-folder for each class"),
+        ({"val/a": 3, "val/b": 3, "test/a": 3, "test/b": 3}, "and none to train on"),
+        ({"train/a": 3, "train/b": 3, "test/a": 3, "test/B": 3}, "train split of .* has no images of the classes B"),
+        ({"Dog/x.cr2": "x", "Cat/one": 3, "Cat/two": 3}, "Dog .1 ending in .cr2"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_named(tmp_path, images, told):
+    with pytest.raises(InputError, match=told):
+        layout_of(tmp_path, images)
+
+
+def test_images_in_one_folder_of_a_class_are_a_group(tmp_path):
+    images = {f"{name}/{animal}/day": 4 for name in "ab" for animal in range(3)} | {"a": 2}
+    layout = layout_of(tmp_path, images)
+    assert len({file.group for file in layout.files}) == 8
+    assert "6 sub-folders of classes are kept together" in layout.notes[-1]
+    assert len({file.group for file in find_layout(tmp_path, groups=False).files}) == 26
+
+
+def test_names_of_classes_are_composed(tmp_path):
+    name = "é"
+    images = {f"train/{unicodedata.normalize('NFC', name)}": 2, f"test/{unicodedata.normalize('NFD', name)}": 2}
+    layout = layout_of(tmp_path, images | {"train/z": 2, "test/z": 2})
+    assert layout.class_names == ("z", unicodedata.normalize("NFC", name))
+
+
+def test_a_split_given_alone_tells_of_those_beside_it(tmp_path):
+    draw_folder(tmp_path, {"train/a": 2, "train/b": 2, "test/a": 2, "test/b": 2})
+    assert "beside train there is test" in find_layout(tmp_path / "train").notes[0]
+
+
+def test_a_folder_that_is_there_twice_is_named(tmp_path):
+    draw_folder(tmp_path, {"a": 2, "b": 2})
+    os.symlink(tmp_path, tmp_path / "a" / "again")
+    with pytest.raises(InputError, match="leads to a folder that is there already"):
+        find_layout(tmp_path)

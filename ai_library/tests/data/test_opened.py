@@ -1,0 +1,221 @@
+"""Images are read from a zip of a folder, by a table of labels, and from a table of pixels."""
+
+import csv
+import gc
+import shutil
+import struct
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ai_library import ImageFolderDataSource, InputError
+from ai_library.data.pixel_table import read_pixels
+from ai_library.data.samples import read_samples
+from ai_library.data.source import SPLITS
+from ai_library.tests.data.image_folders import draw_folder, sizes
+from ai_library.tests.model_files import small_classifier
+
+
+def write_rows(path, *rows, delimiter=","):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path
+
+
+def contents(source):
+    return {split: source.examples(split, range(source.size(split)))[0].tobytes() for split in SPLITS}
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder in which temporary ones are made."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_a_zip_of_a_folder_is_read_like_the_folder(tmp_path, temporary):
+    draw_folder(tmp_path / "photos", {"a": 20, "b": 20, "a/@eaDir": 3, "b/notes.txt": "x"})
+    shutil.make_archive(str(tmp_path / "photos"), "zip", tmp_path, "photos")
+    source = ImageFolderDataSource(tmp_path / "photos.zip", image_size=8)
+    folder = ImageFolderDataSource(tmp_path / "photos", image_size=8)
+    assert contents(source) == contents(folder)
+    assert source.settings() == folder.settings()
+    assert source.summary().passed_over == folder.summary().passed_over
+    assert "the classes are in photos" in source.summary().notes[0]
+    assert list(temporary.iterdir())
+    del source
+    gc.collect()
+    assert not list(temporary.iterdir())
+
+
+def test_a_zip_of_a_folder_is_predicted_like_the_folder(tmp_path, temporary):
+    classifier = small_classifier()
+    draw_folder(tmp_path / "photos", dict.fromkeys(classifier.class_names[:2], 2))
+    shutil.make_archive(str(tmp_path / "photos"), "zip", tmp_path, "photos")
+    zipped, plain = (list(read_samples(tmp_path / name, classifier)) for name in ("photos.zip", "photos"))
+    assert [(one.name, one.label) for one in zipped] == [(other.name, other.label) for other in plain]
+    assert all((one.image == other.image).all() for one, other in zip(zipped, plain, strict=True))
+    gc.collect()
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("name", ["../../escaped.png", "/escaped.png", "a\\..\\..\\escaped.png", "C:\\escaped.png"])
+def test_nothing_is_unpacked_outside_the_temporary_folder(name, tmp_path, temporary):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(InputError):
+        ImageFolderDataSource(tmp_path / "evil.zip")
+    gc.collect()
+    assert not list(Path("/").glob("escaped.png")) + list(tmp_path.rglob("escaped.png"))
+    assert not list(temporary.iterdir())
+
+
+def test_a_zip_that_unpacks_to_far_more_is_refused(tmp_path, temporary):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w") as archive:
+        archive.writestr("a/bomb.png", b"x")
+    content = bytearray((tmp_path / "bomb.zip").read_bytes())
+    struct.pack_into("<I", content, content.index(b"PK\1\2") + 24, 2_000_000_000)  # the size that it says it has
+    (tmp_path / "bomb.zip").write_bytes(content)
+    with pytest.raises(InputError, match=r"bomb.zip has 1 files and unpacks to 2,000,000,000 bytes, and at most"):
+        ImageFolderDataSource(tmp_path / "bomb.zip")
+
+
+def test_a_damaged_zip_is_named(tmp_path, temporary):
+    draw_folder(tmp_path / "photos", {"a": 20, "b": 20})
+    path = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", tmp_path / "photos"))
+    content = bytearray(path.read_bytes())
+    content[200:400] = bytes(200)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="photos.zip cannot be unpacked: .*; unpack it yourself, and give the folder"):
+        ImageFolderDataSource(path)
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """60 images in one folder, images/000000.png and so on."""
+    return draw_folder(tmp_path / "flat", {"images": 60})
+
+
+@pytest.mark.parametrize(
+    ("columns", "name", "delimiter"),
+    [
+        (("path", "label"), "images/{:06}.png", ","),
+        (("id", "breed"), "{:06}", ","),  # Kaggle: dog-breed-identification
+        (("Filename", "Class"), "{:06}.png", ";"),
+        (("label", "image_path"), "./images\\{:06}.png", "\t"),
+        (("image", "label"), "/home/me/flat/images/{:06}.png", ","),
+    ],
+)
+def test_a_table_gives_the_labels(columns, name, delimiter, flat, tmp_path):
+    rows = [{columns[0]: name.format(i), columns[1]: "pug"} for i in range(60)]
+    if columns[0] == "label":
+        rows = [{"label": "pug", "image_path": name.format(i)} for i in range(60)]
+    label = next(column for column in columns if rows[0][column] == "pug")
+    for index in range(1, 60, 2):
+        rows[index][label] = "hüsky"
+    table = write_rows(tmp_path / "labels.csv", columns, *(row.values() for row in rows), delimiter=delimiter)
+    source = ImageFolderDataSource(flat, labels=table, image_size=8)
+    assert source.class_names == ("hüsky", "pug")
+    assert sizes(source)["train"] == [21, 21]
+    for split in SPLITS:
+        labels = source.examples(split, range(source.size(split)))[1]
+        assert all(int(path.stem) % 2 != label for path, label in zip(source.paths(split), labels, strict=True))
+
+
+def test_a_table_gives_splits_and_groups(flat, tmp_path):
+    rows = [(f"{i:06}.png", i % 2, ("train", "Test")[i >= 40], f"patient {i // 4}") for i in range(60)]
+    table = write_rows(tmp_path / "labels.csv", ("path", "label", "split", "patient"), *rows)
+    source = ImageFolderDataSource(flat, labels=table, image_size=8)
+    assert {int(path.stem) for path in source.paths("evaluation")} == set(range(40, 60))
+    patients = [{int(path.stem) // 4 for path in source.paths(split)} for split in SPLITS]
+    assert patients[1]
+    assert sum(map(len, patients)) == len(set.union(*patients))
+
+
+def test_numbers_as_labels_are_in_their_order_and_images_without_a_row_are_counted(flat, tmp_path):
+    rows = [(f"images/{i:06}.png", (9, 10)[i % 2]) for i in range(50)]
+    source = ImageFolderDataSource(flat, labels=write_rows(tmp_path / "t.csv", ("path", "label"), *rows), image_size=8)
+    assert source.class_names == ("9", "10")
+    assert "10 without a row in the table of labels" in str(source.summary())
+    assert "warning: 10 images have no row in" in str(source.summary())
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([("path", "label"), ("nothing.png", "a")], "1 of 1 images in .* are not in .*: nothing.png"),
+        ([("picture", "what"), ("000001.png", "a")], "must begin with a line that names its columns, path and label"),
+        ([("path", "label"), ("000001.png", "")], "must have a path and a label in line 2"),
+        ([("path", "label"), ("000001.png",)], "must have 2 columns in line 2, got 1"),
+        ([("path", "label", "split"), ("000001", "a", "later")], "must name train, validation or test .* in line 2"),
+        ([("path", "label"), ("000001", "a"), ("000001", "b")], "has images/000001.png 2 times, with different labels"),
+        ([("path", "label")], "has no rows"),
+        (
+            [("path", "label", "split"), ("000001", "a", "val"), ("000002", "b", "test")],
+            "must put images into .* train",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named(rows, told, flat, tmp_path):
+    with pytest.raises(InputError, match=told):
+        ImageFolderDataSource(flat, labels=write_rows(tmp_path / "labels.csv", *rows))
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """A table as Kaggle has it, with 10 classes of 12 images each, and the pixels in it."""
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 64))
+    header = ["label", *(f"pixel{i}" for i in range(64))]
+    rows = [[index % 10, *row] for index, row in enumerate(pixels.tolist())]
+    return write_rows(tmp_path / "train.csv", header, *rows), pixels.reshape(120, 8, 8, 1)
+
+
+def test_a_table_of_pixels_trains(digits):
+    path, pixels = digits
+    source = ImageFolderDataSource(path, image_size=8)
+    assert source.class_names == tuple("0123456789")
+    assert sum(map(source.size, SPLITS)) == 120
+    images, labels = source.examples("train", range(source.size("train")))
+    for image, label, row in zip(images, labels, source.paths("train"), strict=True):
+        index = int(row.name.removeprefix("row ")) - 1
+        assert label == index % 10
+        np.testing.assert_array_equal(image, pixels[index])
+
+
+def test_a_table_of_pixels_is_predicted_with_and_without_labels(digits, tmp_path):
+    classifier = small_classifier(class_names=tuple("0123456789"))
+    path, _ = digits
+    samples = list(read_samples(path, classifier))
+    assert [sample.label for sample in samples] == [index % 10 for index in range(120)]
+    assert [sample.label for sample in read_samples(path, classifier, unlabelled=True)] == [None] * 120
+    lines = path.read_text().splitlines()
+    (tmp_path / "test.csv").write_text("\n".join(line.partition(",")[2] for line in lines))
+    (tmp_path / "bare.csv").write_text("\n".join(lines[1:]))
+    for name in ("test.csv", "bare.csv"):
+        again = list(read_samples(tmp_path / name, classifier))
+        assert all((one.image == other.image).all() for one, other in zip(samples, again, strict=True))
+        assert again[3].label == (None if name == "test.csv" else 3)
+    with pytest.raises(InputError, match="has no column label"):
+        ImageFolderDataSource(tmp_path / "test.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("label,a,b,c,d\n1,2,3,4,256\n", "must have 4 pixels from 0 to 255 in line 2, got 4 from 2 to 256"),
+        ("label,a,b,c,d\n1,2,3,4\n", "must have 4 pixels from 0 to 255 in line 2, got 3"),
+        ("label,a,b,c,d\n1,2,3,x,4\n", "must have numbers in line 2"),
+        ("label,a,b,c\n1,2,3,4\n", "must have a column for each pixel of a square image"),
+        ("label,a,b,c,d\n", "has no rows of pixels"),
+        ("", "must have a column for each pixel"),
+    ],
+)
+def test_what_is_wrong_in_a_table_of_pixels_is_named(text, told, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match=told):
+        read_pixels(tmp_path / "t.csv")

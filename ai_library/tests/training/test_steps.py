@@ -1,0 +1,141 @@
+"""Many steps as one program, as a GPU takes them, and in half precision: here on a CPU, and exported for CUDA."""
+
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from ai_library import (
+    CNN,
+    ArrayDataSource,
+    ResNet,
+    ShapeDataSource,
+    TrainConfig,
+    Trainer,
+    TrainingStopped,
+    create_train_state,
+    evaluate,
+    train_step,
+)
+from ai_library.networks.network import initialise, predict_logits
+from ai_library.training import steps
+from ai_library.training.steps import train_steps
+
+SOURCE = ShapeDataSource(image_size=16, class_names=("star", "circle"), sizes=(45, 16, 8))
+ARRAYS = ArrayDataSource(train=SOURCE.examples("train", range(45)), class_names=SOURCE.class_names)
+MODEL = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8)
+CONFIG = TrainConfig(epochs=2, batch_size=8)
+ORDER = np.random.default_rng(0).integers(0, 45, (4, 8))
+
+
+def first_state(model=MODEL, config=CONFIG):
+    return create_train_state(model, SOURCE.image_shape, config, steps=12)
+
+
+def alike(first, second, within):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=within), first, second)
+
+
+@pytest.mark.parametrize("source", [SOURCE, ARRAYS])
+def test_steps_in_one_program_are_those_one_by_one(source):
+    together, metrics = train_steps(first_state(), source.device_examples("train"), ORDER)
+    state = first_state()
+    for step, indices in enumerate(ORDER):
+        state, each = train_step(state, *source.examples("train", indices))
+        alike({name: values[step] for name, values in metrics.items()}, each, 2e-3)
+    assert int(together.step) == 4
+    alike(together.variables, state.variables, 2e-2)  # Adam divides small gradients, whose sums were rounded otherwise
+
+
+class Changed(ShapeDataSource):
+    """Gives the images of its batches upside down."""
+
+    def batches(self, *arguments, **options):
+        for images, labels in super().batches(*arguments, **options):
+            yield images[:, ::-1], labels
+
+
+def test_what_a_subclass_does_in_its_batches_is_not_passed_over():
+    assert SOURCE.device_examples("train") is not None
+    assert Changed().device_examples("train") is None
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(steps, "_alone_on_accelerator", lambda sharding: True)
+    monkeypatch.setattr(steps, "_VALUES", 2 * 8 * 16 * 16)  # two steps at a time
+
+
+class Signalling(ShapeDataSource):
+    """Sends a signal when examples are asked for on the device: before a run's first step."""
+
+    def device_examples(self, split):
+        signal.raise_signal(signal.SIGTERM)
+        return super().device_examples(split)
+
+    def settings(self):
+        return {**super().settings(), "source": "ShapeDataSource"}
+
+
+def test_a_run_on_a_device_ends_with_a_checkpoint_and_goes_on_to_the_same_bits(as_on_a_gpu, tmp_path):
+    whole = Trainer(MODEL, SOURCE, CONFIG, tmp_path / "whole").fit()
+    stopping = Signalling(image_size=16, class_names=SOURCE.class_names, sizes=(45, 16, 8))
+    with pytest.raises(TrainingStopped, match="stopped by SIGTERM after step 2 of 12"):
+        Trainer(MODEL, stopping, CONFIG, tmp_path / "run").fit()
+    resumed = Trainer(MODEL, SOURCE, CONFIG, tmp_path / "run").fit(resume=True)
+    alike(resumed.variables, whole.variables, 0)
+    assert (tmp_path / "run/history.csv").read_bytes() == (tmp_path / "whole/history.csv").read_bytes()
+
+
+def test_a_run_on_a_device_is_the_run_of_the_host(as_on_a_gpu, monkeypatch):
+    on_device = Trainer(MODEL, SOURCE, CONFIG, run_dir=False)
+    on_device.fit()
+    monkeypatch.undo()
+    on_host = Trainer(MODEL, SOURCE, CONFIG, run_dir=False)
+    on_host.fit()
+    for device, host in zip(on_device.history, on_host.history, strict=True):
+        assert device["train_loss"] == pytest.approx(host["train_loss"], abs=0.01)
+
+
+@pytest.mark.parametrize("model", [MODEL, ResNet(num_classes=2, features=(8, 16))])
+def test_half_precision_changes_a_step_little_and_its_variables_stay_single(model):
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        config = TrainConfig(precision=precision, ema_decay=0.9)
+        state, metrics = train_step(first_state(model, config), *SOURCE.examples("train", range(32)))
+        assert {leaf.dtype for leaf in jax.tree.leaves(state.variables)} == {np.dtype(np.float32)}
+        found[precision] = float(metrics["loss"]), state.model_state
+    (single, statistics), (half, others) = found["float32"], found["bfloat16"]
+    assert half != single
+    assert half == pytest.approx(single, abs=0.02)
+    alike(others, statistics, 0.03)
+
+
+def test_a_run_in_half_precision_learns(source, small_model):
+    config = TrainConfig(epochs=3, batch_size=32, learning_rate=1e-2, precision="bfloat16")
+    assert evaluate(Trainer(small_model, source, config, run_dir=False).fit(), source).accuracy > 0.9
+
+
+@pytest.mark.parametrize("model", [MODEL, ResNet(num_classes=2, features=(8, 16))])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_and_prediction_are_programs_for_cuda(model, precision):
+    """With its own convolutions, not with what is faster on CPUs."""
+    state, examples = first_state(model, TrainConfig(precision=precision)), SOURCE.device_examples("train")
+
+    def several(arrays, data, indices):
+        return jax.tree.leaves(train_steps(jax.tree.unflatten(tree, arrays), examples._replace(data=data), indices))
+
+    def predicted(variables, images):
+        return predict_logits(model, variables, images, part_by_part=True)
+
+    arrays, tree = jax.tree.flatten(state)
+    images = np.zeros((128, 16, 16, 1), np.uint8)
+    programs = [
+        (several, (arrays, jax.random.key_data(examples.data), ORDER.astype(np.uint32))),
+        (predicted, (initialise(model, 0, SOURCE.image_shape), images)),
+    ]
+    for function, arguments in programs:
+        exported = jax.export.export(jax.jit(function), platforms=["cuda"])(*arguments)
+        assert exported.platforms == ("cuda",)
+        assert "stablehlo.convolution" in exported.mlir_module()
