@@ -57,7 +57,7 @@ class DrawnNames:
         for text in legend.get_texts():
             text.set_parse_math(False)
 
-    def _shortened(self, label):
+    def _shortened(self, label: int) -> str:
         return shortened(self._names[label], self._most)
 
     def _drawable(self, text):
