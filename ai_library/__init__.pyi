@@ -19,6 +19,8 @@ from .evaluation.corruptions import CORRUPTIONS as CORRUPTIONS
 from .evaluation.corruptions import corrupt as corrupt
 from .evaluation.corruptions import evaluate_corrupted as evaluate_corrupted
 from .evaluation.evaluator import evaluate as evaluate
+from .evaluation.label_errors import LabelErrors as LabelErrors
+from .evaluation.label_errors import find_label_errors as find_label_errors
 from .evaluation.report import Report as Report
 from .evaluation.slices import Slice as Slice
 from .evaluation.slices import accuracy_by as accuracy_by
