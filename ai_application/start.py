@@ -40,6 +40,7 @@ def _start_command(name: str) -> int:
     return start(lambda: importlib.import_module(f"ai_application.commands.{name}").main)
 
 
+check_data = functools.partial(_start_command, "check_data")
 compare_models = functools.partial(_start_command, "compare_models")
 describe_model = functools.partial(_start_command, "describe_model")
 draw_shapes = functools.partial(_start_command, "draw_shapes")

@@ -51,6 +51,7 @@ class TrainingArguments:
         description: What the command does.
         presets: A network and a configuration by name; the first is the default. Several give the argument --preset.
         own: A dataclass of the command's own arguments.
+        keeps_run: Whether the command keeps a run in a folder, and so has the arguments of `Run`.
         decided_later: Fields of the configuration that have no default here, with what the command makes of them.
         given: The arguments. None: those of the process.
 
@@ -66,6 +67,8 @@ class TrainingArguments:
         own: type | None = None,
         decided_later: Mapping[str, str] | None = None,
         given: list[str] | None = None,
+        *,
+        keeps_run: bool = True,
     ):
         given = sys.argv[1:] if given is None else given
         first = _first_look(given)
@@ -77,7 +80,7 @@ class TrainingArguments:
         parts = {
             "own": _part(own) if own else None,
             "preset": _one(Literal[names], names[0], "What to begin with.") if len(names) > 1 else None,
-            "run": _part(Run),
+            "run": _part(Run) if keeps_run else None,
             "config": _part(_unchecked(TrainConfig, vars(config), decided_later or {})),
             "network_name": _one(str, self.network_name, _NETWORK_HELP, name="network", metavar="NAME"),
             "network": _part(_unchecked(self._network_class, defaults), prefix="network"),
@@ -85,7 +88,7 @@ class TrainingArguments:
         }
         told = _parsed({name: part for name, part in parts.items() if part}, description, given)
         self.own: Any = getattr(told, "own", None)
-        self.run: Run = told.run
+        self.run: Run = getattr(told, "run", Run())
         self.processes: Any = told.processes
         self._config, self._network = vars(told.config), vars(told.network)
 

@@ -144,9 +144,14 @@ def write_list(path: Path, rows: Sequence[tuple[str, ...]]):
     if len(rows) < 2:
         remove_together([path])
         return
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([map(as_cell, row) for row in rows])
-    write_bytes(path, table.getvalue().encode())
+    write_bytes(path, table(rows))
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> bytes:
+    """Rows as a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([map(as_cell, row) for row in rows])
+    return text.getvalue().encode()
 
 
 @contextlib.contextmanager

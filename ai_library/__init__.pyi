@@ -36,6 +36,7 @@ from .networks.resnet import ResNet as ResNet
 from .training.callbacks import EarlyStopping as EarlyStopping
 from .training.config import TrainConfig as TrainConfig
 from .training.estimator import ImageClassifier as ImageClassifier
+from .training.out_of_fold import predict_out_of_fold as predict_out_of_fold
 from .training.step import TrainState as TrainState
 from .training.step import create_train_state as create_train_state
 from .training.step import train_step as train_step

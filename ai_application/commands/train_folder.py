@@ -19,6 +19,12 @@ from ..training_run import UNREADABLE, listing_unreadable, train_and_save, unrea
 LEAKS = "leaks.csv"
 """The list of images that lie in two splits, in the folder of the run."""
 
+DECIDED_LATER = {
+    "epochs": f"10, or as many as {FOLDER_STEPS:,} steps take",
+    "patience": "{}, or as many as {} steps take".format(*FOLDER_PATIENCE),
+}
+"""What `length_of_training` decides, in words."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
@@ -42,10 +48,7 @@ class Folder:
 
 @command
 def main():
-    epochs = f"10, or as many as {FOLDER_STEPS:,} steps take"
-    patience = "{}, or as many as {} steps take".format(*FOLDER_PATIENCE)
-    later = {"epochs": epochs, "patience": patience}
-    arguments = TrainingArguments(__doc__, {"folder": FOLDER_RECIPE}, own=Folder, decided_later=later)
+    arguments = TrainingArguments(__doc__, {"folder": FOLDER_RECIPE}, own=Folder, decided_later=DECIDED_LATER)
     with joined(arguments.processes):
         own = arguments.own
         source = ImageFolderDataSource(
@@ -60,17 +63,23 @@ def main():
             progress=lambda images, total: display.counted(images, "reading images", total),
         )
         with listing_unreadable(arguments.run):
-            per_epoch = source.size("train") / arguments.batch_size
+            length = length_of_training(source.size("train"), arguments.batch_size)
         print(source.summary(), end="\n\n", flush=True)
-        # A small folder is gone through more often.
-        epochs = max(10, math.ceil(FOLDER_STEPS / per_epoch))
-        least, steps = FOLDER_PATIENCE
-        patience = max(least, math.ceil(steps / per_epoch))
         lists = {UNREADABLE: unreadable_list(source.read.faults), LEAKS: leaks_list(source)}
         if own.cross_validate is None:
-            train_and_save(arguments, source, "folder", lists, epochs=epochs, patience=patience)
+            train_and_save(arguments, source, "folder", lists, **length)
         else:
-            cross_validate(arguments, source, own.cross_validate, lists, epochs=epochs, patience=patience)
+            cross_validate(arguments, source, own.cross_validate, lists, **length)
+
+
+def length_of_training(images: int, batch_size: int) -> dict[str, int]:
+    """Epochs and patience where the arguments leave them open: a small folder is gone through more often."""
+    per_epoch = images / batch_size
+    least, steps = FOLDER_PATIENCE
+    return {
+        "epochs": max(10, math.ceil(FOLDER_STEPS / per_epoch)),
+        "patience": max(least, math.ceil(steps / per_epoch)),
+    }
 
 
 def leaks_list(source):

@@ -33,6 +33,17 @@ class Leak(NamedTuple):
     """Whether the two have the same pixels; else they are nearly the same: see `near_copies`."""
 
 
+class Copy(NamedTuple):
+    """An image that is a copy of one before it, in the order of classes and names."""
+
+    path: Path
+    """As the source's `paths` has it."""
+    copy: Path
+    """The image that it is a copy of."""
+    same_pixels: bool
+    """Whether the two have the same pixels; else they are nearly the same: see `near_copies`."""
+
+
 @dataclass(frozen=True)
 class Division:
     """The splits of images."""
@@ -41,6 +52,8 @@ class Division:
     """The split of each image."""
     groups: list[str]
     """What each image belongs to, by its folder and its copies."""
+    copies: tuple[Copy, ...]
+    """The images that have a copy before them, each once."""
     leaks: tuple[Leak, ...]
     """The images of which a copy is in an earlier split, where the user made these."""
     notes: tuple[str, ...]
@@ -105,7 +118,7 @@ def divided(
     splits = [file.split or "" for file in files]
     for index, split in zip(free, stratified(labels, [groups[index] for index in free], shares), strict=True):
         splits[index] = split
-    return Division(splits, groups, leaks, tuple(notes), tuple(warnings))
+    return Division(splits, groups, _copies(files, same, near), leaks, tuple(notes), tuple(warnings))
 
 
 def _groups(files, *pairs):
@@ -148,6 +161,15 @@ def _mislabelled(files, same):
         f"{len(wrong):,} images have the pixels of an image of another class, such as {one.path} and {other.path}: one "
         "of the labels is wrong"
     ]
+
+
+def _copies(files, same, near):
+    """Each image that is a copy of an earlier one, with that one: one of the same pixels where there is any."""
+    earlier = {}
+    for exact, pairs in ((True, same), (False, sorted(near))):
+        for one, other in pairs:
+            earlier.setdefault(other, (one, exact))
+    return tuple(Copy(files[index].path, files[one].path, exact) for index, (one, exact) in sorted(earlier.items()))
 
 
 def _leaks(files, same, near):

@@ -31,6 +31,10 @@ class FoldDataSource(DataSource):
     def groups_of(self, split: str) -> NDArray[np.intp]:
         return self._pool.groups[self._split_of == split]
 
+    def positions(self, split: str) -> NDArray[np.intp]:
+        """Returns (n,) where the examples of a split are among those of the other source, its splits in a row."""
+        return np.flatnonzero(self._split_of == split)
+
     def settings(self) -> dict[str, Any]:
         """Besides what every source tells, which fold of how many this is."""
         return {**super().settings(), "fold": list(self._fold)}

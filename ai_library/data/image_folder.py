@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, whole_number
 from ..files.text import listed
-from .division import Leak, divided, shares_of
+from .division import Copy, Leak, divided, shares_of
 from .examples import ArrayExamples
 from .folder_layout import Layout
 from .folder_summary import FolderSummary, warnings_of
@@ -120,6 +120,11 @@ class ImageFolderDataSource(DataSource):
         return self._read_and_divided[0]
 
     @property
+    def copies(self) -> tuple[Copy, ...]:
+        """The images that have a copy before them, in the order of classes and names, whatever their splits."""
+        return self._read_and_divided[1].copies
+
+    @property
     def leaks(self) -> tuple[Leak, ...]:
         """The images of which a copy is in an earlier split, where the user made these."""
         return self._read_and_divided[1].leaks
@@ -175,9 +180,12 @@ class ImageFolderDataSource(DataSource):
         counts = Counter(file.label for file in self._layout.files if file.split in (None, "train"))
         few = [f"{name} ({counts[label]})" for label, name in enumerate(self.class_names) if counts[label] < least]
         if few:
+            ways = ["add some", "remove the classes"]
+            if least > 3:
+                ways.append("measure by folds(source, k) of a source with lower min_images")
             raise InputError(
-                f"classes with too few images in {self._layout.root}: {listed(few)}; each needs {least} or more: add "
-                "some, remove the classes, or measure by folds(source, k) of a source with lower min_images"
+                f"classes with too few images in {self._layout.root}: {listed(few)}; each needs {least} or more: "
+                f"{', '.join(ways[:-1])}, or {ways[-1]}"
             )
 
 

@@ -81,6 +81,20 @@ def write_findings(findings: Findings, folder: str | Path) -> None:
 
 def report_page(findings: Findings) -> str:
     """The page as HTML, which UTF-8 can encode whatever the names in it hold."""
+    return rendered(
+        "page.html",
+        findings=findings,
+        report=findings.report,
+        classifier=findings.classifier,
+        card=_card(findings),
+        settings=_settings(findings.source),
+        **_report_parts(findings),
+        **_corruption_parts(findings),
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A template of this folder with its values: names in it can neither break the page nor run."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         bytecode_cache=_CompiledTemplates(),
@@ -96,15 +110,7 @@ def report_page(findings: Findings) -> str:
         "count": lambda value: f"{value:,}",
         "picture": _picture,
     }
-    return environment.get_template("page.html").render(
-        findings=findings,
-        report=findings.report,
-        classifier=findings.classifier,
-        card=_card(findings),
-        settings=_settings(findings.source),
-        **_report_parts(findings),
-        **_corruption_parts(findings),
-    )
+    return environment.get_template(template).render(values)
 
 
 def _printable(value):

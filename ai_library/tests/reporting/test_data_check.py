@@ -1,0 +1,55 @@
+"""The page of a data set shows the suspicious images, says the figures, and no name in it does harm."""
+
+import re
+
+import numpy as np
+import pytest
+
+from ai_library import Report
+from ai_library.data.odd_images import OddImage
+from ai_library.reporting.data_check import SHOWN, DataCheck, Pair, data_check_page
+from ai_library.tests.reporting.test_page import Page
+
+HARMFUL = '<script>alert("1")</script>'
+
+
+def check(flipped, n=400, **more):
+    """Of n images of two classes the first `flipped` are labelled as the other."""
+    true = np.arange(n) % 2
+    probabilities = np.where(np.eye(2)[true] == 1, 0.96, 0.04)
+    labels = np.where(np.arange(n) < flipped, 1 - true, true)
+    images = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), np.uint8)
+    report = Report(probabilities, labels, ("cat", HARMFUL))
+    return DataCheck(names=[f"{HARMFUL}{index}" for index in range(n)], images=images, report=report, **more)
+
+
+def test_suspicious_images_are_shown_with_what_they_look_like():
+    text = data_check_page(check(3))
+    page = "".join(Page(text).text)
+    assert "3 of 400 labels are probably wrong" in re.sub(r"\s+", " ", page)
+    assert page.count("looks like") == 3 + 1  # the explanation says it too
+    assert text.count("data:image/png") == 2 * 3
+    assert "<script" not in text
+    assert not re.search(r'(src|href)="(?!data:image/png|#)', text)
+
+
+def test_size_is_bounded_however_much_is_wrong():
+    odd = [OddImage(index, "blurred", "much") for index in range(400)]
+    copies = [Pair(index, 0, "same pixels") for index in range(1, 400)]
+    text = data_check_page(check(120, odd=odd, copies=copies, leaks=7, faults={"a.png": "is empty"}))
+    assert text.count("data:image/png") == 2 * SHOWN + 12 + 2 * 12
+    page = re.sub(r"\s+", " ", "".join(Page(text).text))
+    for told in (
+        "399 images are copies",
+        "7 have a copy in an earlier split",
+        "Blurred: 400",
+        "1 files cannot be read",
+    ):
+        assert told in page
+
+
+@pytest.mark.parametrize("flipped", [0, 1])
+def test_a_sound_data_set_has_a_page_too(flipped):
+    page = "".join(Page(data_check_page(check(flipped))).text)
+    assert "No image is a copy of another." in page
+    assert "No image is almost black or white" in page

@@ -1,0 +1,22 @@
+"""Every example is predicted once, in its place, by a network that was trained on others."""
+
+import numpy as np
+
+from ai_library import CNN, ArrayDataSource, TrainConfig, find_label_errors, predict_out_of_fold
+
+
+def test_flipped_labels_are_found_among_images_of_two_splits():
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 2, 240)
+    images = rng.integers(0, 120, (240, 16, 16), np.uint8)
+    images[true == 1, 4:12, 4:12] += 100
+    labels, flipped = true.copy(), np.sort(rng.choice(240, 8, replace=False))
+    labels[flipped] = 1 - labels[flipped]
+    source = ArrayDataSource(train=(images[:200], labels[:200]), evaluation=(images[200:], labels[200:]))
+    model = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8)
+    config = TrainConfig(epochs=20, batch_size=32, learning_rate=1e-2)
+    report = predict_out_of_fold(model, source, config, k=3, verbose=False)
+    assert report.labels.tolist() == labels.tolist()
+    found = find_label_errors(report.labels, report.probabilities).indices
+    assert len(np.intersect1d(flipped, found)) >= 6
+    assert len(found) <= 11
