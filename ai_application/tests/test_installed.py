@@ -15,6 +15,7 @@ from ai_application.tests.environments import Environment
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
+    "check-data",
     "compare-models",
     "describe-model",
     "draw-shapes",
@@ -25,7 +26,7 @@ COMMANDS = (
     "train-shapes",
 )
 PYTHON = ("*.py", "*.pyi", "py.typed")
-DATA = ("*.msgpack", "page.css", "page.html", "evaluation/shapes/*/*.png")
+DATA = ("*.msgpack", "page.css", "page.html", "data_check.html", "evaluation/shapes/*/*.png")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(

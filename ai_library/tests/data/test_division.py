@@ -36,6 +36,9 @@ def test_copies_in_other_formats_come_into_one_split(tmp_path):
     assert sum(map(source.size, SPLITS)) == 360
     assert "copies are kept in one split" in str(source.summary())
     assert not source.leaks
+    assert len({each.path for each in source.copies}) == len(source.copies) == 300  # all but the first of each
+    assert all(of_whom(each.path) == of_whom(each.copy) for each in source.copies)
+    assert {each.same_pixels for each in source.copies} == {True, False}  # a JPEG's are not those of the rest
 
 
 @pytest.mark.slow

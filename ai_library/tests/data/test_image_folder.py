@@ -118,8 +118,13 @@ def test_all_classes_with_too_few_images_are_named(folder, tmp_path):
     for name, kept in (("cross", 5), ("circle", 9)):
         for path in sorted((folder / name).iterdir())[kept:]:
             path.unlink()
-    with pytest.raises(InputError, match=r"with too few images in .*: circle \(9\), cross \(5\); each needs 10"):
+    too_few = r"with too few images in .*: circle \(9\), cross \(5\); each needs 10 .*, or measure by folds"
+    with pytest.raises(InputError, match=too_few):
         ImageFolderDataSource(folder)
+    for path in sorted((folder / "cross").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(InputError, match=r"cross \(2\); each needs 3 or more: add some, or remove the classes$"):
+        ImageFolderDataSource(folder, min_images=3)
 
 
 def test_a_class_of_too_few_groups_is_named_and_may_be_divided_without_them(tmp_path):
