@@ -65,6 +65,7 @@ def _in_words_of_the_command(message):
         r"by fit\(resume=True\)": "with --resume",
         r"by fit\(\)": "without --resume",
         "as run_dir": "with --run-dir",
+        "without an initial classifier": "without --from",
         "by unlabelled=True": "with --unlabelled",
         "by skip_broken=True": "with --skip-broken",
         r"pass its class, as in load_model\(path, networks=\[(\w+)\]\)": r"name its class by --network FILE.py:\1",

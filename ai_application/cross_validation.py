@@ -52,7 +52,8 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
     for number, place in enumerate(places):
         fold = sources.pop(0)  # whose images then leave the memory
         with telling_how_to_go_on(run, folder):
-            classifier = Trainer(network, fold, config, place, run.checkpoint_seconds).fit(run.resume and begun[number])
+            trainer = Trainer(network, fold, config, place, run.checkpoint_seconds, initial=arguments.initial)
+            classifier = trainer.fit(run.resume and begun[number])
             reports.append(evaluate(classifier, fold, verbose=True))
         print(f"fold {number + 1} of {k}: accuracy {reports[-1].summary()['accuracy']}\n", flush=True)
     pooled = _pooled(reports)

@@ -82,8 +82,8 @@ def train_and_save(
 
     prepare(network, source, config)
     folder = Path(distributed.broadcast_from_first(run_dir))
+    trainer = Trainer(network, source, config, folder, run.checkpoint_seconds, initial=arguments.initial)
     write_lists(folder, lists or {}, run)
-    trainer = Trainer(network, source, config, folder, run.checkpoint_seconds)
     print(f"{summary(network, source.image_shape)}\ntrains on {device_name()}\n")
     with telling_how_to_go_on(run, folder):
         classifier = trainer.fit(run.resume)
