@@ -1,9 +1,9 @@
 """What a network takes over from a trained one, and which of its layers come first."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import numpy as np
@@ -18,7 +18,12 @@ Names = tuple[str, ...]
 _COLOURS = 3
 
 
-def layers(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[Names, tuple[Names, ...]]:
+def flat(variables: Mapping[str, Any]) -> dict[Names, Any]:
+    """The arrays of nested dictionaries by their paths."""
+    return cast(dict[Names, Any], flatten_dict(variables))
+
+
+def layers(model: nn.Module, image_shape: Sequence[int]) -> dict[Names, tuple[Names, ...]]:
     """The modules with variables of their own, in the order in which a call of the network is done with them, each
     with the paths of these variables."""
     done: dict[Names, tuple[Names, ...]] = {}
@@ -31,7 +36,7 @@ def layers(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[Names, t
         return output
 
     with nn.intercept_methods(record):
-        variables = flatten_dict(variable_shapes(model, image_shape))
+        variables = flat(variable_shapes(model, image_shape))
     for path in variables:
         inside = path[1:]
         owner = next(inside[:size] for size in range(len(inside), -1, -1) if inside[:size] in done)
@@ -57,8 +62,8 @@ class Transfer:
 
     def into(self, fresh: dict[str, Any]) -> dict[str, Any]:
         """Fresh variables with the arrays that are taken over in their places."""
-        flat = flatten_dict(fresh)
-        return unflatten_dict({**flat, **{path: leaf.astype(flat[path].dtype) for path, leaf in self.arrays.items()}})
+        own = flat(fresh)
+        return unflatten_dict({**own, **{path: leaf.astype(own[path].dtype) for path, leaf in self.arrays.items()}})
 
     def __str__(self) -> str:
         adapted = f", for other channels {listed(self.adapted)}" if self.adapted else ""
@@ -67,18 +72,18 @@ class Transfer:
 
 
 def transfer(
-    model: nn.Module, image_shape: tuple[int, int, int], class_names: tuple[str, ...], initial: Classifier
+    model: nn.Module, image_shape: Sequence[int], class_names: tuple[str, ...], initial: Classifier
 ) -> Transfer:
     """What a network for these images and classes takes over from a classifier: arrays with the same names and shapes.
 
     With other classes, arrays whose shapes depend on their number begin anew. Between grey and RGB the arrays that
     take the channels are adapted, so that a grey image in RGB gives what it gave in grey.
     """
-    shapes = flatten_dict(variable_shapes(model, image_shape))
+    shapes = flat(variable_shapes(model, image_shape))
     head = set() if initial.class_names == class_names else _dependent_on_classes(model, image_shape, shapes)
     old_channels, channels = initial.image_shape[-1], image_shape[-1]
     taken, adapted = {}, set()
-    for path, leaf in flatten_dict(initial.variables).items():
+    for path, leaf in flat(initial.variables).items():
         if path not in shapes or path in head:
             continue
         wanted, leaf = shapes[path].shape, np.asarray(leaf)
@@ -104,14 +109,14 @@ def _dependent_on_classes(model, image_shape, shapes):
     """The paths of the arrays whose shapes depend on `num_classes`, where the network has that argument."""
     if not hasattr(model, "num_classes"):
         return set()
-    other = flatten_dict(variable_shapes(model.clone(num_classes=model.num_classes + 1), image_shape))
+    other = flat(variable_shapes(model.clone(num_classes=model.num_classes + 1), image_shape))
     return {path for path, leaf in shapes.items() if path not in other or other[path].shape != leaf.shape}
 
 
 def digest(variables: dict[str, Any]) -> str:
     """Tells the variables of a network from others by their names, types, shapes and values."""
     found = hashlib.sha256()
-    for path, leaf in sorted(flatten_dict(variables).items()):
+    for path, leaf in sorted(flat(variables).items()):
         leaf = np.ascontiguousarray(leaf)
         found.update(f"{'/'.join(path)} {leaf.dtype} {leaf.shape}".encode())
         found.update(leaf.reshape(-1).view(np.uint8).data)

@@ -2,16 +2,16 @@
 
 import contextlib
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from ..errors import InputError
 from ..files.text import listed
-from ..networks.transfer import Names, Transfer, layers
+from ..networks.transfer import Names, Transfer, flat, layers
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Frozen:
     variables: frozenset[Names] = frozenset()
 
     @classmethod
-    def first(cls, model: nn.Module, image_shape: tuple[int, int, int], number: int) -> "Frozen":
+    def first(cls, model: nn.Module, image_shape: Sequence[int], number: int) -> "Frozen":
         """The first layers in the order of the network's call, as its summary has them. Raises `InputError` where none
         would be left to be trained."""
         if not number:
@@ -42,19 +42,19 @@ class Frozen:
         """The parameters that are trained."""
         if not self.variables:
             return params
-        flat = flatten_dict(params)
-        return unflatten_dict({path: leaf for path, leaf in flat.items() if ("params", *path) not in self.variables})
+        own = flat(params)
+        return unflatten_dict({path: leaf for path, leaf in own.items() if ("params", *path) not in self.variables})
 
     def completed(self, trained: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         """The trained parameters, and the others out of `params`."""
-        return unflatten_dict({**flatten_dict(params), **flatten_dict(trained)}) if self.variables else trained
+        return unflatten_dict({**flat(params), **flat(trained)}) if self.variables else trained
 
     def kept(self, variables: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
         """The variables with the frozen ones as they were before."""
         if not self.variables:
             return variables
-        old = flatten_dict(before)
-        return unflatten_dict({**flatten_dict(variables), **{path: old[path] for path in self.variables}})
+        old = flat(before)
+        return unflatten_dict({**flat(variables), **{path: old[path] for path in self.variables}})
 
     @contextlib.contextmanager
     def predicting(self, predict: Callable[[], object]) -> Iterator[None]:
@@ -81,9 +81,7 @@ class Frozen:
             yield
 
 
-def check_beginning(
-    model: nn.Module, image_shape: tuple[int, int, int], number: int, transfer: Transfer | None
-) -> None:
+def check_beginning(model: nn.Module, image_shape: Sequence[int], number: int, transfer: Transfer | None) -> None:
     """Raises `InputError` where what a network takes over is nothing, or lacks one of the first layers, which are to
     be frozen, or where there are fewer layers."""
     frozen = Frozen.first(model, image_shape, number)

@@ -127,7 +127,7 @@ def create_train_state(
         "final_augmentation": config.final_augmentation,
         "ema_decay": config.ema_decay,
         "precision": config.precision,
-        "frozen": Frozen.first(model, tuple(image_shape), config.freeze),
+        "frozen": Frozen.first(model, image_shape, config.freeze),
     }
     arrays = (
         variables or initialise(model, config.seed, image_shape),
