@@ -67,6 +67,8 @@ def _in_words_of_the_command(message):
         "as run_dir": "with --run-dir",
         "without an initial classifier": "without --from",
         "by unlabelled=True": "with --unlabelled",
+        r"by folds\(source, k\) of a source with lower min_images": "with --cross-validate K",
+        "use groups='none'": "use --groups none",
         "by skip_broken=True": "with --skip-broken",
         r"pass its class, as in load_model\(path, networks=\[(\w+)\]\)": r"name its class by --network FILE.py:\1",
     }

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ai_application.mnist import FashionMnistDataSource, MnistDataSource
 from ai_library import CNN, Augmentation, InputError, TrainConfig, Trainer, evaluate, load_model
+from ai_library.data.fitting import fit_image
 from ai_library.data.samples import read_samples
 from ai_library.reporting.predictions import predict_samples
 
@@ -229,6 +230,40 @@ def test_digits_of_any_size_and_polarity_are_read(tmp_path, paper, ink):
     classifier = load_model(ROOT / "ai_application/models/mnist.msgpack")
     outcome = predict_samples(classifier, read_samples(tmp_path / "digits", classifier), tmp_path / "out")
     assert outcome.report.accuracy >= 0.85
+
+
+def on_paper(digit, rng):
+    """A digit (28, 28) written with a blue pen on a sheet with a shade, two folds and noise."""
+    height, width = rng.integers(120, 250, 2)
+    y, x = np.mgrid[0:height, 0:width] / np.array([height, width]).reshape(2, 1, 1)
+    light = 1 - rng.uniform(0.2, 0.6) * np.abs(np.cos(angle := rng.uniform(0, 6)) * x + np.sin(angle) * y) / 1.5
+    for _ in range(2):
+        distance = np.cos(angle := rng.uniform(0, 6)) * (x - 0.5) + np.sin(angle) * (y - 0.5) - rng.uniform(-0.3, 0.3)
+        light *= 1 - 0.1 * (distance > 0) - 0.2 * np.exp(-((distance * height / 1.5) ** 2))
+    side = int(min(height, width) * rng.uniform(0.4, 0.8))
+    top, left = rng.integers(0, height - side), rng.integers(0, width - side)
+    cover = np.zeros((height, width, 1))
+    cover[top : top + side, left : left + side, 0] = np.asarray(Image.fromarray(digit).resize((side, side))) / 255
+    sheet = (np.array([235, 230, 215]) * (1 - cover) + np.array([30, 40, 130]) * cover) * light[..., None]
+    return (sheet + rng.normal(0, 6, sheet.shape)).clip(0, 255).astype(np.uint8)
+
+
+def test_handwritten_digits_are_read_from_uneven_paper(mnist_files):
+    """`benchmarks/digits_on_paper.py` has more kinds of sheets."""
+    classifier = load_model(ROOT / "ai_application/models/mnist.msgpack")
+    with gzip.open(mnist_files / "t10k-images-idx3-ubyte.gz") as file:
+        digits = np.frombuffer(file.read(16 + 80 * 784)[16:], np.uint8).reshape(80, 28, 28)
+    rng = np.random.default_rng(0)
+    found = classifier.predict([on_paper(digit, rng) for digit in digits])
+    assert (found == classifier.predict(digits)).mean() >= 0.95
+
+
+def test_digits_as_mnist_has_them_are_left_bit_by_bit(mnist_files):
+    with gzip.open(mnist_files / "t10k-images-idx3-ubyte.gz") as file:
+        digits = np.frombuffer(file.read(16 + 500 * 784)[16:], np.uint8).reshape(500, 28, 28)
+    for digit in digits:
+        np.testing.assert_array_equal(fit_image(digit, (28, 28, 1), 20)[..., 0], digit)
+        np.testing.assert_array_equal(fit_image(255 - digit, (28, 28, 1), 20)[..., 0], digit)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 scipy is imported when the first sheet is met: images on an even ground do without.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SIDE = 384  # pixels of the longer side that a sheet is brought to, where it has more
-_GROUND_SIDE = 48  # of the shorter side, for the search of its ground
+_GROUND_SIDE = 24  # of the shorter side, for the search of its ground
 _WINDOW = 0.45  # of the shorter side, over which the ground is sought
 _PAPER = 65  # percent: more than half of the levels may be ink's
 _DARK = 24  # levels, below which differences are not made larger by how dark the ground is
@@ -56,7 +56,8 @@ def freed(pixels: np.ndarray) -> "NDArray[np.float32]":
     ink = _along_ink(ndimage.gaussian_filter(relative, (_BLUR, _BLUR, 0), mode="nearest"))
     noise = 1.4826 * float(np.median(np.abs(ink)))
     strongest = float(_highest(ink, _FEW_PIXELS).mean())
-    pieces, count = ndimage.label(ink > max(_WEAK * strongest, 3 * noise), np.ones((3, 3)))
+    labelled: Any = ndimage.label(ink > max(_WEAK * strongest, 3 * noise), np.ones((3, 3)))
+    pieces, count = labelled
     if not count:
         return np.zeros(ink.shape, np.float32)
     kept = np.isin(pieces, _drawing(pieces, ink))
@@ -117,8 +118,10 @@ def _ground(image):
     paper = np.linalg.norm(small - ground, axis=2)
     free = paper < 0.3 * _highest(paper, 4).min()
     free = ndimage.binary_erosion(free, border_value=1)
-    weight = ndimage.uniform_filter(free.astype(np.float32), window // 2 | 1, mode="nearest")
-    nearer = ndimage.uniform_filter(small * free[..., None], (window // 2 | 1, window // 2 | 1, 1), mode="nearest")
+    near = window // 2 | 1
+    wide: Any = (near, near, 1)
+    weight = ndimage.uniform_filter(free.astype(np.float32), near, mode="nearest")
+    nearer = ndimage.uniform_filter(small * free[..., None], wide, mode="nearest")
     ground = np.where(weight[..., None] > 0.15, nearer / np.maximum(weight[..., None], 1e-3), ground)
     planes = np.moveaxis(ground.astype(np.float32), -1, 0)
     resized = [Image.fromarray(plane).resize(image.size, Image.Resampling.BILINEAR) for plane in planes]

@@ -5,7 +5,6 @@ The first needs matplotlib and the second jinja2; each raises `MissingExtraError
 
 import base64
 import io
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image
 
 from ..errors import InputError, MissingExtraError
 from ..files.text import listed, shortened
+from .drawn_names import DrawnNames
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,8 @@ _TEMPLATE = """<p><b>{{ kind }}</b>: {{ shape|join("x") }} images of {{ classes 
 
 
 def source_figure(source: "DataSource", n: int, split: str, columns: int) -> "Figure":
-    """Returns a matplotlib figure of the first `n` examples of a split with their class names, in `columns`."""
+    """Returns a matplotlib figure of the first `n` examples of a split with their class names, in `columns`. Names that
+    the font cannot draw are numbers, which a legend explains."""
     try:
         import matplotlib.pyplot as plt
     except ModuleNotFoundError as error:
@@ -37,14 +38,14 @@ def source_figure(source: "DataSource", n: int, split: str, columns: int) -> "Fi
     images, labels = source.examples(split, range(n))
     columns = min(columns, n)
     rows = -(-n // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.2 * columns, 1.4 * rows), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(1.2 * columns, 1.4 * rows), squeeze=False, layout="constrained")
+    names = DrawnNames(source.class_names)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, label in zip(axes.flat, images, labels, strict=False):
         axis.imshow(_shown(image), cmap="gray", vmin=0, vmax=255)
-        axis.set_title(shortened(source.class_names[label]), fontsize=9, parse_math=False)
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of letters that the font has not
-        figure.tight_layout()
+        axis.set_title(names[label], fontsize=9, parse_math=False)
+    names.add_legend(figure, labels)
     plt.close(figure)  # a notebook would show an open one twice
     return figure
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -44,7 +44,8 @@ class Sample(NamedTuple):
 class Reader(Protocol):
     """What `read_samples` asks of whoever predicts the images; a `Classifier` is one."""
 
-    BLOCK: ClassVar[int]
+    @property
+    def block(self) -> int: ...
 
     @property
     def class_names(self) -> tuple[str, ...]: ...
@@ -83,7 +84,7 @@ def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = Fal
     Args:
         path: The file or folder.
         classifier: Whoever predicts them: its `class_names`, `image_shape` and `content_size` say how images are read
-            and which labels there are, and its `BLOCK` in which units processes share them.
+            and which labels there are, and its `block` in which units processes share them.
         unlabelled: Whether sub-folders are no labels, whatever their names.
 
     Raises:
@@ -101,7 +102,7 @@ def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = Fal
         return _from_table(path, classifier, unlabelled)
     if _is_npz(path):
         return _from_arrays(path, classifier)
-    own = len(shard(1, classifier.BLOCK))
+    own = len(shard(1, classifier.block))
     return Samples(own, lambda: _read([path] * own, [path.name], [None], classifier))
 
 
@@ -159,7 +160,7 @@ def _from_table(path, classifier, unlabelled):
             f"{path} has the label {unknown[0]!r}, but this model's classes are {listed(classifier.class_names)}: use "
             "a model that was trained on these classes, or predict the images without labels by unlabelled=True"
         )
-    own = shard(len(table.images), classifier.BLOCK)
+    own = shard(len(table.images), classifier.block)
 
     def read():
         for i in own:
@@ -185,7 +186,7 @@ def _from_folder(folder, given, classifier, unlabelled):
             f"{listed(classifier.class_names)}: {'rename it' if known else 'rename its sub-folders'}, use a model that "
             "was trained on these classes, or predict the images without labels by unlabelled=True"
         )
-    own = shard(found.total(), classifier.BLOCK)
+    own = shard(found.total(), classifier.block)
 
     def read():
         paths, again = itertools.tee(itertools.islice(image_files(folder), own.start, own.stop))
@@ -232,7 +233,7 @@ def _from_arrays(path, classifier):
             check_size(archive, "labels", labels_shape, labels_dtype)
         check_size(archive, "images", shape, dtype)
         by_label, notes = _labels_of(path, archive, classifier.class_names) if labelled else ({}, ())
-    own = shard(shape[0], classifier.BLOCK)
+    own = shard(shape[0], classifier.block)
 
     def read():
         labels = rows(path, "labels") if labelled else itertools.repeat(None)

@@ -44,7 +44,7 @@ def evaluate(
     """
     check_same_classes(classifier, source)
     batch_size = whole_number("batch_size", batch_size, 1, 2**31)
-    own = shard(source.size(split), classifier.BLOCK)
+    own = shard(source.size(split), classifier.block)
     own_labels = [np.zeros(0, np.int32)]
 
     def images():

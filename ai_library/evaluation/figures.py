@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.drawn_names import DrawnNames
 from ..errors import MissingExtraError
 from ..files.text import shortened
 
@@ -68,6 +69,7 @@ def confusion_figure(report: "Report") -> "Figure":
     Args:
         report: The report to draw. For more than `MAX_MATRIX` classes the figure shows the shades alone, with the
             numbers of rows and columns on its axes. It shows the classes that tables have: see `Confusions.in_tables`.
+        Names that the font cannot draw are numbers, which a legend explains.
 
     Returns:
         A matplotlib figure that belongs to no window, to be saved or shown.
@@ -94,18 +96,21 @@ def confusion_figure(report: "Report") -> "Figure":
             if value:
                 colour = "white" if share[row, column] > 0.5 else "black"
                 axis.text(column, row, f"{value:,}", ha="center", va="center", fontsize=8, color=colour)
-        ticks, names = range(len(count)), [shortened(report.class_names[label], 24) for label in shown]
-        axis.set_xticks(ticks, names, rotation=45, ha="right", parse_math=False)
-        axis.set_yticks(ticks, names, parse_math=False)
+        names = DrawnNames(report.class_names, 24)
+        ticks, texts = range(len(count)), [names[label] for label in shown]
+        axis.set_xticks(ticks, texts, rotation=45, ha="right", parse_math=False)
+        axis.set_yticks(ticks, texts, parse_math=False)
+        names.add_legend(figure, shown)
     part = "" if len(shown) == len(report.class_names) else f", {len(shown):,} of {len(report.class_names):,} classes"
     axis.set(xlabel="predicted", ylabel="true", title=f"accuracy {report.accuracy:.2%}, n = {report.n:,}{part}")
     return figure
 
 
 def png_of(figure: "Figure", dpi: int = 120) -> bytes:
-    """A figure as a PNG, without matplotlib's warning for each letter that its font has no picture of."""
+    """A figure as a PNG."""
     stream = io.BytesIO()
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
+    with warnings.catch_warnings():  # of names so wide that they leave little room
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
         figure.savefig(stream, format="png", dpi=dpi)
     return stream.getvalue()
 

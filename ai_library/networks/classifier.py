@@ -1,6 +1,7 @@
 """A trained network with all that is needed to use it."""
 
 import collections
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import flax.linen as nn
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
+
+_BLOCK_VALUES = 2**26
+_BLOCKS_OF_A_GPU = 16  # which has far more to compute at once
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,13 +51,11 @@ class Classifier:
     """
 
     BLOCK: ClassVar[int] = 128
-    """Images of one call of the network; the last block is filled up, so that one compiled program serves all."""
-    ACCELERATOR_BLOCK: ClassVar[int] = 16 * BLOCK
-    """The same on a GPU, which has far more to compute at once."""
+    """Most images of one call of the network on a CPU: see `block`."""
     FEW: ClassVar[int] = 2 * BLOCK
-    """Of a `CNN`, streams of fewer images go through numpy, which is done with them before JAX has been imported and
-    has compiled: on two cores it does about 1,700 images of 64x64x1 a second; JAX six times as many, but a second
-    later."""
+    """Of a `CNN`, streams of fewer than two blocks go through numpy, which is done with them before JAX has been
+    imported and has compiled: on two cores it does about 1,700 images of 64x64x1 a second; JAX six times as many, but
+    a second later."""
 
     network: "nn.Module | Architecture"
     variables: dict[str, Any]
@@ -89,11 +91,20 @@ class Classifier:
 
         return Architecture(**arguments(self.network)) if type(self.network) is CNN else None
 
+    @property
+    def block(self) -> int:
+        """Images of one call of the network; the last block is filled up, so that one compiled program serves all.
+
+        `BLOCK`, or, of images with more than 2**19 values, as many as have 2**26 together: a power of two.
+        """
+        most = max(1, _BLOCK_VALUES // math.prod(self.image_shape))
+        return min(self.BLOCK, 1 << (most.bit_length() - 1))
+
     def predict_logits(self, batches: Iterable[AnyImages], shared: bool = False) -> "Iterator[NDArray[np.float32]]":
         """Yields logits (b, num_classes) float32 for a stream of images (b, h, w, c) uint8, block by block.
 
         The stream is cut anew into blocks of one size, so that the numbers do not depend on how it was batched.
-        Holds `FEW` images at the beginning, afterwards one block for each core and one more. `shared` says that all
+        Holds two blocks at the beginning, afterwards one for each core and one more. `shared` says that all
         processes (see `distributed`) predict one stream, each a part: the numbers are then those of a process that
         predicts all of it.
 
@@ -102,10 +113,10 @@ class Classifier:
         return map(self._checked, self._logits(batches, shared))
 
     def _logits(self, batches, shared):
-        blocks = _blocks(map(self._as_images, batches), self.BLOCK)
-        first = collections.deque(islice(blocks, self.FEW // self.BLOCK))
+        blocks = _blocks(map(self._as_images, batches), self.block)
+        first = collections.deque(islice(blocks, 2))
         found = sum(map(len, first))
-        few = sum(all_gather(found) if shared else [found]) < self.FEW  # the stream has ended
+        few = sum(all_gather(found) if shared else [found]) < 2 * self.block  # the stream has ended
         if few and self.architecture:
             for images in first:
                 yield logits_by_numpy(self.architecture, self.variables, images)
@@ -140,11 +151,11 @@ class Classifier:
         import jax
 
         from ..runtime.jax_settings import settings
-        from .network import predict_logits, splits_batches
+        from .network import PART, predict_logits, splits_batches
 
-        block = self.BLOCK if jax.default_backend() == "cpu" else self.ACCELERATOR_BLOCK
+        block = self.block * (1 if jax.default_backend() == "cpu" else _BLOCKS_OF_A_GPU)
         model, variables = self.model, jax.device_put(self.variables)
-        function = function or partial(predict_logits, part_by_part=splits_batches(model))
+        function = function or partial(predict_logits, part_by_part=splits_batches(model) and block % PART == 0)
 
         @settings()  # in each thread
         def predict(images):

@@ -57,7 +57,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             `ArrayDataSource`.
         epochs, batch_size, learning_rate, warmup, optimizer: See `TrainConfig`.
         optimizer_arguments: See `TrainConfig`. None: no arguments.
-        clip_norm, label_smoothing, ema_decay, augmentation, final_augmentation: See `TrainConfig`.
+        patience, clip_norm, label_smoothing, ema_decay, augmentation, final_augmentation, precision: See `TrainConfig`.
         class_weight: Weight of each label's loss as {label: weight}, where a label that is missing has 1; "balanced"
             weighs a class by 1 / (its share of the training images times the number of classes), None all by 1.
         random_state: Seed from 0 to 2**32 - 1 of the initial weights, the order of the images, augmentation and
@@ -80,6 +80,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         network_arguments: dict[str, Any] | None = None,
         validation: float = 0.1,
         epochs: int = 10,
+        patience: int | None = TrainConfig.patience,
         batch_size: int = TrainConfig.batch_size,
         learning_rate: float = TrainConfig.learning_rate,
         warmup: float = TrainConfig.warmup,
@@ -91,6 +92,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         ema_decay: float = TrainConfig.ema_decay,
         augmentation: Augmentation = TrainConfig.augmentation,
         final_augmentation: float = TrainConfig.final_augmentation,
+        precision: Literal["float32", "bfloat16"] = TrainConfig.precision,
         random_state: int | np.random.RandomState | None = TrainConfig.seed,
         callbacks: Sequence[Callback] = (),
         runs_dir: str | Path | None = None,
@@ -100,6 +102,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self.network_arguments = network_arguments
         self.validation = validation
         self.epochs = epochs
+        self.patience = patience
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.warmup = warmup
@@ -111,6 +114,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         self.ema_decay = ema_decay
         self.augmentation = augmentation
         self.final_augmentation = final_augmentation
+        self.precision: Literal["float32", "bfloat16"] = precision
         self.random_state = random_state
         self.callbacks = callbacks
         self.runs_dir = runs_dir

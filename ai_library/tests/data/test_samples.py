@@ -1,6 +1,7 @@
 """Images of a file, a folder or an npz file are read one by one, and what cannot be read is named."""
 
 import itertools
+import unicodedata
 import zipfile
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from ai_library.tests.data.npz_files import header
 from ai_library.tests.memory import peak_bytes
 
 READER = SimpleNamespace(
-    class_names=("circle", "rectangle", "star"), image_shape=(32, 32, 1), content_size=None, BLOCK=128
+    class_names=("circle", "rectangle", "star"), image_shape=(32, 32, 1), content_size=None, block=128
 )
 N = 7
 IMAGES, LABELS = np.random.default_rng(0).integers(0, 256, (N, 32, 32, 1), np.uint8), np.arange(N) % 3
@@ -135,6 +136,42 @@ def test_arrays_of_another_kind_are_named(tmp_path, arrays, message):
         np.savez(tmp_path / "data.npz", **arrays)
     with pytest.raises(InputError, match=message):
         read_samples(tmp_path / "data.npz", READER)
+
+
+def test_sub_folders_may_be_no_labels(folder):
+    (folder / "star").rename(folder / "2024-01")
+    with pytest.raises(InputError, match="sub-folder '2024-01', .* or predict the images without labels by unlabelled"):
+        read_samples(folder, READER)
+    samples = read_samples(folder, READER, unlabelled=True)
+    assert samples.total == N
+    assert {(sample.name.split("/")[0], sample.label) for sample in samples} == {
+        (name, None) for name in ("2024-01", "circle", "rectangle")
+    }
+
+
+def test_class_names_that_look_alike_are_alike(folder):
+    names = (unicodedata.normalize("NFD", "ch\u00e8vre"), "rectangle", "star")
+    (folder / "circle").rename(folder / unicodedata.normalize("NFC", names[0]))
+    reader = SimpleNamespace(**vars(READER) | {"class_names": names})
+    assert sorted(sample.label for sample in read_samples(folder, reader)) == sorted(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "wanted", "note"),
+    [
+        (("0", "1", "2"), [0, 1, 2], [0, 1, 2], None),
+        (("1", "10", "2"), [1, 2, 10], [0, 2, 1], "for the names of classes"),
+        (("01", "02", "03"), [3, 1, 1], [2, 0, 0], "for the names of classes"),
+        (("1", "10", "2"), [0, 1, 2], [0, 1, 2], "for the numbers of classes"),
+        (("cat", "10", "2"), [2, 1, 0], [2, 1, 0], None),
+    ],
+)
+def test_numbers_that_are_names_of_classes_mean_these(tmp_path, names, labels, wanted, note):
+    np.savez(tmp_path / "data.npz", images=IMAGES[:3], labels=np.array(labels))
+    samples = read_samples(tmp_path / "data.npz", SimpleNamespace(**vars(READER) | {"class_names": names}))
+    assert [sample.label for sample in samples] == wanted
+    assert len(samples.notes) == (note is not None)
+    assert all(note in each for each in samples.notes)
 
 
 def test_folders_of_another_kind_are_named(folder, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from ai_library import CNN, NETWORKS, Classifier, InputError, ModelFileError, ResNet, load_model, save_model
 from ai_library.networks.network import arguments, initialise, network_of
+from ai_library.tests.memory import peak_bytes
 from ai_library.tests.own_networks import OWN, Dropping, Linear, Mirrored, Stock, made
 
 SHAPE, NAMES = (16, 16, 1), ("dark", "grey", "light")
@@ -120,3 +121,28 @@ def test_the_librarys_networks_are_known_by_name():
     assert dict(NETWORKS) == {"CNN": CNN, "ResNet": ResNet}
     with pytest.raises(TypeError):
         NETWORKS["Mine"] = Linear
+
+
+class Averaging(nn.Module):
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, images, train):
+        return nn.Dense(self.num_classes)(images.mean(axis=(1, 2)))
+
+
+def test_large_images_are_predicted_few_at_a_time():
+    """Of 2048x2048 pixels with 4 channels, 17 MB each, 128 would be 2 GB."""
+    shape = (2048, 2048, 4)
+    model = Averaging(3)
+    classifier = Classifier(model, initialise(model, 0, shape), NAMES, shape)
+    assert classifier.block == 4
+    images = np.random.default_rng(0).integers(0, 256, (5, *shape), np.uint8)
+    found = []
+    assert peak_bytes(lambda: found.append(classifier.predict_proba(images))) < 300e6
+    np.testing.assert_array_equal(found[0][:1], classifier.predict_proba(images[:1]))
+
+
+@pytest.mark.parametrize(("side", "block"), [(64, 128), (724, 128), (725, 64), (4096, 4)])
+def test_a_block_is_as_large_as_images_allow(side, block):
+    assert Classifier(CNN(num_classes=3), {}, NAMES, (side, side, 1)).block == block

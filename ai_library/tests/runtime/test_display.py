@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+import numpy as np
 import pytest
 
 from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer, TrainingStopped
@@ -60,6 +61,22 @@ def test_a_bar_is_shown_on_a_terminal_alone(monkeypatch):
         with display.bar("epoch 1/1", 3) as bar:
             bar.update(1)
         assert ("epoch 1/1: " in sys.stderr.getvalue()) == terminal
+
+
+def test_what_takes_long_is_told_in_lines_where_there_is_no_terminal(monkeypatch, capsys):
+    clock = iter(np.arange(0, 1000, 0.25))
+    monkeypatch.setattr(display.time, "monotonic", lambda: float(next(clock)))
+    assert list(display.counted(range(200), "reading images", 200)) == [*range(200)]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "reading images: 2 of 200, about 50 seconds left"
+    assert len(lines) == 5  # in 50 seconds
+    assert lines[-1].startswith("reading images: 162 of 200")
+
+
+def test_of_a_few_items_and_of_what_takes_no_time_nothing_is_told(capsys):
+    assert len(list(display.counted(range(20), "reading images", 20))) == 20
+    assert len(list(display.counted(range(50), "reading images", 50))) == 50
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 
 from ai_library import EarlyStopping, InputError, ShapeDataSource, TrainConfig, Trainer
 from ai_library.tests.own_networks import Linear
+from ai_library.training.callbacks import out_of_patience
 from ai_library.training.optimizers import OneCycle, _optimizers
 
 pytestmark = pytest.mark.slow
@@ -122,3 +123,21 @@ def test_early_stopping_waits_for_an_improvement():
     assert EarlyStopping(patience=2, least=0.5)(rows[:4])
     with pytest.raises(InputError, match="metric must be one of"):
         EarlyStopping(metric="loss")
+
+
+def test_patience_ends_with_neither_loss_nor_accuracy_getting_better():
+    def ends(losses, accuracies, patience=3):
+        rows = [
+            {"validation_loss": loss, "validation_accuracy": accuracy}
+            for loss, accuracy in zip(losses, accuracies, strict=True)
+        ]
+        return out_of_patience(rows, patience)
+
+    assert ends([1, 1, 1, 1], [0.5] * 4)
+    assert ends([1, 0.999, 0.998, 0.997], [0.5] * 4)  # creeps
+    assert not ends([1, 0.9, 0.8, 0.7], [0.5] * 4)
+    assert not ends([1, 2, 3, 4], [0.5, 0.6, 0.7, 0.8])
+    assert not ends([1, 1, 1], [0.5] * 3)
+    assert not ends([1] * 99, [0.5] * 99, patience=None)
+    with pytest.raises(InputError, match="patience must be a whole number from 1"):
+        TrainConfig(patience=0)

@@ -197,6 +197,22 @@ def test_callbacks_get_the_history_and_end_a_run(tmp_path):
     assert len(again.history) == 3
 
 
+def test_patience_ends_a_run_and_a_resumed_one_at_the_same_epoch(tmp_path):
+    def trainer(name, stop_after=None):
+        settings = config(epochs=50, learning_rate=1e-9, patience=3)
+        callbacks = [lambda history: signal.raise_signal(signal.SIGINT) if len(history) == stop_after else None]
+        return Trainer(Linear(3), SOURCE, settings, tmp_path / name, verbose=False, callbacks=callbacks)
+
+    whole = trainer("whole")
+    classifier = whole.fit()
+    assert len(whole.history) == 4
+    with pytest.raises(TrainingStopped):
+        trainer("stopped", 2).fit()
+    resumed = trainer("stopped")
+    jax.tree.map(np.testing.assert_array_equal, resumed.fit(resume=True).variables, classifier.variables)
+    assert resumed.history == whole.history
+
+
 def test_a_finished_run_can_be_given_more_epochs_but_not_fewer(tmp_path):
     fitted(tmp_path / "run")
     trainer = Trainer(Linear(3), SOURCE, config(epochs=4), tmp_path / "run", verbose=False)

@@ -1,0 +1,71 @@
+"""Class names in pictures: those that the font has no letters for are numbers, which a legend explains."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ..files.text import shortened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_NEEDS_SHAPING = {"R", "AL", "NSM"}  # written from the right, or with marks: matplotlib sets letter beside letter
+_MOST = 40  # names in a legend
+_LEGEND_CHARACTERS = 56  # of a line
+_TITLE_INCHES, _LINE_INCHES = 0.35, 0.14
+
+
+class DrawnNames:
+    """The names of classes as matplotlib's font can draw them.
+
+    Args:
+        class_names: What the labels 0, 1, ... mean.
+        most: Characters of a name that are shown.
+    """
+
+    def __init__(self, class_names: Sequence[str], most: int = 40):
+        from matplotlib.font_manager import FontProperties, findfont, get_font
+
+        self._names, self._most = class_names, most
+        self._font = get_font(findfont(FontProperties()))
+
+    def __getitem__(self, label: int) -> str:
+        """What a picture calls a class: its name, or its number."""
+        name = shortened(self._names[label], self._most)
+        return name if self._drawable(name) else str(int(label))
+
+    def add_legend(self, figure: "Figure", labels: Iterable[int]) -> None:
+        """Explains the numbers that stand for names of some classes below a figure, if there are any. Letters that the
+        font has not are written as their code points."""
+        from matplotlib.lines import Line2D
+
+        numbers = [label for label in dict.fromkeys(map(int, labels)) if self[label] != self._shortened(label)]
+        texts = [
+            shortened(f"{label}: {self._in_code_points(self._shortened(label))}", _LEGEND_CHARACTERS)
+            for label in numbers[:_MOST]
+        ]
+        if len(numbers) > _MOST:
+            texts.append(f"and {len(numbers) - _MOST:,} more")
+        if not texts:
+            return
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height + _TITLE_INCHES + _LINE_INCHES * len(texts))
+        nothing = [Line2D([], [], linestyle="") for _ in texts]
+        legend = figure.legend(
+            nothing, texts, loc="outside lower center", fontsize=6, title_fontsize=6, handlelength=0, title="classes"
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+
+    def _shortened(self, label: int) -> str:
+        return shortened(self._names[label], self._most)
+
+    def _drawable(self, text):
+        return all(self._has(character) for character in text)
+
+    def _has(self, character):
+        simple = unicodedata.bidirectional(character) not in _NEEDS_SHAPING
+        return simple and self._font.get_char_index(ord(character)) != 0
+
+    def _in_code_points(self, name):
+        return "".join(c if self._has(c) else f"\\u{{{ord(c):x}}}" for c in name)
