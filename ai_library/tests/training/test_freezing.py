@@ -1,5 +1,10 @@
 """Layers that are frozen stay as they are, bit by bit, and predict while others learn as they will predict later."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import flax.linen as nn
 import jax
 import numpy as np
@@ -22,6 +27,7 @@ from ai_library.networks.network import initialise, summary
 from ai_library.networks.transfer import layers
 from ai_library.tests.own_networks import Dropping, Stock, made
 
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("circle", "cross", "star")
 SOURCE = ShapeDataSource(image_size=16, class_names=NAMES, sizes=(32, 16, 16))
 SHAPE = (16, 16, 1)
@@ -126,3 +132,30 @@ def test_what_is_random_is_not_frozen(tmp_path):
     with pytest.raises(InputError, match="freeze=1 must leave out layers that .* has in other shapes, such as Conv_0:"):
         Trainer(Stock(3), SOURCE, settings, tmp_path / "run", initial=initial)
     assert not (tmp_path / "run").exists()
+
+
+ON_TWO = """
+import sys
+
+import jax
+import numpy as np
+
+assert jax.device_count() == 2
+from ai_library.tests.training.test_freezing import CNN, made, stepped
+
+_, after, _ = stepped(made(CNN), 3, optimizer="sgd")
+np.savez(sys.argv[1], **{"/".join(path): leaf for path, leaf in after.items()})
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_freeze_the_same_as_one(tmp_path):
+    """Each works on its part of a batch."""
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
+    subprocess.run([sys.executable, "-c", ON_TWO, tmp_path / "two.npz"], cwd=ROOT, env=environment, check=True)
+    before, after, state = stepped(made(CNN), 3, optimizer="sgd")
+    with np.load(tmp_path / "two.npz") as two:
+        for path, leaf in after.items():
+            name, frozen = "/".join(path), path in state.frozen.variables
+            np.testing.assert_allclose(two[name], leaf, rtol=0 if frozen else 1e-3, atol=0 if frozen else 1e-4)
+            assert np.array_equal(two[name], before[path]) == frozen
