@@ -66,6 +66,8 @@ def _in_words_of_the_command(message):
         r"by fit\(\)": "without --resume",
         "as run_dir": "with --run-dir",
         "by unlabelled=True": "with --unlabelled",
+        r"by folds\(source, k\) of a source with lower min_images": "with --cross-validate K",
+        "use groups='none'": "use --groups none",
         "by skip_broken=True": "with --skip-broken",
         r"pass its class, as in load_model\(path, networks=\[(\w+)\]\)": r"name its class by --network FILE.py:\1",
     }

@@ -13,7 +13,7 @@ _LOOSE = 0.04  # the same for images that are as unlike each other as noise
 _PART = 0.05  # of the distance to the tenth nearest, up to which images are copies
 _COLOUR = 8  # levels by which the mean colours of copies may differ
 _CONTRAST = 1.15  # the ratio of contrasts up to which images may be copies
-_FLAT = 4  # levels of standard deviation, below which an image shows too little to be compared
+_FLAT = 2  # levels of standard deviation, below which an image shows too little to be compared
 _SAMPLE, _BLOCK = 500, 512
 
 
@@ -75,7 +75,7 @@ def _described(images):
     """Mean colours (n, c) and thumbnails (n, 16, 16) in grey levels."""
     thumbnails = np.empty((len(images), _SIDE, _SIDE), np.float32)
     for index, image in enumerate(images):
-        grey = Image.fromarray(image[..., 0] if image.shape[2] < 3 else image[..., :3]).convert("L")
+        grey = Image.fromarray(image[..., 0] if image.shape[2] < 3 else image[..., :3]).convert("L").convert("F")
         thumbnails[index] = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
     return images.mean(axis=(1, 2), dtype=np.float32), thumbnails
 

@@ -74,7 +74,7 @@ def divided(
     trained = {file.label for file in files if file.split in (None, "train")}
     if without := [name for label, name in enumerate(class_names) if label not in trained]:
         raise InputError(
-            f"{len(without):,} classes have no image to train on that can be read: {listed(without)}: mend their "
+            f"classes without an image to train on that can be read: {listed(without)}: mend their "
             "images, or remove the classes"
         )
     same = list(same_pixels(images))
@@ -92,7 +92,7 @@ def divided(
     if few:
         names = listed([class_names[label] for label in sorted(few)])
         raise InputError(
-            f"{len(few):,} classes cannot be divided into {', '.join(shares)}: {names}; each needs {len(shares)} "
+            f"classes that cannot be divided into {', '.join(shares)}: {names}; each needs {len(shares)} "
             "groups of images or more, and images in one sub-folder, and copies, are a group: add images, or "
             "use groups='none' where sub-folders mean nothing"
         )

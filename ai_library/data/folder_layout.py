@@ -142,17 +142,19 @@ def _descended(root, found, notes):
     while True:
         tops = {entry.parts[0] for entry in _images(found) if len(entry.parts) > 1}
         if len(tops) != 1 or any(len(entry.parts) == 2 for entry in _images(found)):
-            return root
+            break
         (top,) = tops
         beside = [entry for entry in found if len(entry.parts) > 1 and entry.parts[0] != top]
         if any(is_image_of_another_kind(entry.reason) for entry in beside):  # it and top are classes
-            return root
+            break
         root = root / top
         _pass_over(found, "beside the folder that holds the classes", lambda parts: len(parts) == 1)
         for entry in found:
             inside = len(entry.parts) > 1 and entry.parts[0] == top
             entry.parts = entry.parts[1:] if inside else ("",)
+    if root != given:
         notes.append(f"the classes are in {escaped(str(root.relative_to(given)))}, the one folder with images")
+    return root
 
 
 def _splits(root, found, notes, warnings):
@@ -272,8 +274,8 @@ def _members(found, splits, root, warnings):
         said = "; ".join(_without(root, depth, places[place]) for place in without[:20])
         more = f" and {len(without) - 20:,} more" if len(without) > 20 else ""
         raise InputError(
-            f"{len(without):,} folders of classes have no image that can be read: {said}{more}: convert their images, "
-            "or remove the folders"
+            f"folders of classes without an image that can be read: {said}{more}: convert their images, or remove the "
+            "folders"
         )
     if splits:
         trained = {name for name, entries in members.items() if any(splits[e.parts[0]] == "train" for e in entries)}

@@ -60,7 +60,10 @@ class FolderSummary:
 
 
 def warnings_of(
-    class_names: Sequence[str], counts: Mapping[str, Sequence[int]], image_sizes: Counter, wanted: tuple[int, int]
+    class_names: Sequence[str],
+    counts: Mapping[str, Sequence[int]],
+    image_sizes: Counter[tuple[int, int]],
+    wanted: tuple[int, int],
 ) -> list[str]:
     """What looks wrong in the numbers and sizes of images, where the source fits them into `wanted` (height, width)."""
     found = []
@@ -68,8 +71,8 @@ def warnings_of(
     if few := {name: n for name, n in totals.items() if n < _FEW_IMAGES}:
         told = listed([f"{name} ({n})" for name, n in few.items()])
         found.append(
-            f"{len(few):,} classes have fewer than {_FEW_IMAGES} images: {told}; what is measured of them rests "
-            "on one or two images each: add some, or use cross-validation"
+            f"classes with fewer than {_FEW_IMAGES} images: {told}; what is measured of them rests on one or two "
+            "images each: add some, or use cross-validation"
         )
     least, most = min(totals, key=lambda name: totals[name]), max(totals, key=lambda name: totals[name])
     if totals[most] > _IMBALANCE * totals[least]:

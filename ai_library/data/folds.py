@@ -63,7 +63,7 @@ def folds(source: DataSource, k: int) -> list[FoldDataSource]:
     few = [f"{name} ({n})" for name, n in zip(source.class_names, counts, strict=True) if n < least]
     if few:
         raise InputError(
-            f"{len(few):,} classes are too small for {k} folds: {listed(few)}; each needs {least} images or more that "
+            f"classes too small for {k} folds: {listed(few)}; each needs {least} images or more that "
             "are no copies of each other, or as many groups: use fewer folds, or add images"
         )
     fold_of = np.array(stratified(labels, names, dict.fromkeys(range(k), 1 / k)))

@@ -176,8 +176,8 @@ class ImageFolderDataSource(DataSource):
         few = [f"{name} ({counts[label]})" for label, name in enumerate(self.class_names) if counts[label] < least]
         if few:
             raise InputError(
-                f"{len(few):,} classes in {self._layout.root} have too few images: {listed(few)}; each needs "
-                f"{least} or more: add some, or remove the classes"
+                f"classes with too few images in {self._layout.root}: {listed(few)}; each needs {least} or more: add "
+                "some, remove the classes, or measure by folds(source, k) of a source with lower min_images"
             )
 
 

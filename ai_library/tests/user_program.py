@@ -26,6 +26,7 @@ from ai_library import (
     DataSource,
     EarlyStopping,
     Examples,
+    FoldDataSource,
     ImageClassifier,
     ImageFolderDataSource,
     InputError,
@@ -49,6 +50,7 @@ from ai_library import (
     factor_table,
     find_slices,
     fit_temperature,
+    folds,
     load_model,
     save_model,
     train_step,
@@ -218,6 +220,7 @@ def main(folder: Path) -> None:
     given = ArrayExamples(images, labels)
     assert_type(given.labels, NDArray[np.int32])
     arrays = ArrayDataSource(train=(images, labels), validation=0.2, evaluation=(images, labels))
+    assert_type(folds(arrays, 4), list[FoldDataSource])
     classifier = kept(trained(folder), folder / "mine.msgpack")
     predicted(classifier, Endless())
     reported(classifier, Endless())

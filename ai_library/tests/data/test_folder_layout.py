@@ -96,7 +96,7 @@ def test_images_that_belong_to_no_class_are_a_warning(tmp_path):
 
 def test_all_classes_without_a_readable_image_are_named(tmp_path):
     images = {"a": 3, "b": 3, "phone/1.cr2": "x", "notes/1.txt": "x", "empty": 0, "mac/.DS_Store": "x"}
-    with pytest.raises(InputError, match="4 folders of classes have no image that can be read") as error:
+    with pytest.raises(InputError, match="folders of classes without an image that can be read") as error:
         layout_of(tmp_path, images)
     for name in ("phone", "notes", "empty", "mac"):
         assert str(tmp_path / name) in str(error.value)
