@@ -1,8 +1,8 @@
 """What a trained model is worth to a small data set: 20 images a class, from the shapes model and from scratch.
 
-Both are trained by the recipe of the command that trains on folders, in fewer steps unless told. Each seed has its own training and evaluation
-images, and no image serves two seeds, so that the errors of all seeds together can be compared by McNemar's test. A
-quarter of the 20 images chooses the epoch.
+Both are trained by the recipe of the command that trains on folders, in fewer steps unless told. Each seed has its own
+training and evaluation images, and no image serves two seeds, so that the errors of all seeds together can be compared
+by McNemar's test. A quarter of the 20 images chooses the epoch.
 """
 
 import argparse
