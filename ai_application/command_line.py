@@ -65,6 +65,7 @@ def _in_words_of_the_command(message):
         r"by fit\(resume=True\)": "with --resume",
         r"by fit\(\)": "without --resume",
         "as run_dir": "with --run-dir",
+        "without an initial classifier": "without --from",
         "by unlabelled=True": "with --unlabelled",
         r"by folds\(source, k\) of a source with lower min_images": "with --cross-validate K",
         "use groups='none'": "use --groups none",

@@ -40,6 +40,9 @@ FOLDER_RECIPE = (
         epochs=10,
         batch_size=32,
         label_smoothing=0.1,
-        augmentation=Augmentation(shift=3, rotation=10, scale=0.1, shear=5),
+        augmentation=Augmentation(  # no flips: mirrored digits, letters and arrows are others
+            **{"shift": 3, "rotation": 10, "scale": 0.1, "shear": 5},
+            **{"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "erase": 0.25, "erase_side": 0.25},
+        ),
     ),
 )

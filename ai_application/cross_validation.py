@@ -14,7 +14,7 @@ from ai_library.training.run_directory import RunDirectory
 
 from .command_line import shown
 from .training_arguments import TrainingArguments
-from .training_run import Lists, prepare, telling_how_to_go_on, write_lists
+from .training_run import Lists, changes, prepare, telling_how_to_go_on, write_lists
 
 METRICS = "metrics.json"
 
@@ -47,12 +47,13 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
         raise InputError(f"{shown(folder)} holds no cross-validation to resume: leave --resume out")
     write_lists(folder, lists, run)
     print(f"cross-validation: all images, whatever their split, are divided into {k} folds\n")
-    print(summary(network, source.image_shape), end="\n\n")
+    print(f"{summary(network, source.image_shape)}\n{changes(config.augmentation)}\n")
     reports = []
     for number, place in enumerate(places):
         fold = sources.pop(0)  # whose images then leave the memory
         with telling_how_to_go_on(run, folder):
-            classifier = Trainer(network, fold, config, place, run.checkpoint_seconds).fit(run.resume and begun[number])
+            trainer = Trainer(network, fold, config, place, run.checkpoint_seconds, initial=arguments.initial)
+            classifier = trainer.fit(run.resume and begun[number])
             reports.append(evaluate(classifier, fold, verbose=True))
         print(f"fold {number + 1} of {k}: accuracy {reports[-1].summary()['accuracy']}\n", flush=True)
     pooled = _pooled(reports)

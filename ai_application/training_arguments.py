@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import json
 import sys
 import typing
 from collections.abc import Mapping
@@ -20,7 +21,9 @@ from typing import Annotated, Any, Literal, Union
 import flax.linen as nn
 import tyro
 
-from ai_library import NETWORKS, Augmentation, InputError, TrainConfig
+from ai_library import NETWORKS, Augmentation, Classifier, InputError, TrainConfig, load_model
+from ai_library.networks.network import network_of
+from ai_library.training.run_directory import RunDirectory
 
 from .command_line import PROCESS_ARGUMENTS, shown
 from .own_networks import network_class
@@ -42,6 +45,9 @@ class Run:
     """Time from one checkpoint to the next."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with the run in --run-dir, or with the latest in runs/, under the settings that it began with."""
+    initial: Annotated[Path | None, tyro.conf.arg(name="from", metavar="MODEL")] = None
+    """Begin with the weights of a trained model, and with its network unless --network says otherwise: what fits is
+    taken over, other classes get a new last layer. None: begin anew."""
 
 
 class TrainingArguments:
@@ -56,7 +62,8 @@ class TrainingArguments:
         given: The arguments. None: those of the process.
 
     Raises:
-        InputError: `--network` names no network, or one with a field that needs a value that cannot be typed.
+        InputError: `--network` names no network, or one with a field that needs a value that cannot be typed; `--from`
+            names no model.
         SystemExit: An argument cannot be read (2), or help was asked for (0).
     """
 
@@ -73,8 +80,16 @@ class TrainingArguments:
         given = sys.argv[1:] if given is None else given
         first = _first_look(given)
         network, config = presets.get(first.preset) or next(iter(presets.values()))
+        kind = first.network and (NETWORKS.get(first.network) or network_class(first.network))
+        self.initial: Classifier | None = None
+        """The classifier to begin with."""
+        if first.initial is not None:
+            self.initial = load_model(first.initial, networks=[kind] if kind else [])
+            network = self.initial.model
+        elif first.resume:
+            network = _network_that_began(first.run_dir, kind) or network
         self.network_name: str = first.network or type(network).__name__
-        self._network_class = NETWORKS.get(self.network_name) or network_class(self.network_name)
+        self._network_class = kind or type(network)
         defaults = vars(network) if type(network) is self._network_class else {}
         names = tuple(presets)
         parts = {
@@ -124,13 +139,27 @@ class TrainingArguments:
 
 
 def _first_look(given):
-    """Preset and network, which decide what other arguments and defaults there are."""
+    """Preset, network and model to begin with, which decide what other arguments and defaults there are."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--preset")
     parser.add_argument("--network")
+    parser.add_argument("--from", dest="initial")
+    parser.add_argument("--run-dir")
+    parser.add_argument("--resume", action="store_true")
     with contextlib.suppress(argparse.ArgumentError):  # one without its value: told by the parser of all
         return parser.parse_known_args(given)[0]
-    return argparse.Namespace(preset=None, network=None)
+    return argparse.Namespace(preset=None, network=None, initial=None, resume=False)
+
+
+def _network_that_began(run_dir, kind):
+    """The network of a run that began with a model, which need not be named again for the run to go on; else None."""
+    with contextlib.suppress(InputError, OSError, ValueError, KeyError, TypeError):  # told when the run is opened
+        folder = Path(run_dir) if run_dir else RunDirectory.latest_path()
+        began = json.loads((folder / "config.json").read_bytes())
+        kind = kind or NETWORKS[began["network"]["name"]]
+        if began["initial"] and kind.__name__ == began["network"]["name"]:
+            return network_of(kind, began["network"]["arguments"])
+    return None
 
 
 def _unchecked(kind, defaults, decided_later=None):

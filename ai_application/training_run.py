@@ -15,6 +15,7 @@ import flax.linen as nn
 from ai_library import (
     CNN,
     NETWORKS,
+    Augmentation,
     DataSource,
     InputError,
     TrainConfig,
@@ -82,9 +83,9 @@ def train_and_save(
 
     prepare(network, source, config)
     folder = Path(distributed.broadcast_from_first(run_dir))
+    trainer = Trainer(network, source, config, folder, run.checkpoint_seconds, initial=arguments.initial)
     write_lists(folder, lists or {}, run)
-    trainer = Trainer(network, source, config, folder, run.checkpoint_seconds)
-    print(f"{summary(network, source.image_shape)}\ntrains on {device_name()}\n")
+    print(f"{summary(network, source.image_shape)}\n{changes(config.augmentation)}\ntrains on {device_name()}\n")
     with telling_how_to_go_on(run, folder):
         classifier = trainer.fit(run.resume)
         report = evaluate(classifier, source, verbose=True)
@@ -105,6 +106,17 @@ def train_and_save(
     print(f"model    {shown(model)}\nreport   {shown(folder / 'report.html')}")
     print(f"curves   tensorboard --logdir {quoted(folder)}")
     print("\n".join(_next_commands(arguments, model, short(MODELS / f"{shipped}.msgpack"))))
+
+
+def changes(augmentation: Augmentation) -> str:
+    """A line that says how images are changed in training, and that none are mirrored where that was not asked for."""
+    told = {name.replace("_", " "): value for name, value in vars(augmentation).items() if value}
+    if not augmentation.erase:
+        del told["erase side"]
+    if not told:
+        return "images are not changed in training"
+    mirrored = "" if augmentation.flip else "; not mirrored, which --augmentation.flip 0.5 does to half of them"
+    return f"images are changed in training: {', '.join(f'{name} {value:g}' for name, value in told.items())}{mirrored}"
 
 
 def prepare(network: nn.Module, source: DataSource, config: TrainConfig):

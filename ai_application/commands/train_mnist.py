@@ -1,4 +1,4 @@
-"""Trains a network on MNIST_RECIPES, evaluates it on the official test images, and saves the model."""
+"""Trains a network on MNIST, evaluates it on the official test images, and saves the model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..training_run import train_and_save
 
 @dataclass(frozen=True, kw_only=True)
 class Mnist:
-    """Where MNIST_RECIPES is."""
+    """Where MNIST is."""
 
     data_dir: Path = Path("data")
     """Folder of tfds's data."""

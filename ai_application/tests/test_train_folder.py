@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from ai_application import training_run
 from ai_application.commands import train_folder
-from ai_library import load_model
+from ai_library import CNN, Classifier, load_model, save_model
 from ai_library.tests.data.image_folders import draw_folder
 from ai_library.tests.processes import free_port
 
@@ -26,8 +27,9 @@ def train(monkeypatch, capsys):
     monkeypatch.setattr(training_run, "share_out_cores", lambda *_: None)
     monkeypatch.setattr(training_run, "keep_freed_memory", lambda: None)
 
-    def run(*given, status=0):
-        monkeypatch.setattr(sys, "argv", ["train_folder.py", *map(str, given), *SMALL])
+    def run(*given, status=0, sized=True):
+        network = SMALL if sized else ["--epochs", "1"]
+        monkeypatch.setattr(sys, "argv", ["train_folder.py", *map(str, given), *network])
         assert train_folder.main() == status
         printed = capsys.readouterr()
         return printed.err if status else printed.out
@@ -134,3 +136,55 @@ def test_two_processes_cross_validate_groups_as_one_does(train, tmp_path):
     one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
     assert one["n"] == two["n"] == 24
     assert one["log_loss"] == pytest.approx(two["log_loss"], abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory):
+    """A small model of another network than the recipe's, for grey images of four other classes."""
+    model = CNN(num_classes=4, features=(4,) * 5, dense=4, patch=2)
+    path = tmp_path_factory.mktemp("model") / "other.msgpack"
+    save_model(path, Classifier(model, model.initialise(3, (16, 16, 1)), ("e", "f", "g", "h"), (16, 16, 1)))
+    return path
+
+
+@pytest.mark.slow
+def test_a_training_begins_with_a_model_and_its_network_and_goes_on_without_it(other_model, train, tmp_path):
+    """Rare classes weigh more, and the layers that are kept are those of the model."""
+    draw_folder(tmp_path / "images", {"a": 20, "b": 60})
+    given = [tmp_path / "images", "--run-dir", tmp_path / "run", "--class-weights", "balanced", "--image-size", 16]
+    begun = train(*given, "--channels", 1, "--from", other_model, "--freeze", 4, sized=False)
+    assert "begins with 30 of 32 arrays of the initial classifier; Dense_1 anew\n" in begun
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["network"]["arguments"] == {"num_classes": 2, "features": [4] * 5, "dense": 4, "patch": 2}
+    assert config["train"]["class_weights"] == "balanced"
+    first, last = load_model(other_model).variables, load_model(tmp_path / "run/model.msgpack").variables
+    same = {
+        name
+        for collection in first
+        for name in first[collection]
+        if jax.tree.all(jax.tree.map(np.array_equal, first[collection][name], last[collection][name]))
+    }
+    assert same == {"Conv_0", "BatchNorm_0", "Conv_1", "BatchNorm_1"}
+    model = (tmp_path / "run/model.msgpack").read_bytes()
+    goes_on = [*given, "--channels", 1, "--freeze", 4, "--resume"]
+    train(*goes_on, sized=False)
+    assert (tmp_path / "run/model.msgpack").read_bytes() == model
+    third = tmp_path / "run/model.msgpack"
+    told = train(*goes_on, "--from", third, sized=False, status=1)
+    assert told.count("\n") == 1
+    assert "cannot be resumed with other settings: initial was " in told
+
+
+def test_a_model_to_begin_with_that_is_none_or_does_not_fit_writes_nothing(other_model, train, tmp_path):
+    draw_folder(tmp_path / "images", {"a": 20, "b": 20})
+    (tmp_path / "no.msgpack").write_text("nothing")
+    given = [tmp_path / "images", "--run-dir", tmp_path / "run"]
+    for more, said in [
+        (["--from", tmp_path / "no.msgpack"], "no.msgpack is not a model"),
+        (["--from", other_model, "--freeze", 12], "freeze=12 must leave out layers that the initial classifier lacks"),
+        (["--freeze", 1], "freeze must be 0 without --from: what is frozen would stay random"),
+        (["--from", other_model, "--network", "ResNet", "--network.features", 64], "initial must share weights"),
+    ]:
+        told = train(*given, *more, sized=False, status=1)
+        assert (said in told, told.count("\n")) == (True, 1)
+        assert not (tmp_path / "run").exists()

@@ -15,7 +15,18 @@ from ai_application.commands import train_folder, train_mnist, train_shapes
 from ai_application.configs import FOLDER_RECIPE, MNIST_RECIPES
 from ai_application.own_networks import network_class
 from ai_application.training_arguments import TrainingArguments
-from ai_library import CNN, Augmentation, InputError, ResNet, ShapeDataSource, TrainConfig, load_model
+from ai_library import (
+    CNN,
+    Augmentation,
+    Classifier,
+    InputError,
+    ResNet,
+    ShapeDataSource,
+    TrainConfig,
+    load_model,
+    save_model,
+)
+from ai_library.networks.transfer import digest
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = {"shapes": (CNN(num_classes=9), TrainConfig(epochs=4))}
@@ -33,10 +44,14 @@ SETTINGS = {
     "label_smoothing": (["0.2"], 0.2),
     "ema_decay": (["0.9"], 0.9),
     "final_augmentation": (["0.5"], 0.5),
+    "freeze": (["2"], 2),
     "precision": (["bfloat16"], "bfloat16"),
     "seed": (["3"], 3),
 }
-AUGMENTATION = {"shift": 1.5, "rotation": 7.0, "scale": 0.2, "shear": 4.0, "elastic": 0.5}
+AUGMENTATION = {
+    **{"shift": 1.5, "rotation": 7.0, "scale": 0.2, "shear": 4.0, "elastic": 0.5, "flip": 0.5},
+    **{"brightness": 0.1, "contrast": 0.2, "saturation": 0.3, "erase": 0.25, "erase_side": 0.6},
+}
 NETWORKS = {
     "CNN": {"features": [2, 3, 4, 5, 6], "dense": 7, "patch": 2},
     "ResNet": {"features": [2, 3], "blocks": 2, "patch": 3},
@@ -165,6 +180,11 @@ def terminal(request, monkeypatch):
         (["--network.patch", "0"], 1, "error: patch must be a whole number from 1 to "),
         (["--network.features", "3"], 1, "error: features must be five widths, one per convolution, got (3,)"),
         (["--network", "VGG"], 1, "error: --network must be CNN, ResNet or FILE.py:Class, got 'VGG'"),
+        (["--from", "no.msgpack"], 1, "error: no.msgpack "),
+        (["--from", "README.md"], 1, "error: README.md is not a model: fetch it again, or train one"),
+        (["--from", "docs"], 1, "error: docs "),
+        (["--freeze", "-1"], 1, "error: freeze must be a whole number from 0 to "),
+        (["--freeze", "13"], 1, "error: freeze must be from 0 to 12, since the network has 13 layers and the last, "),
         (["--network", "no.py:Mine"], 1, "error: --network names the file no.py, which is not there"),
     ],
 )
@@ -196,7 +216,11 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 def test_all_settings_at_once_are_found_in_config_json(folder, tmp_path):
     kind = "ResNet"
+    model = ResNet(num_classes=3, **NETWORKS[kind])
+    initial = Classifier(model, model.initialise(0, (8, 8, 1)), ("a", "b", "c"), (8, 8, 1))
+    save_model(tmp_path / "initial.msgpack", initial)
     given = [*flags(AUGMENTATION, "augmentation."), f"--network={kind}", *flags(NETWORKS[kind], "network.")]
+    given += ["--from", tmp_path / "initial.msgpack"]
     for name, (texts, _) in SETTINGS.items():
         given += [f"--{name.replace('_', '-')}", *texts]
     command = [
@@ -215,6 +239,7 @@ def test_all_settings_at_once_are_found_in_config_json(folder, tmp_path):
     told = json.loads((tmp_path / "run" / "config.json").read_text())
     assert told["train"] == {name: value for name, (_, value) in SETTINGS.items()} | {"augmentation": AUGMENTATION}
     assert told["network"] == {"name": kind, "arguments": NETWORKS[kind] | {"num_classes": 2}}
+    assert told["initial"] == digest(initial.variables)
     assert load_model(tmp_path / "run" / "model.msgpack").class_names == ("circle", "cross")
     assert f"--model {tmp_path / 'run' / 'model.msgpack'}" in output
 

@@ -3,8 +3,9 @@
 import pytest
 
 from ai_application import training_run
+from ai_application.configs import FOLDER_RECIPE, MNIST_RECIPES, SHAPE_RECIPE
 from ai_application.training_arguments import TrainingArguments
-from ai_library import CNN, InputError, ShapeDataSource, TrainConfig, load_model
+from ai_library import CNN, Augmentation, InputError, ShapeDataSource, TrainConfig, load_model
 
 FILES = ("model.msgpack", "report.html", "metrics.json")
 RECIPES = {"shapes": (CNN(num_classes=2, features=(4,) * 5, dense=4), TrainConfig(epochs=1, batch_size=8))}
@@ -54,3 +55,25 @@ def test_what_cannot_be_replaced_is_named_before_the_training(run_dir, name):
     with pytest.raises(InputError, match=f"cannot write .*{name}: it is a folder; choose a place"):
         train(run_dir)
     assert {path.name for path in run_dir.iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "told"),
+    [
+        (Augmentation(), "images are not changed in training"),
+        (
+            Augmentation(shift=3, brightness=0.1),
+            "images are changed in training: shift 3, brightness 0.1; not mirrored, which --augmentation.flip 0.5 does "
+            "to half of them",
+        ),
+        (Augmentation(flip=0.5, erase=0.25), "images are changed in training: flip 0.5, erase 0.25, erase side 0.4"),
+    ],
+)
+def test_how_images_are_changed_is_told(augmentation, told):
+    assert training_run.changes(augmentation) == told
+
+
+def test_no_recipe_mirrors_images():
+    """Digits, letters and arrows would be others."""
+    for _, config in (SHAPE_RECIPE, FOLDER_RECIPE, *MNIST_RECIPES.values()):
+        assert config.augmentation.flip == 0

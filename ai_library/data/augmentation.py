@@ -1,7 +1,7 @@
 """Random changes to training images that leave their labels as they are."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import jax
@@ -12,12 +12,21 @@ from jax.typing import ArrayLike
 from ..errors import InputError
 from ..runtime.jax_settings import settings
 
+_MOST = {"shift": 180, "rotation": 180, "scale": 0.9, "shear": 60, "elastic": 180}
+"""Upper bounds; of all others it is 1."""
+_LUMA = 0.299, 0.587, 0.114
+"""Weights of red, green and blue in grey (ITU-R BT.601), as Pillow has them."""
+_FLIP, _COLOUR, _ERASE, _NOISE = range(2, 6)
+"""What is folded into an image's key for each kind of draw; 0 and 1 would give the two keys that it is split into."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How far an image is moved, turned and bent at most, evenly either way; 0 leaves it as it is.
+    """How far an image is moved, turned, bent and recoloured at most, evenly either way, and how many images are
+    flipped or partly erased; 0 leaves them as they are.
 
-    What moves into the frame continues the border. Images may have any height, width and number of channels.
+    What moves into the frame continues the border. Images may have any height, width and 1 to 4 channels: grey, grey
+    and alpha, RGB, or RGBA. Alpha is not recoloured.
 
     Args:
         shift: Along x and along y, in pixels.
@@ -26,9 +35,16 @@ class Augmentation:
         shear: Slant of the vertical lines, in degrees.
         elastic: Displacement of the nodes of a coarse grid, in pixels, bilinear between them (after Simard, ICDAR
             2003).
+        flip: Share of the images that are mirrored, left to right. Only where a mirrored image keeps its label:
+            digits, letters and arrows do not.
+        brightness: As a fraction: 0.2 multiplies the distance from black by 0.8 to 1.2.
+        contrast: As a fraction: 0.2 multiplies the distance from the image's mean by 0.8 to 1.2.
+        saturation: As a fraction: 0.2 multiplies the distance from grey by 0.8 to 1.2, in RGB and RGBA images.
+        erase: Share of the images in which a random rectangle is filled with noise (Zhong et al., arXiv:1708.04896).
+        erase_side: Largest height and width of that rectangle, as a fraction of the image's.
 
     Raises:
-        InputError: A value is not from 0 to 180; to 0.9 for `scale`, and to 60 for `shear`.
+        InputError: A value is not from 0 to 180; to 0.9 for `scale`, to 60 for `shear`, and to 1 from `flip` on.
     """
 
     shift: float = 0.0
@@ -36,25 +52,41 @@ class Augmentation:
     scale: float = 0.0
     shear: float = 0.0
     elastic: float = 0.0
+    flip: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    erase: float = 0.0
+    erase_side: float = 0.4
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value, most = getattr(self, field.name), {"scale": 0.9, "shear": 60}.get(field.name, 180)
+            value, most = getattr(self, field.name), _MOST.get(field.name, 1)
             if not 0 <= value <= most:
                 raise InputError(f"{field.name} must be from 0 to {most}, got {value}")
 
     @settings()
     def __call__(self, keys: jax.Array, images: jax.Array, strength: ArrayLike = 1.0) -> jax.Array:
-        """Changes images (b, h, w, c) of any float type, each as its key out of `keys` (b,) has it; none where every
-        value is 0.
+        """Changes images (b, h, w, c) of any float type in [-1, 1], each as its key out of `keys` (b,) has it; none
+        where every value is 0.
 
-        `strength` multiplies every value: with 0.5 images are moved, turned and bent half as far.
+        `strength` multiplies every value but `erase_side`: with 0.5 images are moved, turned, bent and recoloured half
+        as far, and half as many are flipped or erased.
         """
-        if self == Augmentation():
+        if replace(self, erase_side=0.0) == Augmentation(erase_side=0.0):
             return images
         return jax.vmap(partial(self._change, strength))(keys, images)
 
     def _change(self, strength, key, image):
+        if self.flip:
+            image = jnp.where(_draws(key, _FLIP) < self.flip * strength, image[:, ::-1], image)
+        if self.shift or self.rotation or self.scale or self.shear or self.elastic:
+            image = self._moved(strength, key, image)
+        if self.brightness or self.contrast or self.saturation:
+            image = self._recoloured(strength, key, image)
+        return self._erased(strength, key, image) if self.erase else image
+
+    def _moved(self, strength, key, image):
         height, width, _ = image.shape
         affine_key, elastic_key = jax.random.split(key)
         across, down, turn, slant, wide, high = strength * jax.random.uniform(affine_key, (6,), minval=-1)
@@ -74,3 +106,31 @@ class Augmentation:
             x, y = x + pull[0], y + pull[1]
         at = (y + (height - 1) / 2, x + (width - 1) / 2)
         return jax.vmap(lambda channel: map_coordinates(channel, at, order=1, mode="nearest"), -1, -1)(image)
+
+    def _recoloured(self, strength, key, image):
+        colours = len(_LUMA) if image.shape[-1] >= len(_LUMA) else 1
+        colour, alpha = image[..., :colours], image[..., colours:]
+        most = jnp.array([self.brightness, self.contrast, self.saturation])
+        brightness, contrast, saturation = 1 + strength * most * (2 * _draws(key, _COLOUR, (3,)) - 1)
+        if self.brightness:
+            colour = (colour + 1) * brightness - 1
+        if self.contrast:
+            colour = colour.mean() + (colour - colour.mean()) * contrast
+        if self.saturation and colours > 1:
+            grey = (colour @ jnp.array(_LUMA, colour.dtype))[..., None]
+            colour = grey + (colour - grey) * saturation
+        return jnp.concatenate([jnp.clip(colour, -1, 1), alpha], axis=-1).astype(image.dtype)
+
+    def _erased(self, strength, key, image):
+        height, width, _ = image.shape
+        chosen, tall, wide, top, left = _draws(key, _ERASE, (5,))
+        tall, wide = tall * self.erase_side * height, wide * self.erase_side * width
+        y, x = jnp.arange(height) - top * (height - tall), jnp.arange(width) - left * (width - wide)
+        inside = ((y >= 0) & (y < tall))[:, None] & ((x >= 0) & (x < wide))
+        noise = jax.random.uniform(jax.random.fold_in(key, _NOISE), image.shape, image.dtype, minval=-1)
+        return jnp.where((inside & (chosen < self.erase * strength))[..., None], noise, image)
+
+
+def _draws(key, kind, shape=()):
+    """Random numbers in [0, 1) for one kind of change, which do not depend on what else is drawn."""
+    return jax.random.uniform(jax.random.fold_in(key, kind), shape)

@@ -6,12 +6,16 @@ import math
 import warnings
 import zipfile
 from collections.abc import Iterator
-from typing import IO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..files.text import escaped, shortened
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 WHOLE_BYTES = 64_000_000
 """The most of an array in Fortran's order, which can only be read whole."""
@@ -20,13 +24,13 @@ _PIECE_BYTES = 1_000_000  # of them, unpacked at a time
 _CONTENTS_BYTES = 1_000_000  # the most of a list of contents, of which numpy's have a hundred for each array
 
 
-def check_size(archive, name, shape, dtype):
+def check_size(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
     """Raises unless an array is as large as its header says, before anything of it, or of the next one, is read."""
     if archive.getinfo(f"{name}.npy").file_size < dtype.itemsize * math.prod(shape):
         raise EOFError(f"its array {name!r} ends too early")
 
 
-def rows(path, name):
+def rows(path: str | Path, name: str) -> "Iterator[NDArray[Any]]":
     """The rows of an array of an npz file one by one; what it unpacks to may be larger than the memory."""
     with archive_of(path) as archive:
         for block in blocks(archive, name):
@@ -45,7 +49,7 @@ class _Contents(io.FileIO):
 
 
 @contextlib.contextmanager
-def archive_of(path):
+def archive_of(path: str | Path) -> Iterator[zipfile.ZipFile]:
     """An npz file. Whatever goes wrong while it is read is the file's fault, and becomes an `InputError`."""
     try:
         with _Contents(path) as file, zipfile.ZipFile(file) as archive:
@@ -79,13 +83,13 @@ def _array(archive, name) -> Iterator[tuple[tuple[tuple[int, ...], bool, np.dtyp
         yield (shape, by_columns, dtype), stream
 
 
-def header(archive, name):
+def header(archive: zipfile.ZipFile, name: str) -> "tuple[tuple[int, ...], bool, np.dtype[Any]]":
     """(shape, whether in Fortran's order, dtype) of an array, of which nothing is read."""
     with _array(archive, name) as (header, _):
         return header
 
 
-def blocks(archive, name):
+def blocks(archive: zipfile.ZipFile, name: str) -> "Iterator[NDArray[Any]]":
     """Yields an array in parts (m, ...) of about `_BLOCK_BYTES`, at least one row each."""
     with _array(archive, name) as (((n, *row), by_columns, dtype), stream):
         rows = n if by_columns and row else max(1, _BLOCK_BYTES // (dtype.itemsize * math.prod(row)))

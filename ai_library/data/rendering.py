@@ -6,7 +6,7 @@ on its neighbours. Lengths are in pixels, x runs to the right and y downwards, a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Generic, NamedTuple, TypeVar
 
@@ -181,7 +181,7 @@ def draw(
     return jax.vmap(draw_one)(indices)
 
 
-draw_compiled = jax.jit(
+draw_compiled: Callable[..., tuple[jax.Array, Factors[jax.Array]]] = jax.jit(
     draw,
     static_argnames=("class_names", "image_size", "channels", "ranges"),
     # LLVM halves AVX-512's registers unless asked not to; a processor without them is not concerned.

@@ -14,7 +14,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ..errors import InputError, check_image_shape
 from ..files.text import listed
@@ -156,40 +155,6 @@ def predict_features(model: nn.Module, variables: dict[str, Any], images: jax.Ar
             f"features are what the last nn.Dense gets, but in {type(model).__name__} none gives the logits"
         )
     return last[0].reshape(len(images), -1).astype(jnp.float32)
-
-
-def take_over(
-    model: nn.Module,
-    image_shape: Sequence[int],
-    fresh: dict[str, Any],
-    trained: dict[str, Any],
-    same_classes: bool,
-) -> tuple[dict[str, Any], int]:
-    """Fresh variables with those arrays of trained ones that have the same names and shapes, and how many these are.
-
-    Where the classes are not the same, arrays whose shapes depend on their number stay fresh.
-    """
-    head = set() if same_classes else _dependent_on_classes(model, image_shape, fresh)
-    old = dict(jax.tree_util.tree_leaves_with_path(trained))
-    taken = 0
-
-    def chosen(path, leaf):
-        nonlocal taken
-        if path in head or path not in old or old[path].shape != leaf.shape:
-            return leaf
-        taken += 1
-        return np.asarray(old[path]).astype(leaf.dtype)
-
-    return jax.tree_util.tree_map_with_path(chosen, fresh), taken
-
-
-def _dependent_on_classes(model, image_shape, variables):
-    """The paths of the arrays whose shapes depend on `num_classes`, where the network has that argument."""
-    if not hasattr(model, "num_classes"):
-        return set()
-    other = variable_shapes(model.clone(num_classes=model.num_classes + 1), image_shape)
-    shapes = {path: leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(other)}
-    return {path for path, leaf in jax.tree_util.tree_leaves_with_path(variables) if shapes.get(path) != leaf.shape}
 
 
 def arguments(model: nn.Module) -> dict[str, Any]:

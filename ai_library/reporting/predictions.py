@@ -92,20 +92,15 @@ def _predicted_findings(classifier, samples, rows, command):
 
 def _digest(classifier):
     """What tells a model from others."""
-    import jax  # which several processes need anyway, and one alone does not wait for
-
-    from ..networks.network import settings_of
+    from ..networks.network import settings_of  # which several processes need anyway, and one alone does not wait for
+    from ..networks.transfer import digest
 
     described = (
         *(type(classifier.model).__name__, settings_of(classifier.model), classifier.class_names),
         *(classifier.image_shape, classifier.content_size, classifier.temperature),
     )
-    digest = hashlib.sha256(repr(described).encode("utf-8", "surrogateescape"))
-    for path, leaf in jax.tree.leaves_with_path(classifier.variables):
-        leaf = np.ascontiguousarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
-        digest.update(leaf.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()[:16]
+    text = repr((*described, digest(classifier.variables)))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _files(findings):

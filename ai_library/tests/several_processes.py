@@ -33,7 +33,8 @@ from ai_library.runtime.jax_settings import HELD
 from ai_library.training import step, trainer
 
 STEPS = 8
-CONFIG = TrainConfig(batch_size=16, augmentation=Augmentation(shift=1, rotation=5))
+AUGMENTATION = Augmentation(shift=1, rotation=5, flip=0.5, brightness=0.1, contrast=0.1, erase=0.5)
+CONFIG = TrainConfig(batch_size=16, augmentation=AUGMENTATION)
 MODEL = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
 CHILD = "ai_library.tests.several_processes"
 

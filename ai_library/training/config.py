@@ -34,6 +34,8 @@ class TrainConfig:
         augmentation: How training images are changed; validation and evaluation images never are.
         final_augmentation: Share of it that is left at the last step. It falls from the middle of the run on, so that
             the network ends on images that are nearly those it will meet.
+        freeze: How many layers stay as they are, from the first on, in the order of the network's call; those that have
+            no weights do not count. They predict as they did: BatchNorm keeps its statistics and normalises by them.
         precision: Type that the network computes in during training: "float32", or "bfloat16" for GPUs, where it takes
             about half of the time and memory. The weights, their updates and all predictions stay float32.
         seed: Seed of the initial weights, of the augmentation and of dropout.
@@ -55,11 +57,13 @@ class TrainConfig:
     ema_decay: float = 0.0
     augmentation: Augmentation = Augmentation()
     final_augmentation: float = 1.0
+    freeze: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, bounds in {"epochs": (1, _MOST), "batch_size": (1, _MOST), "seed": (0, 2**32 - 1)}.items():
+        wholes = {"epochs": (1, _MOST), "batch_size": (1, _MOST), "freeze": (0, _MOST), "seed": (0, 2**32 - 1)}
+        for name, bounds in wholes.items():
             self._set(name, whole_number(name, getattr(self, name), *bounds))
         if self.patience is not None:
             self._set("patience", whole_number("patience", self.patience, 1, _MOST))

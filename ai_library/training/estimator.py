@@ -182,7 +182,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def _config(self, classes):
-        others = {"seed", "class_weights", "optimizer_arguments"}
+        others = {"seed", "class_weights", "optimizer_arguments", "freeze"}  # what is fresh is not to be kept
         shared = [field.name for field in fields(TrainConfig) if field.name not in others]
         return TrainConfig(
             **{name: getattr(self, name) for name in shared},

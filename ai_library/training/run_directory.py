@@ -51,7 +51,10 @@ class RunDirectory:
             if not self._checkpoints.exist():
                 raise InputError(f"{path} holds no checkpoint to resume from: start a run there by fit()")
             self._found = self._checkpoints.newest()
-            _check_settings(path, self._found[1].pop("settings"), settings)
+            began_with = self._found[1].pop("settings")
+            if "initial" in settings and settings["initial"] is None:  # it has taken over what it began with
+                self._settings = settings = {**settings, "initial": began_with.get("initial")}
+            _check_settings(path, began_with, settings)
         elif self._checkpoints.exist():
             raise InputError(f"{path} holds a run already: go on with it by fit(resume=True), or choose another folder")
         check_writable(path / "checkpoints/0.msgpack")
@@ -274,18 +277,29 @@ def _part(settings, name) -> dict[str, Any]:
 
 def _as_may_be(path, old, new):
     """The old settings with what the new ones may have in other words: more epochs, and, where an earlier version did
-    not have them, defaults of the configuration and digests of the images."""
+    not have them, defaults of the configuration, an initial classifier and digests of the images."""
+    if "initial" in new:
+        old = {"initial": None, **old}
     train, source = old.get("train"), old.get("source")
     if isinstance(train, dict):
         defaults = json.loads(json.dumps(asdict(TrainConfig())))
-        later = {name: defaults[name] for name in defaults.keys() & new["train"].keys() - train.keys()}
-        old = {**old, "train": {**train, **later}}
+        train = _completed(train, defaults, new["train"])
+        old = {**old, "train": train}
         if type(train.get("epochs")) is int and train["epochs"] < new["train"]["epochs"]:
             old["train"]["epochs"] = new["train"]["epochs"]
     if isinstance(source, dict) and "contents" in new["source"] and not isinstance(source.get("contents"), dict):
         warnings.warn(f"{path} does not tell which images it was trained on: going on as if with these", stacklevel=2)
         old = {**old, "source": {**source, "contents": new["source"]["contents"]}}
     return old
+
+
+def _completed(old, defaults, new):
+    """Settings with the defaults of those that they do not have but the new ones do, also of the augmentation."""
+    later = {name: defaults[name] for name in defaults.keys() & new.keys() - old.keys()}
+    augmentation = old.get("augmentation")
+    if isinstance(augmentation, dict) and "augmentation" in new:
+        later["augmentation"] = {**defaults["augmentation"], **augmentation}
+    return {**old, **later}
 
 
 def _check_steps(record, epochs, per_epoch):

@@ -24,6 +24,7 @@ from ..runtime import distributed
 from ..runtime.distributed import BATCH
 from ..runtime.jax_settings import random_key, settings
 from .config import TrainConfig
+from .freezing import Frozen
 from .losses import CrossEntropy
 from .optimizers import OneCycle, Optimizer, ScheduledState, scheduled
 
@@ -47,6 +48,7 @@ class TrainState(flax.training.train_state.TrainState):
         ema_decay: Share of the moving average that a step keeps.
         splits_batches: Whether devices may work on parts of a batch each by itself: see `networks.network.Network`.
         precision: Type that the network computes in; the variables themselves, and their updates, are float32.
+        frozen: The layers that stay as they are; the optimizer knows nothing of them.
     """
 
     model_state: dict[str, Any]
@@ -60,6 +62,7 @@ class TrainState(flax.training.train_state.TrainState):
     ema_decay: float = flax.struct.field(pytree_node=False)
     splits_batches: bool = flax.struct.field(pytree_node=False)
     precision: str = flax.struct.field(pytree_node=False)
+    frozen: Frozen = flax.struct.field(pytree_node=False)
 
     @property
     def schedule(self) -> OneCycle:
@@ -111,7 +114,8 @@ def create_train_state(
         variables: What to begin with, in place of fresh variables.
 
     Raises:
-        InputError: The optimizer cannot begin with a schedule and these parameters.
+        InputError: The optimizer cannot begin with a schedule and these parameters; more layers are to be frozen than
+            the network has.
     """
     if class_weights is None and config.class_weights is not None:
         class_weights = config.class_weights
@@ -123,6 +127,7 @@ def create_train_state(
         "final_augmentation": config.final_augmentation,
         "ema_decay": config.ema_decay,
         "precision": config.precision,
+        "frozen": Frozen.first(model, image_shape, config.freeze),
     }
     arrays = (
         variables or initialise(model, config.seed, image_shape),
@@ -143,10 +148,13 @@ def _state_of(variables, schedule, seed, class_weights, model, image_shape, sett
     tx = scheduled(settings.pop("optimizer"), settings.pop("clip_norm"))
     images = jnp.zeros((1, *image_shape), jnp.float32)
     logits = jax.eval_shape(partial(model.apply, train=False), variables, images)
-    state = TrainState.create(
+    params = variables.get("params", {})
+    state = TrainState(
+        step=jnp.zeros((), jnp.int32),  # as every later one has it: one type, one compilation
         apply_fn=apply_function(model),
-        params=variables.get("params", {}),
+        params=params,
         tx=tx,
+        opt_state=tx.init(settings["frozen"].trained(params)),
         model_state={name: collection for name, collection in variables.items() if name != "params"},
         ema_variables=jax.tree.map(jnp.copy, variables) if settings["ema_decay"] else None,
         seed=seed,
@@ -155,8 +163,7 @@ def _state_of(variables, schedule, seed, class_weights, model, image_shape, sett
         splits_batches=splits_batches(model),
         **settings,
     )
-    # The step as every later one has it: one type, one compilation.
-    return state.replace(step=jnp.zeros((), jnp.int32)).with_schedule(schedule)
+    return state.with_schedule(schedule)
 
 
 @settings()
@@ -258,11 +265,14 @@ def _step(state, images, labels, keys, key, axis=None):
     inputs = state.augmentation(keys, normalise(images), fade)
     parts = jax.lax.axis_size(axis) if axis else 1
 
-    def loss_of(params):
+    def loss_of(trained):
+        params = state.frozen.completed(trained, state.params)
         logits, model_state = _apply(state, params, inputs, key, axis)
         return _mean_loss(state, logits, labels) / parts, (logits, model_state)
 
-    (loss, (logits, model_state)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    (loss, (logits, model_state)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+        state.frozen.trained(state.params)
+    )
     correct = (logits.argmax(axis=-1) == labels).sum()
     if axis:
         flat, unravel = ravel_pytree((gradients, loss, correct))
@@ -278,14 +288,16 @@ def _apply(state, params, inputs, key, axis):
     """The logits float32 of the network in training mode, and the new collections of its state."""
     more = {"axis_name": axis} if axis else {}
     params, inputs = _cast((params, inputs), state.precision)
-    logits, updates = state.apply_fn(
-        {"params": params, **state.model_state},
-        inputs,
-        train=True,
-        rngs={"dropout": jax.random.fold_in(key, 2**31)},  # far from the keys of the images
-        mutable=list(state.model_state),
-        **more,
-    )
+    variables = {"params": params, **state.model_state}
+    with state.frozen.predicting(partial(state.apply_fn, variables, inputs, train=False)):
+        logits, updates = state.apply_fn(
+            variables,
+            inputs,
+            train=True,
+            rngs={"dropout": jax.random.fold_in(key, 2**31)},  # far from the keys of the images
+            mutable=list(state.model_state),
+            **more,
+        )
     return logits.astype(jnp.float32), {**state.model_state, **updates}
 
 
@@ -306,10 +318,11 @@ def _mean_loss(state, logits, labels):
 
 def _updated(state, gradients, loss, model_state):
     """The state after the optimizer's update."""
-    updates, opt_state = state.tx.update(gradients, state.opt_state, state.params, value=loss, grad=gradients)
+    trained = state.frozen.trained(state.params)
+    updates, opt_state = state.tx.update(gradients, state.opt_state, trained, value=loss, grad=gradients)
     new = state.replace(
         step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
+        params=state.frozen.completed(optax.apply_updates(trained, updates), state.params),
         opt_state=opt_state,
         model_state=model_state,
     )
@@ -321,4 +334,5 @@ def _updated(state, gradients, loss, model_state):
         mixed = keep * average + (1 - keep) * value
         return mixed.astype(value.dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
 
-    return new.replace(ema_variables=jax.tree.map(moved, state.ema_variables, new.current_variables))
+    average = jax.tree.map(moved, state.ema_variables, new.current_variables)
+    return new.replace(ema_variables=state.frozen.kept(average, state.ema_variables))

@@ -19,12 +19,14 @@ from ..errors import InputError
 from ..evaluation.calibration import fit_temperature
 from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
-from ..networks.network import check_network, initialise, settings_of, take_over
+from ..networks.network import check_network, initialise, settings_of
+from ..networks.transfer import digest, transfer
 from ..runtime import display, distributed
 from ..runtime.agreement import check_alike, code_version
 from ..runtime.jax_settings import settings
 from .callbacks import Callback, out_of_patience
 from .config import TrainConfig
+from .freezing import check_beginning
 from .optimizers import Optimizer
 from .run_directory import RunDirectory
 from .step import Loss, TrainState, check_step, create_train_state
@@ -94,13 +96,14 @@ class Trainer:
             configuration's optimizer.
         loss: A function of logits (b, num_classes) and labels (b,) to losses (b,), in place of the cross-entropy.
         initial: A classifier whose weights to begin with, where their names and shapes are the network's. With other
-            classes, what depends on their number begins anew: the last layer.
+            classes, what depends on their number begins anew: the last layer. A run that is resumed needs it no more.
         callbacks: Functions that get the history after each epoch; see `EarlyStopping`.
         verbose: Whether to show progress, and print a line for each epoch.
 
     Raises:
         InputError: The network gives another number of logits than the source has classes, or cannot be called; the
-            optimizer cannot be used; no weight of `initial` can be taken over.
+            optimizer cannot be used; no weight of `initial` can be taken over; more layers are to be frozen than there
+            are, or one that is not taken over.
     """
 
     def __init__(
@@ -129,7 +132,10 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         """One row an epoch, as in `history.csv`."""
         self._checkpoint_seconds = checkpoint_seconds
-        self._optimizer, self._loss, self._initial = optimizer, loss, initial
+        self._optimizer, self._loss = optimizer, loss
+        self._initial = None if initial is None else digest(initial.variables)
+        self._transfer = None if initial is None else transfer(model, source.image_shape, source.class_names, initial)
+        check_beginning(model, source.image_shape, config.freeze, self._transfer)
         self._callbacks, self._verbose = tuple(callbacks), verbose
         self._everywhere, self._shared_out = distributed.batch_shardings(config.batch_size)
         source.size("validation")  # whose lack is better known now than after an epoch
@@ -152,6 +158,8 @@ class Trainer:
             InputError: The loss became infinite or not a number, `run_dir` holds a run but `resume` is not set, or the
                 reverse, or it cannot be written.
         """
+        if self.config.freeze and not (self._transfer or resume):
+            raise InputError("freeze must be 0 without an initial classifier: what is frozen would stay random")
         state = self._first_state()
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
         stop = StopSignals()
@@ -206,16 +214,9 @@ class Trainer:
 
     def _first_variables(self):
         """What to begin with; None: fresh weights."""
-        if self._initial is None:
+        if self._transfer is None:
             return None
-        fresh = initialise(self.model, self.config.seed, self.source.image_shape)
-        same_classes = self._initial.class_names == self.source.class_names
-        variables, taken = take_over(self.model, self.source.image_shape, fresh, self._initial.variables, same_classes)
-        if not taken:
-            raise InputError("initial must share weights with the network, but no name and shape of its own is there")
-        if self._verbose and distributed.is_first():
-            display.line(f"begins with {taken} of {len(jax.tree.leaves(fresh))} arrays of the initial classifier")
-        return variables
+        return self._transfer.into(initialise(self.model, self.config.seed, self.source.image_shape))
 
     def _begin(self, progress, run, resume):
         """Record and tree of where the run begins: in a checkpoint, or in fresh weights."""
@@ -227,6 +228,8 @@ class Trainer:
         tree = progress.tree()
         if resume:
             return [*run.restore(tree, self._per_epoch)]
+        if self._transfer and self._verbose:
+            display.line(f"begins with {self._transfer}")
         run.begin(self.source, tree)
         return [progress.record(), tree]
 
@@ -338,6 +341,7 @@ class Trainer:
                 for name, function in (("optimizer", self._optimizer), ("loss", self._loss))
             },
             "source": self.source.settings(),
+            "initial": self._initial,
         }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ai_library import InputError
 from ai_library.data.samples import read_samples
 
-READER = SimpleNamespace(class_names=("a", "b", "c"), image_shape=(8, 8, 1), content_size=None, BLOCK=128)
+READER = SimpleNamespace(class_names=("a", "b", "c"), image_shape=(8, 8, 1), content_size=None, block=128)
 
 
 def header(shape, kind="|u1", by_columns=False, version=1):

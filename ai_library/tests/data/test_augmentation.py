@@ -88,7 +88,8 @@ def test_strength_multiplies_every_value(images):
 
 @pytest.mark.slow
 def test_each_image_changes_in_its_own_way_that_its_key_decides(images):
-    augmentation = Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1)
+    new = {"flip": 0.5, "brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "erase": 0.5}
+    augmentation = Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1, **new)
     first, again, turned = (augmentation(keys, images) for keys in (KEYS, KEYS, KEYS[::-1]))
     assert (first == turned[::-1]).all()
     other = augmentation(jax.random.split(jax.random.key(1), 64), images)
@@ -98,7 +99,100 @@ def test_each_image_changes_in_its_own_way_that_its_key_decides(images):
     assert first.shape == images.shape
 
 
-@pytest.mark.parametrize("change", [{"shift": -1}, {"scale": 1.0}, {"rotation": 200}, {"elastic": float("nan")}])
+@pytest.fixture
+def noise():
+    """Images of noise (64, 12, 10, 3) in the inner half of their range."""
+    return jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (64, 12, 10, 3)), jnp.float32)
+
+
+@pytest.mark.parametrize(("share", "strength", "least", "most"), [(1, 1, 64, 64), (0.5, 1, 20, 44), (1, 0.5, 20, 44)])
+def test_flip_mirrors_its_share_of_images_exactly(noise, share, strength, least, most):
+    changed = Augmentation(flip=share)(KEYS, noise, strength)
+    mirrored = (changed == noise[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert least <= mirrored.sum() <= most
+    assert (changed == noise).all(axis=(1, 2, 3))[~mirrored].all()
+
+
+def test_which_images_are_flipped_has_nothing_to_do_with_how_they_move(noise):
+    """Draws of one key must not repeat each other: half of the images shift to the left, whichever are flipped."""
+    ramp = jnp.broadcast_to(jnp.linspace(-1, 1, 9)[None, None, :, None], (64, 9, 9, 1))
+    flipped = (Augmentation(flip=0.5)(KEYS, ramp)[:, 0, 0, 0] > 0).astype(float)
+    moved = Augmentation(shift=2)(KEYS, ramp).mean(axis=(1, 2, 3))
+    assert abs(np.corrcoef(flipped, moved)[0, 1]) < 0.3
+
+
+def test_brightness_multiplies_the_distance_from_black(noise):
+    ratio = (Augmentation(brightness=0.2)(KEYS, noise) + 1) / (noise + 1)
+    np.testing.assert_allclose(ratio.std(axis=(1, 2, 3)), 0, atol=1e-5)
+    assert 0.8 <= ratio.min() < 0.85
+    assert 1.15 < ratio.max() <= 1.2001
+
+
+def test_contrast_multiplies_the_distance_from_the_mean(noise):
+    changed = Augmentation(contrast=0.3)(KEYS, noise)
+    np.testing.assert_allclose(changed.mean(axis=(1, 2, 3)), noise.mean(axis=(1, 2, 3)), atol=1e-5)
+    ratio = changed.std(axis=(1, 2, 3)) / noise.std(axis=(1, 2, 3))
+    assert 0.7 <= ratio.min() < 0.78
+    assert 1.22 < ratio.max() <= 1.3001
+
+
+def test_saturation_leaves_grey_as_it_is_and_changes_colours_alone(noise):
+    grey = jnp.repeat(noise[..., :1], 3, axis=-1)
+    np.testing.assert_allclose(Augmentation(saturation=1)(KEYS, grey), grey, atol=1e-6)
+    changed = Augmentation(saturation=0.5)(KEYS, noise)
+    luma = jnp.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(changed @ luma, noise @ luma, atol=1e-5)
+    assert abs(changed - noise).max() > 0.1
+    one = noise[..., :1]
+    assert (Augmentation(saturation=0.5)(KEYS, one) == one).all()
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_transparency_is_not_recoloured_and_values_stay_in_their_range(channels):
+    images = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (64, 6, 6, channels)), jnp.float32)
+    changed = Augmentation(brightness=0.9, contrast=0.9, saturation=0.9)(KEYS, images)
+    assert (changed[..., -1] == images[..., -1]).all()
+    assert (changed[..., :-1] != images[..., :-1]).any()
+    assert abs(changed).max() <= 1
+
+
+def test_erasing_fills_one_rectangle_of_its_share_of_images_with_noise(noise):
+    changed = np.asarray(Augmentation(erase=0.5, erase_side=0.5)(KEYS, noise) != noise)
+    sizes = []
+    for image in changed:
+        rows, columns = np.flatnonzero(image.any(axis=(1, 2))), np.flatnonzero(image.any(axis=(0, 2)))
+        if len(rows):
+            assert image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+            sizes.append((len(rows), len(columns)))
+    assert 16 <= len(sizes) <= 44  # of 64; some rectangles are less than a pixel
+    assert np.max(sizes, axis=0).tolist() <= [6, 5]
+    assert (np.max(sizes, axis=0) >= [5, 4]).all()
+
+
+def test_images_move_as_they_always_did_under_their_keys(images):
+    """A run that an earlier version began goes on: the first half of a key has six numbers, the shift's come first."""
+    draws = jax.vmap(lambda key: jax.random.uniform(jax.random.split(key)[0], (6,), minval=-1)[:2])(KEYS)
+    for more in ({}, {"brightness": 1e-6, "erase": 1e-6}):
+        moved = centers(Augmentation(shift=3, **more)(KEYS, images + 0)) - centers(images)
+        np.testing.assert_allclose(moved[:, ::-1], 3 * draws, atol=0.05)
+
+
+NEW = {"flip": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "erase": 0.0, "erase_side": 0.7}
+
+
+def test_what_is_off_leaves_the_bits_of_everything_else(images):
+    wanted = Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1)
+    changed = wanted(KEYS, images)
+    assert (Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1, **NEW)(KEYS, images) == changed).all()
+    assert Augmentation(**NEW)(KEYS, images) is images
+    more = Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1, erase=1, erase_side=0.3)(KEYS, images)
+    assert (more == changed).mean() > 0.8  # outside of the rectangles, which do not change how images move
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"shift": -1}, {"scale": 1.0}, {"rotation": 200}, {"elastic": float("nan")}, {"flip": 1.1}, {"erase_side": 2}],
+)
 def test_values_out_of_range_are_refused(change):
     with pytest.raises(InputError, match=f"{next(iter(change))} must be from 0 to .*, got"):
         Augmentation(**change)

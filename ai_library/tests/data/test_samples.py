@@ -15,7 +15,7 @@ from ai_library.tests.data.npz_files import header
 from ai_library.tests.memory import peak_bytes
 
 READER = SimpleNamespace(
-    class_names=("circle", "rectangle", "star"), image_shape=(32, 32, 1), content_size=None, BLOCK=128
+    class_names=("circle", "rectangle", "star"), image_shape=(32, 32, 1), content_size=None, block=128
 )
 N = 7
 IMAGES, LABELS = np.random.default_rng(0).integers(0, 256, (N, 32, 32, 1), np.uint8), np.arange(N) % 3

@@ -5,13 +5,14 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ai_library import InputError
+from ai_library import Augmentation, InputError
 from ai_library.training.checkpoints import FORMAT
 from ai_library.training.run_directory import RunDirectory
 
@@ -21,6 +22,7 @@ SETTINGS = {
     "train": {"epochs": 3, "seed": 0},
     "source": {"seed": 0, "contents": {"train": "0123", "validation": "4567"}},
 }
+OFF = asdict(Augmentation())
 ROW = {
     "epoch": 1,
     "step": PER_EPOCH,
@@ -276,3 +278,22 @@ def test_a_setting_that_an_earlier_version_did_not_have_was_its_default(run_dir,
     else:
         with pytest.raises(InputError, match='other settings: train.precision was "float32", is now "bfloat16"$'):
             resumed(run_dir, with_it)
+
+
+@pytest.mark.parametrize(("flip", "resumes"), [(0.0, True), (0.5, False)])
+def test_an_augmentation_that_an_earlier_version_did_not_have_was_off(tmp_path, flip, resumes):
+    before = {**SETTINGS, "train": {**SETTINGS["train"], "augmentation": {"shift": 3.0}}}
+    with RunDirectory.opened(tmp_path / "run", before) as run:
+        save(run)
+    now = {**SETTINGS, "train": {**SETTINGS["train"], "augmentation": {**OFF, "shift": 3.0, "flip": flip}}}
+    if resumes:
+        assert resumed(tmp_path / "run", now)[0]["step"] == 7
+    else:
+        with pytest.raises(InputError, match="other settings: train.augmentation.flip was 0.0, is now 0.5$"):
+            resumed(tmp_path / "run", now)
+
+
+def test_a_run_of_an_earlier_version_began_with_no_classifier_that_is_known_of(run_dir):
+    assert resumed(run_dir, {**SETTINGS, "initial": None})[0]["step"] == 7
+    with pytest.raises(InputError, match='other settings: initial was null, is now "0123"$'):
+        resumed(run_dir, {**SETTINGS, "initial": "0123"})

@@ -1,5 +1,6 @@
 """What a user passes to `Trainer`: a loss, a classifier to begin with, callbacks, more epochs, silence."""
 
+import json
 import logging
 import signal
 
@@ -7,10 +8,12 @@ import jax
 import numpy as np
 import optax
 import pytest
+from flax.traverse_util import flatten_dict
 
 from ai_library import (
     CNN,
     ArrayDataSource,
+    Augmentation,
     EarlyStopping,
     InputError,
     ShapeDataSource,
@@ -21,6 +24,7 @@ from ai_library import (
     train_step,
 )
 from ai_library.networks.network import initialise
+from ai_library.networks.transfer import digest
 from ai_library.tests.own_networks import Linear, Stock
 
 pytestmark = pytest.mark.slow
@@ -105,13 +109,14 @@ def test_a_training_begins_with_the_weights_of_another(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, state.current_variables, first.variables)
 
 
-def test_another_head_begins_anew_where_the_classes_are_others(tmp_path, capsys):
+def test_another_head_begins_anew_where_the_classes_are_others(tmp_path):
     first = fitted(tmp_path / "first", Stock(3))
     for names in (("circle", "square"), ("circle", "square", "cross")):  # fewer, and as many others
         source = ShapeDataSource(image_size=16, class_names=names, sizes=(64, 32, 32))
         model = Stock(len(names))
-        state = Trainer(model, source, config(seed=4), tmp_path / "x", initial=first)._first_state()
-        assert "begins with 12 of 14 arrays" in capsys.readouterr().out
+        trainer = Trainer(model, source, config(seed=4), tmp_path / "x", initial=first)
+        state = trainer._first_state()
+        assert str(trainer._transfer) == "12 of 14 arrays of the initial classifier; Dense_0 anew"
         fresh = initialise(model, 4, (16, 16, 1))
         for path, leaf in jax.tree_util.tree_leaves_with_path(state.current_variables):
             of = dict(jax.tree_util.tree_leaves_with_path(fresh if "Dense" in str(path) else first.variables))
@@ -122,6 +127,48 @@ def test_a_classifier_of_another_network_is_no_beginning(tmp_path):
     first = fitted(tmp_path / "first", Linear(3))
     with pytest.raises(InputError, match="initial must share weights with the network"):
         fitted(tmp_path / "x", CNN(num_classes=3, features=(4,) * 5, dense=4), initial=first)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    return fitted(tmp_path_factory.mktemp("first") / "run", Stock(3))
+
+
+def test_a_run_that_began_with_another_goes_on_without_it_but_not_with_a_third(first, tmp_path, capsys):
+    """Frozen layers stay as they are, also over a signal, and the run ends as if it had not been interrupted."""
+    settings = config(freeze=2, ema_decay=0.9, augmentation=Augmentation(flip=0.5, brightness=0.2, erase=0.5))
+
+    def run(name, resume=False, **more):
+        return Trainer(Stock(3), SOURCE, settings, tmp_path / name, **more).fit(resume)
+
+    def began_with(name):
+        return json.loads((tmp_path / name / "config.json").read_text())["initial"]
+
+    whole = run("whole", initial=first)
+    assert "begins with 14 of 14 arrays of the initial classifier\n" in capsys.readouterr().out
+    assert began_with("whole") == digest(first.variables)
+    before, after = (flatten_dict(each.variables) for each in (first, whole))
+    same = {path[1] for path in before if np.array_equal(before[path], after[path])}
+    assert same == {"Conv_0", "BatchNorm_0"}
+
+    with pytest.raises(TrainingStopped):
+        run("stopped", initial=first, callbacks=[lambda history: signal.raise_signal(signal.SIGTERM)])
+    with pytest.raises(
+        InputError, match=f'initial was "{digest(first.variables)}", is now "{digest(whole.variables)}"$'
+    ):
+        run("stopped", resume=True, initial=whole)
+    resumed = run("stopped", resume=True)
+    jax.tree.map(np.testing.assert_array_equal, resumed.variables, whole.variables)
+    assert "begins with" not in capsys.readouterr().out.partition("epoch 2/2")[2]
+    assert began_with("stopped") == began_with("whole")
+    run("stopped", resume=True, initial=first)
+
+
+def test_a_run_that_began_anew_does_not_go_on_with_a_classifier(first, tmp_path):
+    fitted(tmp_path / "run", Stock(3))
+    assert json.loads((tmp_path / "run/config.json").read_text())["initial"] is None
+    with pytest.raises(InputError, match=f'initial was null, is now "{digest(first.variables)}"$'):
+        fitted(tmp_path / "run", Stock(3), resume=True, initial=first)
 
 
 def test_callbacks_get_the_history_and_end_a_run(tmp_path):

@@ -1,0 +1,123 @@
+"""What a network takes over from a trained one, and which of its layers come first."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import flax.linen as nn
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from ..files.text import listed
+from .classifier import Classifier
+from .network import variable_shapes
+
+Names = tuple[str, ...]
+"""Names of nested modules, or of collection, modules and array: ("params", "Conv_0", "kernel")."""
+_COLOURS = 3
+
+
+def flat(variables: Mapping[str, Any]) -> dict[Names, Any]:
+    """The arrays of nested dictionaries by their paths."""
+    return cast(dict[Names, Any], flatten_dict(variables))
+
+
+def layers(model: nn.Module, image_shape: Sequence[int]) -> dict[Names, tuple[Names, ...]]:
+    """The modules with variables of their own, in the order in which a call of the network is done with them, each
+    with the paths of these variables."""
+    done: dict[Names, tuple[Names, ...]] = {}
+
+    def record(call, args, kwargs, context):
+        output = call(*args, **kwargs)
+        if context.method_name != "setup":
+            done.pop(context.module.path, None)  # one that is called again is done later
+            done[context.module.path] = ()
+        return output
+
+    with nn.intercept_methods(record):
+        variables = flat(variable_shapes(model, image_shape))
+    for path in variables:
+        inside = path[1:]
+        owner = next(inside[:size] for size in range(len(inside), -1, -1) if inside[:size] in done)
+        done[owner] += (path,)
+    return {path: own for path, own in done.items() if own}
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a network takes over from a trained one. As text: what that is, and what begins anew.
+
+    Attributes:
+        arrays: The arrays that are taken over, by their paths.
+        adapted: Names of the layers that are taken over for images of another number of channels.
+        anew: Modules of which an array begins anew.
+        total: How many arrays the network has.
+    """
+
+    arrays: Mapping[Names, np.ndarray]
+    adapted: tuple[str, ...]
+    anew: tuple[Names, ...]
+    total: int
+
+    def into(self, fresh: dict[str, Any]) -> dict[str, Any]:
+        """Fresh variables with the arrays that are taken over in their places."""
+        own = flat(fresh)
+        return unflatten_dict({**own, **{path: leaf.astype(own[path].dtype) for path, leaf in self.arrays.items()}})
+
+    def __str__(self) -> str:
+        adapted = f", for other channels {listed(self.adapted)}" if self.adapted else ""
+        anew = f"; {listed(['/'.join(path) for path in self.anew])} anew" if self.anew else ""
+        return f"{len(self.arrays)} of {self.total} arrays of the initial classifier{adapted}{anew}"
+
+
+def transfer(
+    model: nn.Module, image_shape: Sequence[int], class_names: tuple[str, ...], initial: Classifier
+) -> Transfer:
+    """What a network for these images and classes takes over from a classifier: arrays with the same names and shapes.
+
+    With other classes, arrays whose shapes depend on their number begin anew. Between grey and RGB the arrays that
+    take the channels are adapted, so that a grey image in RGB gives what it gave in grey.
+    """
+    shapes = flat(variable_shapes(model, image_shape))
+    head = set() if initial.class_names == class_names else _dependent_on_classes(model, image_shape, shapes)
+    old_channels, channels = initial.image_shape[-1], image_shape[-1]
+    taken, adapted = {}, set()
+    for path, leaf in flat(initial.variables).items():
+        if path not in shapes or path in head:
+            continue
+        wanted, leaf = shapes[path].shape, np.asarray(leaf)
+        if leaf.shape == wanted:
+            taken[path] = leaf
+        elif (fitted := _for_channels(leaf, old_channels, channels)) is not None and fitted.shape == wanted:
+            taken[path] = fitted
+            adapted.add("/".join(path[1:-1]))
+    anew = tuple(name for name, own in layers(model, image_shape).items() if not taken.keys() >= {*own})
+    return Transfer(taken, tuple(sorted(adapted)), anew, len(shapes))
+
+
+def _for_channels(kernel, old, new):
+    """A kernel (..., i, o), whose inputs i are of (..., channels), for grey as RGB, or for RGB as grey; else None."""
+    if kernel.ndim < 2 or {old, new} != {1, _COLOURS} or kernel.shape[-2] % old:
+        return None
+    if old == 1:
+        return np.repeat(kernel, _COLOURS, axis=-2) / _COLOURS
+    return kernel.reshape(*kernel.shape[:-2], -1, _COLOURS, kernel.shape[-1]).sum(axis=-2)
+
+
+def _dependent_on_classes(model, image_shape, shapes):
+    """The paths of the arrays whose shapes depend on `num_classes`, where the network has that argument."""
+    if not hasattr(model, "num_classes"):
+        return set()
+    other = flat(variable_shapes(model.clone(num_classes=model.num_classes + 1), image_shape))
+    return {path for path, leaf in shapes.items() if path not in other or other[path].shape != leaf.shape}
+
+
+def digest(variables: dict[str, Any]) -> str:
+    """Tells the variables of a network from others by their names, types, shapes and values."""
+    found = hashlib.sha256()
+    for path, leaf in sorted(flat(variables).items()):
+        leaf = np.ascontiguousarray(leaf)
+        found.update(f"{'/'.join(path)} {leaf.dtype} {leaf.shape}".encode())
+        found.update(leaf.reshape(-1).view(np.uint8).data)
+    return found.hexdigest()[:16]

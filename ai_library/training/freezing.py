@@ -1,0 +1,102 @@
+"""Layers that a training leaves as they are."""
+
+import contextlib
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+from flax.traverse_util import unflatten_dict
+
+from ..errors import InputError
+from ..files.text import listed
+from ..networks.transfer import Names, Transfer, flat, layers
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The layers of a network that stay as they are.
+
+    Attributes:
+        layers: The paths of their modules.
+        variables: The paths of their parameters and of their state, such as BatchNorm's statistics.
+    """
+
+    layers: frozenset[Names] = frozenset()
+    variables: frozenset[Names] = frozenset()
+
+    @classmethod
+    def first(cls, model: nn.Module, image_shape: Sequence[int], number: int) -> "Frozen":
+        """The first layers in the order of the network's call, as its summary has them. Raises `InputError` where none
+        would be left to be trained."""
+        if not number:
+            return cls()
+        found = layers(model, image_shape)
+        if number >= len(found):
+            raise InputError(f"freeze must be from 0 to {len(found) - 1}, since {_of(found)}; got {number}")
+        chosen = [*found][:number]
+        return cls(frozenset(chosen), frozenset(path for layer in chosen for path in found[layer]))
+
+    def trained(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The parameters that are trained."""
+        if not self.variables:
+            return params
+        own = flat(params)
+        return unflatten_dict({path: leaf for path, leaf in own.items() if ("params", *path) not in self.variables})
+
+    def completed(self, trained: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+        """The trained parameters, and the others out of `params`."""
+        return unflatten_dict({**flat(params), **flat(trained)}) if self.variables else trained
+
+    def kept(self, variables: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+        """The variables with the frozen ones as they were before."""
+        if not self.variables:
+            return variables
+        old = flat(before)
+        return unflatten_dict({**flat(variables), **{path: old[path] for path in self.variables}})
+
+    @contextlib.contextmanager
+    def predicting(self, predict: Callable[[], object]) -> Iterator[None]:
+        """Within the block frozen layers give what they give in `predict`, a call of the network in evaluation mode on
+        the same images: BatchNorm normalises by the statistics that it will predict with, and does not update them."""
+        if not self.layers:
+            yield
+            return
+        outputs = defaultdict(deque)
+
+        def record(call, args, kwargs, context):
+            output = call(*args, **kwargs)
+            if context.module.path in self.layers:
+                outputs[context.module.path, context.method_name].append(output)
+            return output
+
+        def replay(call, args, kwargs, context):
+            known = outputs.get((context.module.path, context.method_name))
+            return known.popleft() if known else call(*args, **kwargs)
+
+        with nn.intercept_methods(record):
+            predict()
+        with nn.intercept_methods(replay):
+            yield
+
+
+def check_beginning(model: nn.Module, image_shape: Sequence[int], number: int, transfer: Transfer | None) -> None:
+    """Raises `InputError` where what a network takes over is nothing, or lacks one of the first layers, which are to
+    be frozen, or where there are fewer layers."""
+    frozen = Frozen.first(model, image_shape, number)
+    if transfer is None:
+        return
+    if not transfer.arrays:
+        raise InputError("initial must share weights with the network, but no name and shape of its own is there")
+    if anew := frozen.layers & {*transfer.anew}:
+        names = listed(sorted("/".join(path) for path in anew))
+        raise InputError(
+            f"freeze={number} must leave out layers that the initial classifier lacks or has in other shapes, such as "
+            f"{names}: freeze fewer, or take images of its size and channels"
+        )
+
+
+def _of(found):
+    names = ["/".join(path) or "the network itself" for path in found]
+    return f"the network has {len(found)} layers and the last, {names[-1]}, has to be trained"
