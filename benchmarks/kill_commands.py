@@ -47,6 +47,8 @@ def main():
     commands = {"predict": Predict, "train_folder": TrainFolder, "train_shapes": TrainShapes}
     parser.add_argument("--commands", nargs="+", choices=commands, default=[*commands])
     arguments = parser.parse_args()
+    # A shell has a command in the background ignore Ctrl-C, and so would those that are started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = random.Random(arguments.seed)
     lines = [f"moments drawn with seed {arguments.seed}"]
     with tempfile.TemporaryDirectory() as folder:
