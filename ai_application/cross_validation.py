@@ -45,6 +45,8 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
     begun = distributed.broadcast_from_first(lambda: [place.is_dir() for place in places])
     if run.resume and not any(begun):
         raise InputError(f"{shown(folder)} holds no cross-validation to resume: leave --resume out")
+    if run.resume and not all(begun) and arguments.initial is None and _began_with_another(places):
+        raise InputError("the folds that are left must begin with the same model as those before: name it by --from")
     write_lists(folder, lists, run)
     print(f"cross-validation: all images, whatever their split, are divided into {k} folds\n")
     print(f"{summary(network, source.image_shape)}\n{changes(config.augmentation)}\n")
@@ -61,6 +63,18 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
         metrics = {**pooled.metrics(), "folds": [report.scores() for report in reports]}
         write_bytes(folder / METRICS, json.dumps(metrics, indent=1).encode())
     print(f"{pooled}\n\nmetrics  {shown(folder / METRICS)}")
+
+
+def _began_with_another(places):
+    """Whether a fold that was begun has the weights of a trained model as its beginning."""
+
+    def initial(place):
+        try:
+            return json.loads((place / "config.json").read_text()).get("initial")
+        except (OSError, ValueError, AttributeError):  # whose fault is told where the fold is resumed
+            return None
+
+    return distributed.broadcast_from_first(lambda: any(initial(place) is not None for place in places))
 
 
 def _pooled(reports):

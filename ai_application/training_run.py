@@ -101,7 +101,7 @@ def train_and_save(
         if clean := findings.without_copies:
             low, high = clean.accuracy_interval
             accuracy = f"accuracy {clean.accuracy:.2%} ({low:.2%} to {high:.2%}), n = {clean.n:,}"
-            print(f"without the {report.n - clean.n:,} images that have copies among those trained on: {accuracy}\n")
+            print(f"without the {report.n - clean.n:,} images that have copies in earlier splits: {accuracy}\n")
         write_findings(findings, folder)
     print(f"model    {shown(model)}\nreport   {shown(folder / 'report.html')}")
     print(f"curves   tensorboard --logdir {quoted(folder)}")

@@ -74,7 +74,7 @@ def main():
 
 def length_of_training(images: int, batch_size: int) -> dict[str, int]:
     """Epochs and patience where the arguments leave them open: a small folder is gone through more often."""
-    per_epoch = images / batch_size
+    per_epoch = images / max(1, batch_size)  # another one is refused where the configuration is made
     least, steps = FOLDER_PATIENCE
     return {
         "epochs": max(10, math.ceil(FOLDER_STEPS / per_epoch)),

@@ -63,14 +63,14 @@ def test_accuracy_is_given_with_and_without_leaked_images(leaking, train, tmp_pa
     low, high = clean["accuracy_interval"]
     assert low <= clean["accuracy"] <= high
     assert (
-        f"without the 5 images that have copies among those trained on: accuracy {clean['accuracy']:.2%} ({low:.2%} to "
+        f"without the 5 images that have copies in earlier splits: accuracy {clean['accuracy']:.2%} ({low:.2%} to "
         f"{high:.2%}), n = 19" in told
     )
     leaks = read(tmp_path / "run/leaks.csv")
     assert leaks[0] == ["file", "split", "copy", "copy_split", "kind"]
     assert leaks[1] == ["test/a/000000.png", "evaluation", "train/a/000000.png", "train", "same pixels"]
     assert len(leaks) == 6
-    assert "5 of the images have copies among those trained on" in (tmp_path / "run/report.html").read_text()
+    assert "5 of the images have copies in earlier splits" in (tmp_path / "run/report.html").read_text()
 
 
 def test_the_table_comes_before_the_first_epoch(train, tmp_path):

@@ -27,7 +27,8 @@ def same_pixels(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
 
 
 def near_copies(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    """Yields (i, j), i < j, for images (n, h, w, c) that were resized, compressed anew, or turned by quarters.
+    """Yields (i, j), i < j, for images (n, h, w, c) that were resized, compressed anew, or turned by quarters: for each
+    image j that is a copy of an earlier one, or of a copy of it, and so on, the first of them, i.
 
     Two images are copies where their thumbnails of 16x16 grey pixels, without their means, point the same way: 1 - the
     cosine is at most 0.004. Where all images are as unlike each other as noise is, or photographs of different things,
@@ -49,10 +50,27 @@ def near_copies(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     units -= units.mean(axis=(1, 2), keepdims=True)
     units /= np.linalg.norm(units, axis=(1, 2), keepdims=True)
     turns = range(4 if images.shape[1] == images.shape[2] else 1)
+    first = np.arange(len(used))  # of those that an image is joined with: frames of one film have very many pairs
     for i, j in _pairs(units, turns):
         alike = (np.abs(colours[i] - colours[j]) <= _COLOUR).all(axis=1)
         alike &= np.maximum(contrasts[i], contrasts[j]) <= _CONTRAST * np.minimum(contrasts[i], contrasts[j])
-        yield from zip(used[i[alike]].tolist(), used[j[alike]].tolist(), strict=True)
+        i, j = first[i[alike]], first[j[alike]]
+        if (i != j).any():
+            first = _joined_also(first, i, j)
+    copies = np.flatnonzero(first != np.arange(len(used)))
+    yield from zip(used[first[copies]].tolist(), used[copies].tolist(), strict=True)
+
+
+def _joined_also(first, i, j):
+    """(n,) the first that each is joined with, once those of `i` and of `j` are joined too."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(first)
+    _, sets = connected_components(coo_array((np.ones(len(i), bool), (i, j)), (n, n)), directed=False)
+    lowest = np.full(n, n)
+    np.minimum.at(lowest, sets, np.arange(n))
+    return lowest[sets][first]
 
 
 def joined(n: int, pairs: Iterable[tuple[int, int]]) -> list[int]:

@@ -30,6 +30,7 @@ ENOUGH_PIXELS = 16_000_000
 
 ENDS_EARLY = "JPEG without its last bytes: read as far as it goes"
 SIXTEEN_BITS = "of 16 bits: the upper 8 are used"
+DEEP_COLOUR = "of 16 bits a channel: the upper 8 are used, which leaves images of 12 bits dark"
 SCALED = "of more than 8 bits: scaled by the range of levels that it uses"
 
 # By content, whatever the ending says; Pillow takes MPO for JPEG. Of its other formats some run programs: EPS starts
@@ -40,7 +41,6 @@ _LARGE_PIXELS = 1_000_000  # a JPEG of more may be decoded at a reduced size,
 _OVERSAMPLING = 4  # of which the sides stay so many times as long as needed
 _MOST_MISSING = 0.1  # of the pixels of a JPEG that ends early,
 _FEWEST_SCANS = 4  # and those that a progressive one has
-_OUTLIERS = 10_000  # one of so many pixels may be a defect of the sensor
 _HEIC = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _OTHERS = {  # by how their files begin
     b"%PDF": "a PDF document",
@@ -133,17 +133,18 @@ def scaled_levels(values: np.ndarray) -> tuple["NDArray[np.uint8]", str]:
 
     Of values from 0 to 65,535 that use half of this range or more, the upper 8 bits are taken. Cameras of 12 bits and
     microscopes use less, and other integers have no range that is known: there the lowest value becomes 0 and the
-    highest 255, but for the few outliers that sensors have. It is a function of the image alone, so that training and
-    prediction do the same.
+    highest 255, but for single pixels, such as a sensor's hot ones. It is a function of the image alone, so that
+    training and prediction do the same.
     """
     low, high = int(values.min()), int(values.max())
     known = low >= 0 and high <= 65535
+    if min(values.shape) > 1:  # a dead or hot pixel has no neighbour like it, the smallest thing that is shown has
+        neighbours = (values[:, :-1], values[:, 1:]), (values[:-1], values[1:])
+        inner_low = min(int(np.maximum(*pair).min()) for pair in neighbours)
+        inner_high = max(int(np.minimum(*pair).max()) for pair in neighbours)
+        low, high = (inner_low, inner_high) if inner_low < inner_high else (low, high)
     if known and (high - low >= 1 << 15 or high == low):
         return (values >> 8).astype(np.uint8), SIXTEEN_BITS
-    if outliers := values.size // _OUTLIERS:
-        ranked = np.partition(values, (outliers, values.size - 1 - outliers), axis=None)
-        inner = int(ranked[outliers]), int(ranked[-1 - outliers])
-        low, high = inner if inner[0] < inner[1] else (low, high)
     if low == high:
         return np.zeros(values.shape, np.uint8), SCALED
     scaled = (np.clip(values, low, high).astype(float) - low) * (255 / (high - low))
@@ -162,13 +163,14 @@ def _decoded(path, channels, needed):
             raise InputError(_too_large(f"{file.width:,} x {file.height:,} pixels"))
         with _room.taken(file.width * file.height):
             _reduce_jpeg(file, needed)
+            deep = any(";16" in str(tile.args) for tile in getattr(file, "tile", ())) and not file.mode.startswith("I")
             cut_off = _load(file)
             if cut_off:
                 with _completed(path, needed) as whole:
                     pixels, remarks = _pixels(whole, channels)
                 return Decoded(pixels, size, mode, (ENDS_EARLY, *remarks))
             pixels, remarks = _pixels(file, channels)
-    return Decoded(pixels, size, mode, remarks)
+    return Decoded(pixels, size, mode, (DEEP_COLOUR, *remarks) if deep else remarks)
 
 
 @contextlib.contextmanager
@@ -266,7 +268,7 @@ def _pixels(image, channels):
         image = image.convert("RGBA")
         if channels in (1, 3):
             image, remark = on_ground(image, grey=channels == 1)
-            remarks.append(remark)
+            remarks += [remark] if remark else []
     return np.asarray(image.convert(MODES[channels])), tuple(remarks)
 
 

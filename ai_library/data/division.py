@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,8 +61,8 @@ class Division:
 
 
 def shares_of(made: frozenset[str]) -> dict[str, float]:
-    """What of the images that the user did not divide each split gets, where the user `made` these splits; what is
-    missing comes out of train. Empty where there is nothing to divide.
+    """The share of the undivided images that goes to each split, where the user `made` these splits: what is missing
+    comes out of train. Empty where there is nothing to divide.
     """
     if not made:
         return SHARES
@@ -93,13 +93,12 @@ def divided(
     same = list(same_pixels(images))
     near = list(near_copies(images)) if len(images) <= _MOST_COMPARED else []
     notes, warnings = _told(files, same, near), _mislabelled(files, same)
-    leaks = _leaks(files, same, near)
     free = [index for index, file in enumerate(files) if shares and file.split in (None, "train")]
     labels = [files[index].label for index in free]
     groups, alike = _groups(files, same, near), set()
     if few := _too_few(labels, [groups[index] for index in free], len(shares)):
-        apart = [pair for pair in near if not few & {files[index].label for index in pair}]
-        groups = _groups(files, same, apart)
+        rest = [index for index, file in enumerate(files) if file.label not in few]
+        groups = _groups(files, same, [(rest[one], rest[other]) for one, other in near_copies(images[rest])])
         alike = few - _too_few(labels, [groups[index] for index in free], len(shares))
         few -= alike
     if few:
@@ -118,6 +117,7 @@ def divided(
     splits = [file.split or "" for file in files]
     for index, split in zip(free, stratified(labels, [groups[index] for index in free], shares), strict=True):
         splits[index] = split
+    leaks = _leaks(files, splits, same, near)
     return Division(splits, groups, _copies(files, same, near), leaks, tuple(notes), tuple(warnings))
 
 
@@ -164,16 +164,18 @@ def _mislabelled(files, same):
 
 
 def _copies(files, same, near):
-    """Each image that is a copy of an earlier one, with that one: one of the same pixels where there is any."""
-    earlier = {}
-    for exact, pairs in ((True, same), (False, sorted(near))):
-        for one, other in pairs:
-            earlier.setdefault(other, (one, exact))
-    return tuple(Copy(files[index].path, files[one].path, exact) for index, (one, exact) in sorted(earlier.items()))
+    """Each image that is a copy of an earlier one, with the first of them, where possible one of the same pixels."""
+    exact, alike = joined(len(files), same), joined(len(files), chain(same, near))
+    found = []
+    for index, file in enumerate(files):
+        one = exact[index] if exact[index] != index else alike[index]
+        if one != index:
+            found.append(Copy(file.path, files[one].path, one == exact[index]))
+    return tuple(found)
 
 
-def _leaks(files, same, near):
-    """The images whose copies the user put into an earlier split."""
+def _leaks(files, splits, same, near):
+    """The images whose copies are in an earlier split, where the user made splits."""
     if len({file.split for file in files} - {None}) < 2:
         return ()
     exact, members = joined(len(files), same), defaultdict(list)
@@ -181,11 +183,13 @@ def _leaks(files, same, near):
         members[root].append(index)
     found = []
     for group in members.values():
-        ordered = sorted(group, key=lambda index: SPLITS.index(files[index].split))
-        for index in ordered:
-            earlier = [each for each in ordered if SPLITS.index(files[each].split) < SPLITS.index(files[index].split)]
-            if earlier:
-                copy = next((each for each in earlier if exact[each] == exact[index]), earlier[0])
-                one, other = files[index], files[copy]
-                found.append(Leak(one.path, one.split, other.path, other.split, exact[copy] == exact[index]))
+        earlier = {}  # of the splits before, the first image for each kind of pixels
+        for split, own in groupby(sorted(group, key=lambda index: SPLITS.index(splits[index])), splits.__getitem__):
+            own = list(own)
+            for index in own if earlier else ():
+                copy = earlier.get(exact[index], next(iter(earlier.values())))
+                alike = exact[copy] == exact[index]
+                found.append(Leak(files[index].path, split, files[copy].path, splits[copy], alike))
+            for index in own:
+                earlier.setdefault(exact[index], index)
     return tuple(sorted(found))

@@ -70,6 +70,9 @@ class ArrayExamples:
         """Copies the arrays to JAX's device, where they take a quarter of its memory at most."""
         import jax
 
+        if type(self).__getitem__ is not ArrayExamples.__getitem__:
+            return None  # a subclass gives something else than is in the arrays
+
         memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
         if memory is not None and self.images.nbytes > memory // 4:
             return None

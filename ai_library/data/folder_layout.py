@@ -109,6 +109,8 @@ def walk(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
     while waiting:
         parts, reason = waiting.pop()
         place, folders, files = root.joinpath(*parts), [], []
+        if reason and (place.is_symlink() or not os.access(place, os.R_OK | os.X_OK)):
+            continue  # it is passed over in any case
         with listing(place):
             status = os.stat(place)
             for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
@@ -163,7 +165,9 @@ def _splits(root, found, notes, warnings):
     Splits that stand below classes, as in cat/train, are moved above them in the entries' parts.
     """
     tops = {entry.parts[0] for entry in _images(found) if len(entry.parts) > 1}
-    if tops and all(_split_name(top)[0] in ("validation", "evaluation") for top in tops):
+    kinds = {_split_name(top) for top in tops}  # classes may be called "positive test" and "negative test"
+    untrained = kinds and all(split in ("validation", "evaluation") for split, _ in kinds)
+    if untrained and len({rest for _, rest in kinds}) == 1 and len(kinds) == len(tops):
         raise InputError(f"{root} has the splits {listed(sorted(tops))} and none to train on: add a folder train")
     names = _split_names(tops)
     if not names:
@@ -239,7 +243,7 @@ def _split_name(name):
 def _split_names(names):
     """Which names are those of splits, as {name: split}, where train and another one are there."""
     found = {name: _split_name(name) for name in sorted(names) if _split_name(name)[0]}
-    for rest in sorted({rest for _, rest in found.values()}, key=len):
+    for rest in sorted({rest for _, rest in found.values()}, key=lambda rest: (len(rest), rest)):
         alike = {name: split for name, (split, its_rest) in found.items() if its_rest == rest}
         if "train" in alike.values() and len(alike) > 1:
             return dict(sorted(alike.items(), key=lambda item: list(_SPLIT_WORDS).index(item[1])))

@@ -55,7 +55,8 @@ def folds(source: DataSource, k: int) -> list[FoldDataSource]:
     other folds 15 % are `validation`, by the same rules.
 
     Raises:
-        InputError: k is not from 2 to 100, or classes have fewer groups than k, or than 3; all are named.
+        InputError: k is not from 2 to 100, or classes have fewer groups than k, or than 3 (4 for two folds); all are
+            named.
     """
     k = whole_number("the number of folds", k, 2, 100)
     pool = _pooled(source)
@@ -63,7 +64,7 @@ def folds(source: DataSource, k: int) -> list[FoldDataSource]:
     of_class = defaultdict(set)
     for label, name in zip(labels, names, strict=True):
         of_class[label].add(name)
-    least, counts = max(k, 3), [len(of_class[label]) for label in range(source.num_classes)]
+    least, counts = max(k, 4 if k == 2 else 3), [len(of_class[label]) for label in range(source.num_classes)]
     few = [f"{name} ({n})" for name, n in zip(source.class_names, counts, strict=True) if n < least]
     if few:
         raise InputError(

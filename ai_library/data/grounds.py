@@ -11,13 +11,15 @@ _VISIBLE = 64  # levels, as the mean of a drawing's difference from its ground
 
 def on_ground(image: Image.Image, grey: bool) -> tuple[Image.Image, str]:
     """Lays an RGBA image on a ground that leaves what is drawn visible, and tells which one: white, as most programs
-    have it, or black where the drawing is nearly white.
+    have it, or black where the drawing is nearly white. An opaque image stays as it is, and nothing is told.
 
     Args:
         image: Of mode RGBA.
         grey: Whether the image is to be grey, so that its colours do not show.
     """
     *_, opacity = image.split()
+    if opacity.getextrema()[0] == 255:
+        return image, ""
     drawing = np.asarray(image.convert("L"))[..., None] if grey else np.asarray(image)[..., :3]
     weight = np.asarray(opacity, np.float32)
     total = float(weight.sum())

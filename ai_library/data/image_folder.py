@@ -38,7 +38,7 @@ class ImageFolderDataSource(DataSource):
     Args:
         folder: Holds the sub-folders, each with 10 images or more; or a zip archive of such a folder; or a CSV file
             whose rows are a label and the pixels of a square grey image, as Kaggle's digit-recognizer has them.
-        seed: Of the order of the training images.
+        seed: Seed of the order of the training images.
         image_size: Side of the square that images are fitted into (see `fit_image`), or (height, width), in pixels.
         channels: 1 (grey), 2 (grey and its opacity), 3 (colour) or 4 (colour and its opacity).
         labels: A CSV file with the columns path and label, and perhaps split and group, which then say what is what,

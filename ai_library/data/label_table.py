@@ -11,7 +11,10 @@ from ..files.text import listed, shortened
 from .folder_layout import ImageFile, Layout, split_named, walk
 
 _COLUMNS = {
-    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_id", "id", "image_path"),
+    "path": (  # an id may be a row's number: what is surely a path goes first
+        *("path", "image_path", "filepath", "file_path", "file", "filename", "file_name"),
+        *("image", "image_id", "id"),
+    ),
     "label": ("label", "class", "class_name", "category", "target", "species", "breed"),
     "split": ("split", "set", "subset"),
     "group": ("group", "patient", "patient_id", "subject", "subject_id"),
@@ -19,7 +22,7 @@ _COLUMNS = {
 _NO_ROW = "without a row in the table of labels"
 
 
-def table_layout(table: str | Path, folder: str | Path) -> Layout:
+def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) -> Layout:
     """The layout of images that lie anywhere in a folder, and have their labels in a table.
 
     Args:
@@ -27,6 +30,7 @@ def table_layout(table: str | Path, folder: str | Path) -> Layout:
             below the folder, which may lack its ending, or its name alone where there is only one of it; the label;
             where the user made splits, the split of each; and where images belong together, the group.
         folder: Holds the images.
+        groups: Whether images of one group, where the table has such a column, belong together.
 
     Raises:
         InputError: It is no such table, or has images that are not there, twice with different labels, or of an unknown
@@ -41,17 +45,18 @@ def table_layout(table: str | Path, folder: str | Path) -> Layout:
         if reason:
             passed_over[reason] += 1
         else:
-            images["/".join(parts)] = path
-    found, missing = _found(rows, images)
+            images[unicodedata.normalize("NFC", "/".join(parts))] = path
+    found, missing, elsewhere = _found(rows, images, folder)
     if missing:
         raise InputError(
             f"{len(missing):,} of {len(rows):,} images in {table} are not in {folder}, or there more than once: "
             f"{listed(missing, 5)}: give paths below the folder"
         )
-    twice = Counter(found)
-    for name, count in twice.items():
-        if count > 1 and len({row["label"] for own, row in zip(found, rows, strict=True) if own == name}) > 1:
-            raise InputError(f"{table} has {name} {count} times, with different labels: leave one of them")
+    labels_of = defaultdict(set)
+    for name, row in zip(found, rows, strict=True):
+        labels_of[name].add(row["label"])
+    if twice := next((name for name, its_labels in labels_of.items() if len(its_labels) > 1), None):
+        raise InputError(f"{table} has {twice} more than once, with different labels: leave one of them")
     by_name = dict(zip(found, rows, strict=True))
     if left_out := len(images) - len(by_name):
         passed_over[_NO_ROW] += left_out
@@ -61,14 +66,20 @@ def table_layout(table: str | Path, folder: str | Path) -> Layout:
         ImageFile(
             images[name],
             labels[row["label"]],
-            f"{row['label']}/{name}" if not row["group"] else f"{row['group']}/",
+            f"{row['group']}/" if groups and row["group"] else f"{row['label']}/{name}",
             row["split"],
         )
         for name, row in sorted(by_name.items(), key=lambda item: (labels[item[1]["label"]], item[0]))
     ]
     _check_splits(table, files, class_names)
     notes = [f"labels are those of {table}"]
+    if groups and any(row["group"] for row in rows):
+        notes.append("images of one group in it are kept together in one split")
     warnings = [f"{left_out:,} images have no row in {table} and are not used"] if left_out else []
+    if elsewhere:
+        warnings.append(
+            f"{len(elsewhere):,} paths in {table} were found without the first of their folders, such as {elsewhere[0]}"
+        )
     repeated = len(found) - len(by_name)
     warnings += [f"{repeated:,} rows of {table} name an image that has one already"] if repeated else []
     return Layout(folder, class_names, tuple(files), passed_over, tuple(notes), tuple(warnings))
@@ -115,24 +126,29 @@ def _rows(table):
     return rows
 
 
-def _found(rows, images):
-    """The image of each row by its path below the folder, and the paths of rows without exactly one."""
+def _found(rows, images, folder):
+    """The image of each row by its path below the folder, the paths of rows without exactly one, and those that were
+    found only without folders that are not on the way to `folder`."""
     known = defaultdict(set)
     for name in images:
         for text in (name, name.rpartition("/")[2]):
             known[text].add(name)
             known[text.rpartition(".")[0]].add(name)
-    found, missing = [], []
+    found, missing, elsewhere = [], [], []
+    above = folder.resolve().as_posix()
     for row in rows:
         wanted = unicodedata.normalize("NFC", row["path"].replace("\\", "/")).removeprefix("./")
         exact = images.keys() & {wanted, row["path"]}
         ends = ["/".join(wanted.split("/")[start:]) for start in range(wanted.count("/") + 1)]  # without folders above
         choices = exact or next((known[end] for end in (*ends, row["path"]) if end in known), ())
-        if len(choices) == 1:
-            found.append(next(iter(choices)))
-        else:
+        if len(choices) != 1:
             missing.append(row["path"])
-    return found, missing
+            continue
+        found.append(next(iter(choices)))
+        left_out = wanted.removesuffix(next((end for end in ends if end in known), wanted)).strip("/")
+        if left_out and not f"/{above}".endswith(f"/{left_out}"):
+            elsewhere.append(wanted)
+    return found, missing, elsewhere
 
 
 def class_order(names: set[str]) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def opened(path: str | Path, labels: str | Path | None, *, groups: bool) -> Open
     Args:
         path: The folder or file.
         labels: A table of labels; None: sub-folders are the labels. See `table_layout`.
-        groups: Whether images in one sub-folder of a class belong together.
+        groups: Whether images in one sub-folder of a class, or of one group in the table, belong together.
 
     Raises:
         InputError: It is none of these, or there are no images to train on in it: see `find_layout`.
@@ -64,7 +64,9 @@ class _Files:
     def __init__(self, path, labels, groups):
         self._unpacked = unpacked_images(path) if is_zip(path) else None
         folder = self._unpacked.folder if self._unpacked else path
-        self.layout: Layout = table_layout(labels, folder) if labels else find_layout(folder, groups=groups)
+        self.layout: Layout = (
+            table_layout(labels, folder, groups=groups) if labels else find_layout(folder, groups=groups)
+        )
 
     def read(self, image_shape, *, skip_broken, progress):
         paths = [file.path for file in self.layout.files]

@@ -57,7 +57,10 @@ def read_pixels(path: str | Path) -> PixelTable:
             f"{path} must have a column for each pixel of a square image, and perhaps one named label before them, as "
             f"in label,pixel0,pixel1,...; it has {columns:,} columns, from {shortened(', '.join(first[:3]), 60)!r} on"
         )
-    texts, values = _values(path, named, labelled, columns)
+    try:
+        texts, values = _values(path, named, labelled, columns)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} cannot be read as a CSV file in UTF-8: {error}") from error
     if not len(values):
         raise InputError(f"{path} has no rows of pixels below the names of its columns")
     return PixelTable(values.reshape(-1, side, side), texts)
@@ -70,7 +73,7 @@ def _values(path, named, labelled, columns):
         for number, line in enumerate(file, 1):
             if (number == 1 and named) or not line.strip():
                 continue
-            label, pixels = line.split(",", 1) if labelled else ("", line)
+            label, _, pixels = line.partition(",") if labelled else ("", "", line)
             try:
                 row = np.array(pixels.split(","), np.float64)
             except ValueError as error:

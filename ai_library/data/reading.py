@@ -1,5 +1,6 @@
 """Reads many image files: in threads, in their order, with all that is wrong with them told at once."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -55,9 +56,9 @@ class UnreadableImagesError(InputError):
             by_reason.setdefault(reason, []).append(path)
         told = "; ".join(f"{', '.join(paths)} {reason}" for reason, paths in by_reason.items())
         more = f"; and {len(faults) - _MOST_NAMED:,} more" if len(faults) > _MOST_NAMED else ""
+        ways = ", or leave them out by skip_broken=True" if len(faults) < total else ""
         super().__init__(
-            f"{len(faults):,} of {total:,} images cannot be used: {told}{more}: remove or replace "
-            "them, or leave them out by skip_broken=True"
+            f"{len(faults):,} of {total:,} images cannot be used: {told}{more}: remove or replace them{ways}"
         )
         self.faults: dict[str, str] = faults
 
@@ -152,7 +153,14 @@ def read_all(
     Raises:
         UnreadableImagesError: Some files cannot be read, all of which it names, or none can.
     """
-    images = np.empty((len(paths), *image_shape), np.uint8)
+    try:
+        images = np.empty((len(paths), *image_shape), np.uint8)
+    except MemoryError as error:
+        size = len(paths) * math.prod(image_shape)
+        raise InputError(
+            f"{len(paths):,} images of {' x '.join(map(str, image_shape))} take {size:,} bytes, more memory than is "
+            "free: choose a smaller image_size"
+        ) from error
     kept, sizes, modes, remarks, faults = [], [], [], Counter(), {}
     found = read_files(paths, image_shape, content_size)
     for index, read in enumerate(progress(found, len(paths)) if progress else found):

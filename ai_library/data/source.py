@@ -102,9 +102,10 @@ class DataSource:
         """Returns how a compiled program takes the examples of a split without the host. None where it cannot: they are
         no arrays that leave room on the device, and not drawn, or a subclass has `batches` or `examples` of its own.
         """
-        kind, on_device = type(self), getattr(self._examples(split), "on_device", None)
+        kind, examples = type(self), self._examples(split)
         inherited = kind.batches is DataSource.batches and kind.examples is DataSource.examples
-        return on_device() if inherited and on_device else None
+        on_device = getattr(type(examples), "on_device", None)  # a wrapper may pass on what is not its own
+        return on_device(examples) if inherited and on_device else None
 
     def leaked(self, split: str) -> NDArray[np.bool_]:
         """Returns (n,) which examples of a split are known to be in an earlier one too: none here."""

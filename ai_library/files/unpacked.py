@@ -39,8 +39,9 @@ class Unpacked:
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         try:
             with zipfile.ZipFile(archive) as opened:
-                entries = [entry for entry in opened.infolist() if not entry.is_dir()]
-                self._check_size(archive, [entry for entry in entries if wanted(entry.filename)], len(entries))
+                entries = opened.infolist()
+                files = [entry for entry in entries if not entry.is_dir()]
+                self._check_size(archive, [entry for entry in files if wanted(entry.filename)], len(entries))
                 for entry in entries:
                     self._write(opened, entry, wanted(entry.filename))
         except InputError:
@@ -62,9 +63,12 @@ class Unpacked:
 
     def _write(self, opened, entry, wanted):
         parts = [part for part in re.split(r"[/\\]", entry.filename) if part not in ("", ".")]
-        if not parts or ".." in parts or any(":" in part or "\0" in part for part in parts):
+        if not parts or ".." in parts or any("\0" in part or (os.name == "nt" and ":" in part) for part in parts):
             raise InputError(f"{opened.filename} has a file named {shortened(escaped(entry.filename))!r}: make it anew")
         path = self.folder.joinpath(*parts)
+        if entry.is_dir():
+            path.mkdir(parents=True, exist_ok=True)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as file:
             left = entry.file_size if wanted else 0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
 _BLOCK_VALUES = 2**26
-_BLOCKS_OF_A_GPU = 16  # which has far more to compute at once
+_BLOCKS_OF_A_GPU = 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,8 +97,7 @@ class Classifier:
 
         `BLOCK`, or, of images with more than 2**19 values, as many as have 2**26 together: a power of two.
         """
-        most = max(1, _BLOCK_VALUES // math.prod(self.image_shape))
-        return min(self.BLOCK, 1 << (most.bit_length() - 1))
+        return min(self.BLOCK, _power_of_two(self.image_shape))
 
     def predict_logits(self, batches: Iterable[AnyImages], shared: bool = False) -> "Iterator[NDArray[np.float32]]":
         """Yields logits (b, num_classes) float32 for a stream of images (b, h, w, c) uint8, block by block.
@@ -153,7 +152,7 @@ class Classifier:
         from ..runtime.jax_settings import settings
         from .network import PART, predict_logits, splits_batches
 
-        block = self.block * (1 if jax.default_backend() == "cpu" else _BLOCKS_OF_A_GPU)
+        block = self.block if jax.default_backend() == "cpu" else self._accelerator_block()
         model, variables = self.model, jax.device_put(self.variables)
         function = function or partial(predict_logits, part_by_part=splits_batches(model) and block % PART == 0)
 
@@ -165,6 +164,10 @@ class Classifier:
             return np.asarray(function(model, variables, images))[:count]
 
         return predict, block
+
+    def _accelerator_block(self):
+        """Images of one call on a GPU, which has far more to compute at once."""
+        return max(self.block, min(_BLOCKS_OF_A_GPU * self.block, _power_of_two(self.image_shape)))
 
     def predict_proba(self, images: AnyImages) -> "NDArray[np.float64]":
         """The probabilities (n, num_classes) float64 of images; (0, num_classes) for none.
@@ -233,6 +236,11 @@ class Classifier:
             f"Classifier: {kind} for {height}x{width}x{channels} images of {len(self.class_names)} classes "
             f"({listed(self.class_names, 10)})"
         )
+
+
+def _power_of_two(image_shape):
+    """How many images have `_BLOCK_VALUES` values or fewer together, 1 at least."""
+    return 1 << (max(1, _BLOCK_VALUES // math.prod(image_shape)).bit_length() - 1)
 
 
 def _blocks(arrays, block):

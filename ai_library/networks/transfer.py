@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import flax.linen as nn
@@ -107,7 +107,7 @@ def _for_channels(kernel, old, new):
 
 def _dependent_on_classes(model, image_shape, shapes):
     """The paths of the arrays whose shapes depend on `num_classes`, where the network has that argument."""
-    if not hasattr(model, "num_classes"):
+    if "num_classes" not in {field.name for field in fields(model)}:
         return set()
     other = flat(variable_shapes(model.clone(num_classes=model.num_classes + 1), image_shape))
     return {path for path, leaf in shapes.items() if path not in other or other[path].shape != leaf.shape}

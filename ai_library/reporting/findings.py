@@ -55,7 +55,7 @@ class Findings:
     factors: dict[str, np.ndarray] | None = None
     """What the report's images show, as `find_slices` takes it; None where it isn't known."""
     without_copies: Report | None = None
-    """On the examples of the report without a copy among those trained on; None where all or none have one."""
+    """On the examples of the report without a copy in an earlier split; None where all or none have one."""
     corruptions: list[CorruptedAccuracy] | None = None
     """As `evaluate_corrupted` gives them; None where they were not tried."""
 
@@ -106,7 +106,7 @@ class Findings:
         if clean := self.without_copies:
             low, high = clean.accuracy_interval
             yield (
-                f"{self.report.n - clean.n:,} of the images have copies among those trained on. Without these the "
+                f"{self.report.n - clean.n:,} of the images have copies in earlier splits. Without these the "
                 f"accuracy is {clean.accuracy:.2%}, between {low:.2%} and {high:.2%} (n = {clean.n:,})."
             )
         seen = [(row["recall"], name, row["support"]) for name, row in classes if row["support"]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
+from flax.core.tracers import current_trace
 from flax.traverse_util import unflatten_dict
 
 from ..errors import InputError
@@ -34,7 +35,7 @@ class Frozen:
             return cls()
         found = layers(model, image_shape)
         if number >= len(found):
-            raise InputError(f"freeze must be from 0 to {len(found) - 1}, since {_of(found)}; got {number}")
+            raise InputError(f"freeze must be from 0 to {max(len(found) - 1, 0)}, since {_of(found)}; got {number}")
         chosen = [*found][:number]
         return cls(frozenset(chosen), frozenset(path for layer in chosen for path in found[layer]))
 
@@ -63,12 +64,24 @@ class Frozen:
         if not self.layers:
             yield
             return
-        outputs = defaultdict(deque)
+        outputs, outside, within = defaultdict(deque), current_trace(), False
 
         def record(call, args, kwargs, context):
-            output = call(*args, **kwargs)
-            if context.module.path in self.layers:
-                outputs[context.module.path, context.method_name].append(output)
+            nonlocal within
+            frozen = context.module.path in self.layers and context.method_name != "setup"
+            if within or not frozen:  # what a layer calls in itself is a part of its output
+                return call(*args, **kwargs)
+            if current_trace() != outside:
+                raise InputError(
+                    "freeze must leave out layers within nn.remat, nn.scan or nn.jit, such as "
+                    f"{'/'.join(context.module.path)}"
+                )
+            within = True
+            try:
+                output = call(*args, **kwargs)
+            finally:
+                within = False
+            outputs[context.module.path, context.method_name].append(output)
             return output
 
         def replay(call, args, kwargs, context):
@@ -99,4 +112,6 @@ def check_beginning(model: nn.Module, image_shape: Sequence[int], number: int, t
 
 def _of(found):
     names = ["/".join(path) or "the network itself" for path in found]
-    return f"the network has {len(found)} layers and the last, {names[-1]}, has to be trained"
+    if not names:
+        return "the network has nothing to train"
+    return f"the last of the network's layers, number {len(names)}, {names[-1]}, has to be trained"

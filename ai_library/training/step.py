@@ -298,6 +298,9 @@ def _apply(state, params, inputs, key, axis):
             mutable=list(state.model_state),
             **more,
         )
+    if state.precision != "float32":  # a network may keep what it computed
+        kept = {name: state.model_state[name] for name in updates}
+        updates = jax.tree.map(lambda new, old: new.astype(old.dtype), updates, kept)
     return logits.astype(jnp.float32), {**state.model_state, **updates}
 
 

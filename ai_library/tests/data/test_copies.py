@@ -101,3 +101,10 @@ def test_pictures_that_are_not_square_are_compared_as_they_lie():
 
 def test_things_are_joined_over_others():
     assert joined(6, [(1, 3), (4, 5), (3, 5)]) == [0, 1, 2, 1, 1, 1]
+
+
+def test_frames_of_one_film_are_joined_without_all_their_pairs():
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 200, (SIDE, SIDE, 1))
+    frames = (scene + rng.integers(0, 4, (600, SIDE, SIDE, 1))).astype(np.uint8)
+    assert list(near_copies(frames)) == [(0, index) for index in range(1, 600)]

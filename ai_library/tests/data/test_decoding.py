@@ -1,6 +1,8 @@
 """Images of every format and depth show what a person sees, and what was done for it is told."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -152,3 +154,29 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_size_and_looks_the_same(tmp_path):
     image.save(tmp_path / "large.png", compress_level=0)
     small, whole = (read_image(tmp_path / f"large.{ending}", (24, 32, 3)).astype(int) for ending in ("jpg", "png"))
     assert np.abs(small - whole).max() < 12
+
+
+def test_a_small_bright_thing_is_no_defect(tmp_path):
+    values = np.random.default_rng(0).integers(100, 110, (300, 300)).astype(np.uint16)
+    values[20:23, 30:33] = 4000
+    values[200, 200] = 60_000  # a hot pixel
+    pixels, _ = levels(tmp_path, values)
+    assert pixels[20:23, 30:33].min() == 255
+    assert pixels[100:150, 100:150].max() < 5
+
+
+def test_colours_of_sixteen_bits_are_told(tmp_path):
+    rows = b"".join(b"\0" + 8 * (6 * b"\x0f\xff") for _ in range(8))  # a filter's byte, then 8 pixels of 12 bits
+    head = struct.pack(">IIBBBBB", 16, 8, 16, 2, 0, 0, 0)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(content)
+    assert "of 16 bits a channel" in decode(tmp_path / "deep.png", 3, 64).remarks[0]
+
+
+def test_nothing_is_told_of_an_opaque_image_with_a_channel_for_opacity(tmp_path):
+    drawing().convert("RGBA").save(tmp_path / "opaque.png")
+    assert decode(tmp_path / "opaque.png", 3, 64).remarks == ()

@@ -124,3 +124,12 @@ def test_copies_within_train_stay_together_where_validation_comes_out_of_it(tmp_
     split_of = {path.name: split for split in SPLITS[:2] for path in source.paths(split) if path.parent.name == "a"}
     assert all(split_of[f"{index:06}.png"] == split_of[f"copy_{index:06}.png"] for index in range(30))
     np.testing.assert_allclose(sizes(source)["validation"], [9, 4.5], atol=1)
+
+
+def test_copies_of_validation_are_told_where_evaluation_comes_out_of_train(tmp_path):
+    draw_folder(tmp_path, {f"train/{name}": 40 for name in "ab"}, side=16)
+    shutil.copytree(tmp_path / "train", tmp_path / "val")
+    source = ImageFolderDataSource(tmp_path, image_size=16)
+    assert source.size("evaluation") > 5
+    assert source.leaked("evaluation").all()
+    assert {leak.split for leak in source.leaks} == {"validation", "evaluation"}

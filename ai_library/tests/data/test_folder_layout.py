@@ -1,6 +1,8 @@
 """Folders as people, tutorials and systems lay them out are understood, and what is passed over is told."""
 
 import os
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -143,3 +145,28 @@ def test_a_folder_that_is_there_twice_is_named(tmp_path):
     os.symlink(tmp_path, tmp_path / "a" / "again")
     with pytest.raises(InputError, match="leads to a folder that is there already"):
         find_layout(tmp_path)
+
+
+def test_of_two_sets_of_splits_the_same_is_taken_each_time(tmp_path):
+    tops = ("train_rgb", "test_rgb", "train_depth", "test_depth")
+    draw_folder(tmp_path, {f"{top}/{name}": 3 for top in tops for name in "ab"})
+    code = f"from ai_library.data.folder_layout import find_layout; print(find_layout({str(tmp_path)!r}).files[0].path)"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in "123456"
+    }
+    assert len(found) == 1
+
+
+def test_classes_may_have_a_test_in_their_names(tmp_path):
+    layout = layout_of(tmp_path, {"positive test": 3, "negative test": 3})
+    assert layout.class_names == ("negative test", "positive test")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and rights as POSIX has them")
+def test_folders_that_are_passed_over_are_not_followed(tmp_path):
+    draw_folder(tmp_path / "data", {"a": 3, "b": 3, ".venv/lib": 1})
+    (tmp_path / "data/.venv/lib64").symlink_to("lib")
+    assert find_layout(tmp_path / "data").class_names == ("a", "b")

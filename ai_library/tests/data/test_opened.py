@@ -5,6 +5,7 @@ import gc
 import shutil
 import struct
 import tempfile
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -153,7 +154,10 @@ def test_numbers_as_labels_are_in_their_order_and_images_without_a_row_are_count
         ([("path", "label"), ("000001.png", "")], "must have a path and a label in line 2"),
         ([("path", "label"), ("000001.png",)], "must have 2 columns in line 2, got 1"),
         ([("path", "label", "split"), ("000001", "a", "later")], "must name train, validation or test .* in line 2"),
-        ([("path", "label"), ("000001", "a"), ("000001", "b")], "has images/000001.png 2 times, with different labels"),
+        (
+            [("path", "label"), ("000001", "a"), ("000001", "b")],
+            "has images/000001.png more than once, with diff",
+        ),
         ([("path", "label")], "has no rows"),
         (
             [("path", "label", "split"), ("000001", "a", "val"), ("000002", "b", "test")],
@@ -219,3 +223,62 @@ def test_what_is_wrong_in_a_table_of_pixels_is_named(text, told, tmp_path):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(InputError, match=told):
         read_pixels(tmp_path / "t.csv")
+
+
+def test_a_number_of_a_row_is_no_path_where_there_is_one(flat, tmp_path):
+    rows = [(i, f"{59 - i:06}.png", ("pug", "husky")[i % 2]) for i in range(60)]
+    table = write_rows(tmp_path / "labels.csv", ("id", "image_path", "label"), *rows)
+    source = ImageFolderDataSource(flat, labels=table, image_size=8)
+    labels = source.examples("train", range(source.size("train")))[1]
+    for path, label in zip(source.paths("train"), labels, strict=True):
+        assert source.class_names[label] == ("pug", "husky")[(59 - int(path.stem)) % 2]
+
+
+def test_paths_of_another_folder_are_told(flat, tmp_path):
+    rows = [(f"elsewhere/{i:06}.png", i % 2) for i in range(60)]
+    source = ImageFolderDataSource(flat, labels=write_rows(tmp_path / "t.csv", ("path", "label"), *rows), image_size=8)
+    told = " ".join(source.summary().warnings)
+    assert "60 paths" in told
+    assert "were found without the first of their folders, such as elsewhere/000000.png" in told
+    rows = [(f"flat/images/{i:06}.png", i % 2) for i in range(60)]
+    source = ImageFolderDataSource(flat, labels=write_rows(tmp_path / "t.csv", ("path", "label"), *rows), image_size=8)
+    assert "first of their folders" not in " ".join(source.summary().warnings)
+
+
+def test_groups_of_a_table_are_told_and_can_be_left_out(flat, tmp_path):
+    rows = [(f"{i:06}.png", i % 2, "one topic") for i in range(60)]
+    table = write_rows(tmp_path / "labels.csv", ("path", "label", "subject"), *rows)
+    assert sizes(ImageFolderDataSource(flat, labels=table, image_size=8, groups="none"))["train"] == [21, 21]
+    with pytest.raises(InputError, match="cannot be divided"):
+        ImageFolderDataSource(flat, labels=table, image_size=8).size("train")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_of_files_and_of_a_table_may_be_composed_otherwise(form, tmp_path):
+    for index in range(30):
+        draw_folder(tmp_path / "flat", {"x": 1}, seed=index)
+        name = unicodedata.normalize(form, f"café {index}.png")
+        (tmp_path / "flat/x/000000.png").rename(tmp_path / "flat/x" / name)
+    rows = [(f"café {index}.png", index % 2) for index in range(30)]
+    table = write_rows(tmp_path / "labels.csv", ("path", "label"), *rows)
+    assert sum(map(sum, sizes(ImageFolderDataSource(tmp_path / "flat", labels=table, image_size=8)).values())) == 30
+
+
+def test_empty_folders_of_a_zip_are_classes_without_images(tmp_path, temporary):
+    draw_folder(tmp_path / "photos", {"a": 20, "b": 20})
+    (tmp_path / "photos/c").mkdir()
+    path = shutil.make_archive(str(tmp_path / "photos"), "zip", tmp_path / "photos")
+    for place in (path, tmp_path / "photos"):
+        with pytest.raises(InputError, match=r"c \("):
+            ImageFolderDataSource(place)
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [(b"7", "must have numbers in line 4,002"), (b"caf\xe9,1,2,3,4\n", "cannot be read as a CSV file in UTF-8")],
+)
+def test_a_table_of_pixels_that_is_cut_off_or_in_another_encoding_is_named(rest, message, tmp_path):
+    rows = b"label,p0,p1,p2,p3\n" + 4_000 * b"1,1,2,3,4\n"
+    (tmp_path / "digits.csv").write_bytes(rows + rest)
+    with pytest.raises(InputError, match=message):
+        read_pixels(tmp_path / "digits.csv")

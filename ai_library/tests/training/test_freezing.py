@@ -159,3 +159,35 @@ def test_two_devices_freeze_the_same_as_one(tmp_path):
             name, frozen = "/".join(path), path in state.frozen.variables
             np.testing.assert_allclose(two[name], leaf, rtol=0 if frozen else 1e-3, atol=0 if frozen else 1e-4)
             assert np.array_equal(two[name], before[path]) == frozen
+
+
+class ReluDense(nn.Dense):
+    def __call__(self, inputs):
+        return nn.relu(super().__call__(inputs))
+
+
+class Wrapped(nn.Module):
+    """Whose first layer calls itself as its parent class does, or is computed anew for the gradient."""
+
+    num_classes: int
+    again: bool = False
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        layer = nn.remat(nn.Dense) if self.again else ReluDense
+        x = layer(8, name="first")(images.reshape(len(images), -1))
+        return nn.Dense(self.num_classes)(x)
+
+
+def test_a_frozen_layer_gives_what_all_of_it_gives():
+    losses = []
+    for freeze in (0, 1):
+        state = create_train_state(Wrapped(3), SHAPE, TrainConfig(freeze=freeze), steps=2)
+        losses.append(float(train_step(state, *SOURCE.examples("train", range(16)))[1]["loss"]))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+def test_a_layer_that_cannot_be_frozen_is_named():
+    state = create_train_state(Wrapped(3, again=True), SHAPE, TrainConfig(freeze=1), steps=2)
+    with pytest.raises(InputError, match="freeze must leave out layers within nn.remat, nn.scan or nn.jit, such as "):
+        train_step(state, *SOURCE.examples("train", range(16)))
