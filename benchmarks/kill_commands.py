@@ -45,6 +45,8 @@ def main():
     parser.add_argument("--moments", type=int, default=60, help="for each command")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 2**32)
     commands = {"predict": Predict, "train_folder": TrainFolder, "train_shapes": TrainShapes}
+    parser.add_argument("--ends", nargs="+", choices=ENDS, default=[*ENDS])
+    parser.add_argument("--name", default="kill_commands")
     parser.add_argument("--commands", nargs="+", choices=commands, default=[*commands])
     arguments = parser.parse_args()
     # A shell has a command in the background ignore Ctrl-C, and so would those that are started here.
@@ -53,15 +55,16 @@ def main():
     lines = [f"moments drawn with seed {arguments.seed}"]
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.commands:
-            lines += ["", *ended_at_random(commands[name](Path(folder, name)), arguments.moments, rng)]
-    keep("kill_commands", lines, "jax", "jaxlib", "flax")
+            lines += ["", *ended_at_random(commands[name](Path(folder, name)), arguments, rng)]
+    keep(arguments.name, lines, "jax", "jaxlib", "flax")
 
 
-def ended_at_random(command, moments, rng):
+def ended_at_random(command, arguments, rng):
     """Yields a line for each kind of end, and one for all that was wrong."""
     found, wrong = collections.defaultdict(collections.Counter), []
     yield f"{command.words[0]}, {command.seconds:.1f} s by itself:"
-    for _, (name, signals) in zip(range(moments), itertools.cycle(ENDS.items()), strict=False):
+    for name, _ in zip(itertools.cycle(arguments.ends), range(arguments.moments), strict=False):
+        signals = ENDS[name]
         command.prepare()
         moment = rng.uniform(0, command.seconds)
         status, errors = ended(command.words, signals, moment)

@@ -185,7 +185,11 @@ def terminal(request, monkeypatch):
         (["--from", "README.md"], 1, "error: README.md is not a model: fetch it again, or train one"),
         (["--from", "docs"], 1, "error: docs "),
         (["--freeze", "-1"], 1, "error: freeze must be a whole number from 0 to "),
-        (["--freeze", "13"], 1, "error: freeze must be from 0 to 12, since the network has 13 layers and the last, "),
+        (
+            ["--freeze", "13"],
+            1,
+            "error: freeze must be from 0 to 12, since the last of the network's layers, number 13, ",
+        ),
         (["--network", "no.py:Mine"], 1, "error: --network names the file no.py, which is not there"),
     ],
 )
