@@ -115,10 +115,7 @@ def test_frozen_batch_norm_normalises_by_what_it_predicts_with(kind):
 
 @pytest.mark.parametrize("number", [5, 99])
 def test_more_layers_than_there_are_cannot_be_frozen(number, tmp_path):
-    with pytest.raises(
-        InputError,
-        match=f"freeze must be from 0 to 4, since the last of .* layers, number 5, Dense_0, has to be trained; got {number}",
-    ):
+    with pytest.raises(InputError, match=f"from 0 to 4, since the last .*, number 5, Dense_0, has to .*; got {number}"):
         Trainer(Stock(3), SOURCE, TrainConfig(freeze=number), tmp_path / "run")
     with pytest.raises(InputError, match="freeze must be a whole number from 0 to"):
         TrainConfig(freeze=-1)
