@@ -36,7 +36,7 @@ def run_dir(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_no_earlier_report_is_left_beside_a_new_model(run_dir, tmp_path, monkeypatch, elsewhere):
-    def failing(*_):
+    def failing(*_, **options):
         raise InputError("the end comes before the report")
 
     monkeypatch.setattr(training_run, "examine", failing)

@@ -111,7 +111,7 @@ def batch_norm_relu(
 
 def _batch_norm_relu(x, scale, bias, pool, axis_name):
     axes = tuple(range(x.ndim - 1))
-    wide = x.astype(jnp.float32)  # a mean of squares less a square of the mean has no digits to lose
+    wide = x.astype(_at_least_single(x))  # a mean of squares less a square of the mean has no digits to lose
     mean, square = _mean_of_all((wide.mean(axes), (wide * wide).mean(axes)), axis_name)  # in one pass
     var = jnp.maximum(square - mean * mean, 0)
     kept = _extremes(x, scale) if pool else x
@@ -123,7 +123,7 @@ def _batch_norm_relu_gradients(pool, axis_name, inputs, gradients):
     x, kept, mean, var, scale, bias = inputs
     axes = tuple(range(x.ndim - 1))
     deviation = jax.lax.rsqrt(var + EPSILON)
-    gradient = jnp.where(_rectified(kept, mean, var, scale, bias) > 0, gradients[0], 0).astype(jnp.float32)
+    gradient = jnp.where(_rectified(kept, mean, var, scale, bias) > 0, gradients[0], 0).astype(_at_least_single(x))
     of_bias = gradient.sum(axes)
     of_scale = (gradient * (kept - mean)).sum(axes) * deviation
     factor = scale * deviation
@@ -136,6 +136,10 @@ def _batch_norm_relu_gradients(pool, axis_name, inputs, gradients):
 
 
 batch_norm_relu.defvjp(_batch_norm_relu, _batch_norm_relu_gradients)
+
+
+def _at_least_single(x):
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _mean_of_all(values, axis_name):

@@ -30,6 +30,7 @@ from ai_library import (
     ImageClassifier,
     ImageFolderDataSource,
     InputError,
+    LabelErrors,
     ModelFileError,
     Report,
     ResNet,
@@ -48,10 +49,12 @@ from ai_library import (
     evaluate,
     evaluate_corrupted,
     factor_table,
+    find_label_errors,
     find_slices,
     fit_temperature,
     folds,
     load_model,
+    predict_out_of_fold,
     save_model,
     train_step,
 )
@@ -189,6 +192,12 @@ def reported(classifier: Classifier, source: DataSource) -> None:
         assert_type(row.accuracy, float)
 
 
+def doubted(source: DataSource) -> None:
+    report = predict_out_of_fold(Mine(num_classes=2), source, TrainConfig(epochs=1), 3)
+    errors = assert_type(find_label_errors(report.labels, report.probabilities), LabelErrors)
+    assert_type(errors.indices, NDArray[np.intp])
+
+
 def sliced() -> None:
     ranges = ShapeRanges(size=(0.3, 0.4), outlined=0.0)
     source = ShapeDataSource(image_size=16, class_names=SHAPES[:3], sizes=(40, 20, 20), ranges=ranges)
@@ -224,6 +233,7 @@ def main(folder: Path) -> None:
     classifier = kept(trained(folder), folder / "mine.msgpack")
     predicted(classifier, Endless())
     reported(classifier, Endless())
+    doubted(arrays)
     sliced()
     stepped(arrays)
     estimator = ImageClassifier(network=Mine, epochs=1, class_weight={"down": 2.0}, random_state=3)

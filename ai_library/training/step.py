@@ -285,7 +285,7 @@ def _step(state, images, labels, keys, key, axis=None):
 
 
 def _apply(state, params, inputs, key, axis):
-    """The logits float32 of the network in training mode, and the new collections of its state."""
+    """The logits of the network in training mode, float32 or wider, and the new collections of its state."""
     more = {"axis_name": axis} if axis else {}
     params, inputs = _cast((params, inputs), state.precision)
     variables = {"params": params, **state.model_state}
@@ -301,7 +301,7 @@ def _apply(state, params, inputs, key, axis):
     if state.precision != "float32":  # a network may keep what it computed
         kept = {name: state.model_state[name] for name in updates}
         updates = jax.tree.map(lambda new, old: new.astype(old.dtype), updates, kept)
-    return logits.astype(jnp.float32), {**state.model_state, **updates}
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), {**state.model_state, **updates}
 
 
 def _cast(tree, precision):
