@@ -185,7 +185,7 @@ def test_what_one_process_has_of_its_own_is_named_by_all_before_they_begin(tmp_p
         rf"model: {alike} model is {digests}",
         rf"data: {alike} data is {digests}",
         rf"classes: {alike} data is {digests}; model.class_names is .*c0.* in the first and .*c1.* in the other",
-        r"missing: (process 0 of 2 says: )?FOLDER/data./1.png does not exist: name an image, a folder of images or .*",
+        r"missing: (process 0 of 2 says: )?FOLDER/data./1.png does not exist: name an image, a folder of images, .*",
         r"output: (process 1 of 2 says: )?FOLDER/out1 is not where the first process writes: all need one folder, .*",
         r"no folder: cannot write FOLDER/file: .*; choose a place that can be written to",
     ]
