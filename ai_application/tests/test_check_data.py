@@ -51,6 +51,7 @@ def run(monkeypatch, *given):
     return check_data.main()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_a_folder_is_listed_and_shown(folder, tmp_path, monkeypatch, capsys):
     before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
     output = tmp_path / "out"

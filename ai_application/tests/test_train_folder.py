@@ -54,6 +54,7 @@ def leaking(tmp_path):
     return images
 
 
+@pytest.mark.slow
 def test_accuracy_is_given_with_and_without_leaked_images(leaking, train, tmp_path):
     told = train(leaking, "--run-dir", tmp_path / "run")
     assert told.index("warning: 5 images of evaluation have copies in earlier splits") < told.index("epoch 1/1")

@@ -105,6 +105,7 @@ def confident_joint(labels: ArrayLike, probabilities: ArrayLike) -> NDArray[np.i
     true, any_ = np.where(several, probabilities.argmax(axis=1), confident.argmax(axis=1)), confident.any(axis=1)
     counts = np.bincount(labels[any_] * k + true[any_], minlength=k * k).reshape(k, k)
     np.fill_diagonal(counts, counts.diagonal().clip(min=1))
+    counts = np.asfortranarray(counts)  # summed in cleanlab's order: the last bit decides between equal fractions
     scaled = (counts.T / counts.sum(axis=1) * sizes).T
     scaled = scaled / scaled.sum() * sizes.sum()
     return np.array([_rounded(row) for row in scaled])

@@ -170,6 +170,7 @@ def test_40_faces_of_10_pictures_each_are_a_source(tmp_path):
     assert "classes with fewer than 20 images: s1 (10)" in str(source.summary())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("classes", "images"), [(210, 40), (40, 20)])
 def test_many_small_classes_are_divided_whatever_their_names(classes, images, tmp_path):
     """The files are tiny, since there are many."""

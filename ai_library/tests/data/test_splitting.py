@@ -73,6 +73,7 @@ def test_a_group_of_most_of_a_class_is_trained_on():
     assert stratified([0] * 100, groups)[0] == "train"
 
 
+@pytest.mark.slow
 @given(st.randoms(use_true_random=False))
 def test_groups_of_several_classes_are_kept_together_and_leave_each_class_its_share(random):
     labels = [index % 5 for index in range(600)]

@@ -25,6 +25,7 @@ def predictions(draw):
     return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(predictions())
 def test_errors_and_joint_are_those_of_cleanlab(drawn):

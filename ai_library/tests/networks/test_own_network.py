@@ -131,6 +131,7 @@ class Averaging(nn.Module):
         return nn.Dense(self.num_classes)(images.mean(axis=(1, 2)))
 
 
+@pytest.mark.slow
 def test_large_images_are_predicted_few_at_a_time():
     """Of 2048x2048 pixels with 4 channels, 17 MB each, 128 would be 2 GB."""
     shape = (2048, 2048, 4)

@@ -1,10 +1,12 @@
 """Every example is predicted once, in its place, by a network that was trained on others."""
 
 import numpy as np
+import pytest
 
 from ai_library import CNN, ArrayDataSource, TrainConfig, find_label_errors, predict_out_of_fold
 
 
+@pytest.mark.slow
 def test_flipped_labels_are_found_among_images_of_two_splits():
     rng = np.random.default_rng(0)
     true = rng.integers(0, 2, 240)

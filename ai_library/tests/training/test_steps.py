@@ -26,6 +26,8 @@ from ai_library.runtime import distributed
 from ai_library.training import steps
 from ai_library.training.steps import train_steps
 
+pytestmark = pytest.mark.slow
+
 SOURCE = ShapeDataSource(image_size=16, class_names=("star", "circle"), sizes=(45, 16, 8))
 ARRAYS = ArrayDataSource(train=SOURCE.examples("train", range(45)), class_names=SOURCE.class_names)
 MODEL = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8)
