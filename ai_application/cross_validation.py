@@ -10,6 +10,7 @@ from ai_library import DataSource, InputError, Report, Trainer, evaluate, folds
 from ai_library.files.atomic import write_bytes
 from ai_library.networks.network import summary
 from ai_library.runtime import distributed
+from ai_library.runtime.devices import device_name
 from ai_library.training.run_directory import RunDirectory
 
 from .command_line import shown
@@ -49,7 +50,7 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
         raise InputError("the folds that are left must begin with the same model as those before: name it by --from")
     write_lists(folder, lists, run)
     print(f"cross-validation: all images, whatever their split, are divided into {k} folds\n")
-    print(f"{summary(network, source.image_shape)}\n{changes(config.augmentation)}\n")
+    print(f"{summary(network, source.image_shape)}\n{changes(config.augmentation)}\ntrains on {device_name()}\n")
     reports = []
     for number, place in enumerate(places):
         fold = sources.pop(0)  # whose images then leave the memory

@@ -8,9 +8,6 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import tyro
 
 from ai_library import ImageFolderDataSource, InputError, predict_out_of_fold
 from ai_library.data.odd_images import odd_images
@@ -18,36 +15,26 @@ from ai_library.files.atomic import check_writable
 from ai_library.files.file_set import replacing_together
 from ai_library.files.folder_lock import locked
 from ai_library.reporting.data_check import DataCheck, Pair, data_check_page
-from ai_library.runtime import display, distributed
+from ai_library.runtime import distributed
 
 from ..command_line import command, command_line, joined, shown
 from ..configs import FOLDER_RECIPE
 from ..training_arguments import TrainingArguments
 from ..training_run import UNREADABLE, prepare, table, unreadable_list
-from .train_folder import DECIDED_LATER, LEAKS, leaks_list, length_of_training
+from .train_folder import DECIDED_LATER, LEAKS, Images, leaks_list, length_of_training
 
 PAGE, ERRORS, COPIES, ODD = "report.html", "label_errors.csv", "duplicates.csv", "odd_images.csv"
 FILES = (PAGE, ERRORS, COPIES, LEAKS, ODD, UNREADABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class Checked(Images):
     """The images."""
 
-    folder: tyro.conf.Positional[Path]
-    """Its sub-folders are the classes. Also a zip of such a folder, or a CSV file of rows: label, pixel, pixel, ..."""
     output: Path = Path("checked")
     """Folder for report.html, label_errors.csv, duplicates.csv, leaks.csv, odd_images.csv and unreadable.csv."""
     folds: int = 4
     """Networks to train, each on all folds but one, which it predicts."""
-    labels: Path | None = None
-    """CSV file with columns path, label and perhaps split. None: sub-folders are the labels."""
-    image_size: int = 64
-    """Side in pixels that images are fitted into."""
-    channels: Literal[1, 2, 3, 4] = 3
-    """1: grey, 3: colour; 2 and 4: with transparency."""
-    groups: Literal["folders", "none"] = "folders"
-    """folders: images in one sub-folder of a class stay together in one fold. none: such folders mean nothing."""
 
 
 @command
@@ -62,17 +49,7 @@ def main():
         if distributed.is_first():
             for name in FILES:
                 check_writable(own.output / name)  # better known now than after the training
-        source = ImageFolderDataSource(
-            own.folder,
-            seed=arguments.seed,
-            image_size=own.image_size,
-            channels=own.channels,
-            labels=own.labels,
-            groups=own.groups,
-            min_images=3,
-            skip_broken=True,
-            progress=lambda images, total: display.counted(images, "reading images", total),
-        )
+        source = own.source(arguments.seed, min_images=3, skip_broken=True)
         print(source.summary(), end="\n\n", flush=True)
         check = checked(arguments, source)
         if distributed.is_first():

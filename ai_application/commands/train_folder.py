@@ -27,7 +27,7 @@ DECIDED_LATER = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder:
+class Images:
     """The images."""
 
     folder: tyro.conf.Positional[Path]
@@ -39,7 +39,27 @@ class Folder:
     channels: Literal[1, 2, 3, 4] = 3
     """1: grey, 3: colour; 2 and 4: with transparency."""
     groups: Literal["folders", "none"] = "folders"
-    """folders: images in one sub-folder of a class stay together in one split. none: such folders mean nothing."""
+    """folders: images in one sub-folder of a class stay in one split or fold. none: such folders mean nothing."""
+
+    def source(self, seed: int, min_images: int, skip_broken: bool) -> ImageFolderDataSource:
+        """The data, whose reading is shown."""
+        return ImageFolderDataSource(
+            self.folder,
+            seed=seed,
+            image_size=self.image_size,
+            channels=self.channels,
+            labels=self.labels,
+            groups=self.groups,
+            min_images=min_images,
+            skip_broken=skip_broken,
+            progress=lambda images, total: display.counted(images, "reading images", total),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder(Images):
+    """The images."""
+
     cross_validate: int | None = None
     """Train on each K - 1 of K folds in turn, and report how the fold that is left is predicted. For small folders."""
     skip_broken: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -51,17 +71,7 @@ def main():
     arguments = TrainingArguments(__doc__, {"folder": FOLDER_RECIPE}, own=Folder, decided_later=DECIDED_LATER)
     with joined(arguments.processes):
         own = arguments.own
-        source = ImageFolderDataSource(
-            own.folder,
-            seed=arguments.seed,
-            image_size=own.image_size,
-            channels=own.channels,
-            labels=own.labels,
-            groups=own.groups,
-            min_images=10 if own.cross_validate is None else 3,
-            skip_broken=own.skip_broken,
-            progress=lambda images, total: display.counted(images, "reading images", total),
-        )
+        source = own.source(arguments.seed, 10 if own.cross_validate is None else 3, own.skip_broken)
         with listing_unreadable(arguments.run):
             length = length_of_training(source.size("train"), arguments.batch_size)
         print(source.summary(), end="\n\n", flush=True)
