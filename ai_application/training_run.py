@@ -24,7 +24,7 @@ from ai_library import (
     evaluate,
     save_model,
 )
-from ai_library.data.reading import UnreadableImagesError
+from ai_library.data.images.reading import UnreadableImagesError
 from ai_library.files.atomic import check_writable, write_bytes
 from ai_library.files.file_set import remove_together
 from ai_library.files.folder_lock import locked

@@ -3,9 +3,9 @@ from .data.arrays import ArrayDataSource as ArrayDataSource
 from .data.augmentation import Augmentation as Augmentation
 from .data.examples import ArrayExamples as ArrayExamples
 from .data.examples import Examples as Examples
+from .data.folders.image_folder import ImageFolderDataSource as ImageFolderDataSource
 from .data.folds import FoldDataSource as FoldDataSource
 from .data.folds import folds as folds
-from .data.image_folder import ImageFolderDataSource as ImageFolderDataSource
 from .data.rendering import SHAPES as SHAPES
 from .data.rendering import ShapeRanges as ShapeRanges
 from .data.shapes import ShapeDataSource as ShapeDataSource

@@ -9,7 +9,7 @@ from measuring import ROOT, keep
 sys.path.insert(0, str(ROOT))
 
 from ai_library import load_model
-from ai_library.data.samples import read_samples
+from ai_library.data.folders.samples import read_samples
 from ai_library.reporting.predictions import predict_samples
 from ai_library.tests.pillow_shapes import draw_pillow_folder
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ai_library import ImageFolderDataSource, InputError, predict_out_of_fold
-from ai_library.data.odd_images import odd_images
+from ai_library.data.images.odd_images import odd_images
 from ai_library.files.atomic import check_writable
 from ai_library.files.file_set import replacing_together
 from ai_library.files.folder_lock import locked

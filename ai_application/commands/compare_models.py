@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ai_library import InputError, Report, compare, load_model
-from ai_library.data.samples import read_samples
+from ai_library.data.folders.samples import read_samples
 
 from .. import EVALUATION
 from ..command_line import command, short, shown

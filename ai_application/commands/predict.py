@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 
 from ai_library import InputError, load_model
-from ai_library.data.reading import told
-from ai_library.data.samples import read_samples
+from ai_library.data.folders.samples import read_samples
+from ai_library.data.images.reading import told
 from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import display
 from ai_library.runtime.cpu import give_freed_memory_back

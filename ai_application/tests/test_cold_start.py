@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ai_library import Classifier, load_model
-from ai_library.data.reading import read_image
+from ai_library.data.images.reading import read_image
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = sorted((ROOT / "ai_application/models").glob("*.msgpack"))

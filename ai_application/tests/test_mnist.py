@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ai_application.mnist import FashionMnistDataSource, MnistDataSource
 from ai_library import CNN, Augmentation, InputError, TrainConfig, Trainer, evaluate, load_model
-from ai_library.data.fitting import fit_image
-from ai_library.data.samples import read_samples
+from ai_library.data.folders.samples import read_samples
+from ai_library.data.images.fitting import fit_image
 from ai_library.reporting.predictions import predict_samples
 
 ROOT = Path(__file__).resolve().parents[2]

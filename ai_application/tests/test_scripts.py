@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ai_application.commands import describe_model
 from ai_library import ShapeDataSource, evaluate, load_model, save_model
-from ai_library.data.reading import read_image
+from ai_library.data.images.reading import read_image
 from ai_library.tests.model_files import small_classifier
 from ai_library.tests.pillow_shapes import draw_pillow_folder
 

@@ -14,7 +14,7 @@ import pytest
 from ai_application import training_run
 from ai_application.commands import train_folder
 from ai_library import CNN, Classifier, load_model, save_model
-from ai_library.tests.data.image_folders import draw_folder
+from ai_library.tests.data.folders.image_folders import draw_folder
 from ai_library.tests.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

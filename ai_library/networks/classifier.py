@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..data.image_arrays import AnyImages, as_images
+from ..data.images.image_arrays import AnyImages, as_images
 from ..errors import InputError, check_image_shape
 from ..files.text import listed
 from ..runtime.distributed import all_gather

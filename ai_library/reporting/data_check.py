@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.odd_images import OddImage
+from ..data.images.odd_images import OddImage
 from ..evaluation.label_errors import LabelErrors, find_label_errors
 from ..evaluation.report import Report
 from .page import rendered

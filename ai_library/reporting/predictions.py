@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.samples import Sample
+from ..data.folders.samples import Sample
 from ..evaluation.figures import png_of
 from ..evaluation.report import Report
 from ..files.text import as_cell

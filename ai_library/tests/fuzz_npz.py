@@ -17,9 +17,9 @@ from pathlib import Path
 import atheris
 import numpy as np
 
-with atheris.instrument_imports(include=["ai_library.data.samples", "ai_library.data.npz"]):
-    from ai_library.data import samples  # noqa: F401 - imported here to be instrumented
-from ai_library.tests.data.npz_files import is_read_or_refused, saved, write_archive
+with atheris.instrument_imports(include=["ai_library.data.folders.samples", "ai_library.data.folders.npz"]):
+    from ai_library.data.folders import samples  # noqa: F401 - imported here to be instrumented
+from ai_library.tests.data.folders.npz_files import is_read_or_refused, saved, write_archive
 
 
 def mutate(data, max_size, seed):

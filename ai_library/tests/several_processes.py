@@ -24,7 +24,7 @@ from ai_library import (
     TrainingStopped,
     evaluate,
 )
-from ai_library.data.samples import read_samples
+from ai_library.data.folders.samples import read_samples
 from ai_library.files import sealed_file
 from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import distributed

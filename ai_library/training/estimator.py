@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..data.arrays import ArrayDataSource
 from ..data.augmentation import Augmentation
 from ..data.examples import ArrayExamples
-from ..data.image_arrays import AnyImages
+from ..data.images.image_arrays import AnyImages
 from ..errors import InputError, MissingExtraError
 from ..networks.classifier import Classifier
 from ..networks.cnn import CNN

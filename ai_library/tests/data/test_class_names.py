@@ -7,7 +7,7 @@ import pytest
 
 from ai_library import ArrayDataSource, ImageFolderDataSource, InputError, ModelFileError, load_model, save_model
 from ai_library.data.class_names import check_class_names
-from ai_library.data.samples import read_samples
+from ai_library.data.folders.samples import read_samples
 from ai_library.tests.model_files import rewritten, small_classifier
 
 

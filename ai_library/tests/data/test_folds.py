@@ -5,7 +5,7 @@ import pytest
 
 from ai_library import ArrayDataSource, ImageFolderDataSource, InputError, folds
 from ai_library.data.source import SPLITS
-from ai_library.tests.data.image_folders import draw_folder
+from ai_library.tests.data.folders.image_folders import draw_folder
 
 
 def contents(source, split):

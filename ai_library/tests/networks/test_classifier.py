@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ai_library import ArrayDataSource, Classifier, InputError, evaluate, load_model, save_model
-from ai_library.data.samples import Sample
+from ai_library.data.folders.samples import Sample
 from ai_library.reporting.findings import Findings
 from ai_library.reporting.page import report_page
 from ai_library.reporting.predictions import predict_samples

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ai_library import InputError, ModelFileError, load_model, save_model
-from ai_library.data.samples import Sample
+from ai_library.data.folders.samples import Sample
 from ai_library.networks.network import network_of
 from ai_library.networks.resnet import ResNet
 from ai_library.reporting.findings import Findings

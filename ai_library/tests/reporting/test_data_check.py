@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ai_library import Report
-from ai_library.data.odd_images import OddImage
+from ai_library.data.images.odd_images import OddImage
 from ai_library.reporting.data_check import SHOWN, DataCheck, Pair, data_check_page
 from ai_library.tests.reporting.test_page import Page
 

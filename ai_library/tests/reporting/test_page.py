@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ai_library import ArrayExamples, ShapeDataSource, evaluate
-from ai_library.data.samples import Sample
+from ai_library.data.folders.samples import Sample
 from ai_library.evaluation.corruptions import CORRUPTIONS, CorruptedAccuracy
 from ai_library.reporting import page
 from ai_library.reporting.findings import HARDEST, Example, Findings, examine

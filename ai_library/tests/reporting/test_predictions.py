@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ai_library import InputError, Report, evaluate
-from ai_library.data.samples import Sample, read_samples
+from ai_library.data.folders.samples import Sample, read_samples
 from ai_library.reporting.predictions import predict_samples
 from ai_library.tests.memory import peak_bytes
 from ai_library.tests.model_files import small_classifier

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from ai_library import ImageFolderDataSource, InputError
-from ai_library.data.decoding import ENDS_EARLY
-from ai_library.data.image_files import image_files
-from ai_library.data.reading import UnreadableImagesError, read_all, read_files
+from ai_library.data.folders.image_files import image_files
+from ai_library.data.images.decoding import ENDS_EARLY
+from ai_library.data.images.reading import UnreadableImagesError, read_all, read_files
 from ai_library.runtime.threads import Room, map_in_threads
 from ai_library.tests.memory import peak_bytes
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..errors import InputError
-from ..runtime.threads import map_in_threads
+from ...errors import InputError
+from ...runtime.threads import map_in_threads
 from .decoding import Decoded, decode, decode_pillow
 from .fitting import fit_image
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..files.text import escaped, listed, shortened
+from ...files.text import escaped, listed, shortened
 
 _ROWS = 30  # of classes
 _NAME = 40  # characters of a class

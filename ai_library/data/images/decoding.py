@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from ..errors import InputError
-from ..runtime.terminal import WithoutWarnings, silenced
-from ..runtime.threads import Room
+from ...errors import InputError
+from ...runtime.terminal import WithoutWarnings, silenced
+from ...runtime.threads import Room
 from .grounds import MODES, on_ground
 
 if TYPE_CHECKING:

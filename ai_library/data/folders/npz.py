@@ -11,8 +11,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..files.text import escaped, shortened
+from ...errors import InputError
+from ...files.text import escaped, shortened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

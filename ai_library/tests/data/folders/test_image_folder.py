@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from ai_library import CNN, Augmentation, ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate
-from ai_library.data.reading import read_image
+from ai_library.data.images.reading import read_image
 from ai_library.data.source import SPLITS
 from ai_library.data.splitting import SHARES
-from ai_library.tests.data.image_folders import draw_folder, sizes
+from ai_library.tests.data.folders.image_folders import draw_folder, sizes
 from ai_library.tests.pillow_shapes import draw_pillow_shape
 
 CLASSES = ("circle", "cross", "triangle")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from ai_library import ImageFolderDataSource, InputError
-from ai_library.data.pixel_table import read_pixels
-from ai_library.data.samples import read_samples
+from ai_library.data.folders.pixel_table import read_pixels
+from ai_library.data.folders.samples import read_samples
 from ai_library.data.source import SPLITS
-from ai_library.tests.data.image_folders import draw_folder, sizes
+from ai_library.tests.data.folders.image_folders import draw_folder, sizes
 from ai_library.tests.model_files import small_classifier
 
 

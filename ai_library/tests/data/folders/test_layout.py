@@ -8,8 +8,8 @@ import unicodedata
 import pytest
 
 from ai_library import ImageFolderDataSource, InputError
-from ai_library.data.folder_layout import find_layout
-from ai_library.tests.data.image_folders import draw_folder, sizes
+from ai_library.data.folders.layout import find_layout
+from ai_library.tests.data.folders.image_folders import draw_folder, sizes
 
 
 def layout_of(folder, images, **how):
@@ -150,7 +150,9 @@ def test_a_folder_that_is_there_twice_is_named(tmp_path):
 def test_of_two_sets_of_splits_the_same_is_taken_each_time(tmp_path):
     tops = ("train_rgb", "test_rgb", "train_depth", "test_depth")
     draw_folder(tmp_path, {f"{top}/{name}": 3 for top in tops for name in "ab"})
-    code = f"from ai_library.data.folder_layout import find_layout; print(find_layout({str(tmp_path)!r}).files[0].path)"
+    code = (
+        f"from ai_library.data.folders.layout import find_layout; print(find_layout({str(tmp_path)!r}).files[0].path)"
+    )
     found = {
         subprocess.run(
             [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from ai_library import InputError
-from ai_library.data.samples import read_samples
-from ai_library.tests.data.npz_files import header
+from ai_library.data.folders.samples import read_samples
+from ai_library.tests.data.folders.npz_files import header
 from ai_library.tests.memory import peak_bytes
 
 READER = SimpleNamespace(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, features
 
-from ai_library.data.decoding import ENDS_EARLY, SCALED, SIXTEEN_BITS, decode
-from ai_library.data.grounds import ON_BLACK, ON_WHITE
-from ai_library.data.reading import read_file, read_image
+from ai_library.data.images.decoding import ENDS_EARLY, SCALED, SIXTEEN_BITS, decode
+from ai_library.data.images.grounds import ON_BLACK, ON_WHITE
+from ai_library.data.images.reading import read_file, read_image
 
 
 def drawing(size=(160, 120), **options):

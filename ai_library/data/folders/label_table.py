@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import InputError
-from ..files.text import listed, shortened
-from .folder_layout import ImageFile, Layout, split_named, walk
+from ...errors import InputError
+from ...files.text import listed, shortened
+from .layout import ImageFile, Layout, split_named, walk
 
 _COLUMNS = {
     "path": (  # an id may be a row's number: what is surely a path goes first

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
-from ..errors import MAX_CHANNELS, InputError
+from ...errors import MAX_CHANNELS, InputError
 from .fitting import fit_image
 from .reading import read_image, read_pillow
 

@@ -11,15 +11,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, whole_number
-from ..files.text import listed
+from ...errors import InputError, whole_number
+from ...files.text import listed
+from ..examples import ArrayExamples
+from ..images.reading import Progress, ReadFiles
+from ..source import SPLITS, DataSource, sides
 from .division import Copy, Leak, divided, shares_of
-from .examples import ArrayExamples
-from .folder_layout import Layout
-from .folder_summary import FolderSummary, warnings_of
+from .layout import Layout
 from .opened import Opened, opened
-from .reading import Progress, ReadFiles
-from .source import SPLITS, DataSource, sides
+from .summary import FolderSummary, warnings_of
 
 _LEAST_IMAGES = 10
 

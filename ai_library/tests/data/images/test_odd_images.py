@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from ai_library import ShapeDataSource
-from ai_library.data.odd_images import odd_images
+from ai_library.data.images.odd_images import odd_images
 
 SIZES = [(64, 64)] * 200
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from ai_library import ShapeDataSource
-from ai_library.data.copies import joined, near_copies, same_pixels
-from ai_library.data.fitting import fit_image
+from ai_library.data.images.copies import joined, near_copies, same_pixels
+from ai_library.data.images.fitting import fit_image
 from ai_library.tests.pillow_shapes import draw_pillow_shape
 
 SIDE = 64

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ai_library import CNN, ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate
 from ai_library.data.source import SPLITS
-from ai_library.tests.data.image_folders import draw_folder, sizes
+from ai_library.tests.data.folders.image_folders import draw_folder, sizes
 
 ENDINGS = (".png", ".bmp", ".tif", ".jpg", ".gif", ".webp")
 

@@ -13,19 +13,19 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..errors import MAX_CHANNELS, InputError
-from ..files.text import listed
-from ..runtime.agreement import check_alike
-from ..runtime.distributed import shard
-from .class_names import nfc
-from .decoding import MAX_PIXELS
+from ...errors import MAX_CHANNELS, InputError
+from ...files.text import listed
+from ...runtime.agreement import check_alike
+from ...runtime.distributed import shard
+from ..class_names import nfc
+from ..images.decoding import MAX_PIXELS
+from ..images.fitting import fit_image
+from ..images.reading import read_files
 from .file_kinds import folder_passed_over
-from .fitting import fit_image
 from .image_files import IMAGE_ENDINGS, image_files
 from .npz import WHOLE_BYTES, archive_of, blocks, check_size, header, rows
 from .opened import is_zip, unpacked_images
 from .pixel_table import is_table, read_pixels
-from .reading import read_files
 
 
 class Sample(NamedTuple):

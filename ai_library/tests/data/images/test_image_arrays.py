@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from ai_library import InputError
-from ai_library.data.fitting import fit_image
-from ai_library.data.image_arrays import as_images
-from ai_library.data.reading import read_image
+from ai_library.data.images.fitting import fit_image
+from ai_library.data.images.image_arrays import as_images
+from ai_library.data.images.reading import read_image
 
 RNG = np.random.default_rng(0)
 SHAPES = [(6, 9, 1), (6, 9, 2), (6, 9, 3), (6, 9, 4)]

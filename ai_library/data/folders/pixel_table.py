@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..files.text import shortened
+from ...errors import InputError
+from ...files.text import shortened
 
 _MOST_BYTES = 4_000_000_000
 _LABEL_NAMES = ("label", "class", "target", "y")

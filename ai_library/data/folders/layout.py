@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError
-from ..files.text import escaped, listed
+from ...errors import InputError
+from ...files.text import escaped, listed
 from .file_kinds import file_passed_over, folder_passed_over, is_image_of_another_kind
 from .image_files import IMAGE_ENDINGS, listing
 

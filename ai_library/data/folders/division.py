@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..files.text import listed
-from .copies import joined, near_copies, same_pixels
-from .folder_layout import ImageFile
-from .source import SPLITS
-from .splitting import SHARES, stratified
+from ...errors import InputError
+from ...files.text import listed
+from ..images.copies import joined, near_copies, same_pixels
+from ..source import SPLITS
+from ..splitting import SHARES, stratified
+from .layout import ImageFile
 
 _MOST_COMPARED = 50_000  # which takes about a minute; the time grows with the square
 

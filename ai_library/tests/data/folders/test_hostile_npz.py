@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ai_library import InputError
-from ai_library.data.samples import read_samples
-from ai_library.tests.data.npz_files import READER, header, is_read_or_refused, saved, write_archive
+from ai_library.data.folders.samples import read_samples
+from ai_library.tests.data.folders.npz_files import READER, header, is_read_or_refused, saved, write_archive
 
 N = 3
 WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)

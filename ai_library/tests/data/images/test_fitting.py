@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ai_library.data.fitting import fit_image
+from ai_library.data.images.fitting import fit_image
 
 
 def framed(pixels):

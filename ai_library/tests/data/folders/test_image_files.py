@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from ai_library import InputError
-from ai_library.data.decoding import MAX_PIXELS
-from ai_library.data.image_files import image_files
-from ai_library.data.reading import read_image
+from ai_library.data.folders.image_files import image_files
+from ai_library.data.images.decoding import MAX_PIXELS
+from ai_library.data.images.reading import read_image
 from ai_library.tests.memory import peak_bytes
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF", "webp": "WEBP", "ppm": "PPM"}
@@ -255,7 +255,7 @@ def test_the_names_of_a_folder_take_little_more_than_their_bytes(tmp_path, monke
     wanted = [f"{index:05}.png" for index in range(10_000)]
     for name in reversed(wanted):
         (tmp_path / name).touch()
-    monkeypatch.setattr("ai_library.data.image_files._NAMES", 999)
+    monkeypatch.setattr("ai_library.data.folders.image_files._NAMES", 999)
     assert [path.name for path in image_files(tmp_path)] == wanted
     exhaust = collections.deque(maxlen=0).extend
     assert peak_bytes(lambda: exhaust(image_files(tmp_path))) < 400_000  # all of them take a megabyte

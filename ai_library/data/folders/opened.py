@@ -7,15 +7,15 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import InputError
-from ..files.unpacked import Unpacked
+from ...errors import InputError
+from ...files.unpacked import Unpacked
+from ..images.fitting import fit_image
+from ..images.reading import Progress, ReadFiles, read_all
 from .file_kinds import file_passed_over
-from .fitting import fit_image
-from .folder_layout import ImageFile, Layout, find_layout
 from .image_files import IMAGE_ENDINGS
 from .label_table import class_order, table_layout
+from .layout import ImageFile, Layout, find_layout
 from .pixel_table import PixelTable, is_table, read_pixels
-from .reading import Progress, ReadFiles, read_all
 
 
 class Opened(Protocol):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import InputError
+from ...errors import InputError
 from .file_kinds import folder_passed_over
 
 IMAGE_ENDINGS = (

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ai_library import InputError
-from ai_library.data.samples import read_samples
+from ai_library.data.folders.samples import read_samples
 
 READER = SimpleNamespace(class_names=("a", "b", "c"), image_shape=(8, 8, 1), content_size=None, block=128)
 
