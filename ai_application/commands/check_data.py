@@ -73,6 +73,7 @@ def checked(arguments: TrainingArguments, source: ImageFolderDataSource) -> Data
         images=source.read.images,
         report=report,
         copies=[Pair(index_of[each.path], index_of[each.copy], kinds[each.same_pixels]) for each in source.copies],
+        not_compared=source.not_compared,
         leaks=len({leak.path for leak in source.leaks}),
         odd=odd_images(source.read.images, source.read.sizes),
         faults=source.read.faults,

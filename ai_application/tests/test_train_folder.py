@@ -57,7 +57,7 @@ def leaking(tmp_path):
 @pytest.mark.slow
 def test_accuracy_is_given_with_and_without_leaked_images(leaking, train, tmp_path):
     told = train(leaking, "--run-dir", tmp_path / "run")
-    assert told.index("warning: 5 images of evaluation have copies in earlier splits") < told.index("epoch 1/1")
+    assert told.index("warning: 5 images of evaluation with copies in earlier splits") < told.index("epoch 1/1")
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     clean = metrics["without_copies"]
     assert (metrics["n"], clean["n"]) == (24, 19)

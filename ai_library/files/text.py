@@ -42,6 +42,11 @@ def listed(names: Sequence[str], most: int = 50) -> str:
     return ", ".join(map(shortened, names[:most])) + more
 
 
+def counted(count: int, thing: str) -> str:
+    """A number of things: "1 image", "1,200 images"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def as_cell(text: str) -> str:
     """Text for a cell of a CSV file that every reader takes for one cell, and no spreadsheet for a formula.
 

@@ -9,6 +9,7 @@ import flax.linen as nn
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from ..data.class_names import nfc
 from ..files.text import listed
 from .classifier import Classifier
 from .network import variable_shapes
@@ -80,7 +81,8 @@ def transfer(
     take the channels are adapted, so that a grey image in RGB gives what it gave in grey.
     """
     shapes = flat(variable_shapes(model, image_shape))
-    head = set() if initial.class_names == class_names else _dependent_on_classes(model, image_shape, shapes)
+    same_classes = [*map(nfc, initial.class_names)] == [*map(nfc, class_names)]
+    head = set() if same_classes else _dependent_on_classes(model, image_shape, shapes)
     old_channels, channels = initial.image_shape[-1], image_shape[-1]
     taken, adapted = {}, set()
     for path, leaf in flat(initial.variables).items():

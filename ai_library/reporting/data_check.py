@@ -39,6 +39,8 @@ class DataCheck:
     report: Report
     """Of all images in their order, each predicted by a network that was not trained on it."""
     copies: Sequence[Pair] = ()
+    not_compared: str = ""
+    """Why only copies of the same pixels were looked for; "" where all were."""
     leaks: int = 0
     """How many images have a copy in an earlier split."""
     odd: Sequence[OddImage] = ()

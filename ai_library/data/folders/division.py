@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...files.text import listed
-from ..images.copies import joined, near_copies, same_pixels
+from ...files.text import counted, listed
+from ..images.copies import LEAST_SIDE, joined, near_copies, same_pixels
 from ..source import SPLITS
 from ..splitting import SHARES, stratified
 from .layout import ImageFile
@@ -54,6 +54,8 @@ class Division:
     """What each image belongs to, by its folder and its copies."""
     copies: tuple[Copy, ...]
     """The images that have a copy before them, each once."""
+    not_compared: str
+    """Why images that are nearly the same were not looked for; "" where they were."""
     leaks: tuple[Leak, ...]
     """The images of which a copy is in an earlier split, where the user made these."""
     notes: tuple[str, ...]
@@ -91,8 +93,9 @@ def divided(
             "images, or remove the classes"
         )
     same = list(same_pixels(images))
-    near = list(near_copies(images)) if len(images) <= _MOST_COMPARED else []
-    notes, warnings = _told(files, same, near), _mislabelled(files, same)
+    not_compared = _why_not_compared(images)
+    near = [] if not_compared else list(near_copies(images))
+    notes, warnings = _told(same, near, not_compared), _mislabelled(files, same)
     free = [index for index, file in enumerate(files) if shares and file.split in (None, "train")]
     labels = [files[index].label for index in free]
     groups, alike = _groups(files, same, near), set()
@@ -118,7 +121,17 @@ def divided(
     for index, split in zip(free, stratified(labels, [groups[index] for index in free], shares), strict=True):
         splits[index] = split
     leaks = _leaks(files, splits, same, near)
-    return Division(splits, groups, _copies(files, same, near), leaks, tuple(notes), tuple(warnings))
+    copies = _copies(files, same, near)
+    return Division(splits, groups, copies, not_compared, leaks, tuple(notes), tuple(warnings))
+
+
+def _why_not_compared(images):
+    """Why near copies among images (n, h, w, c) are not looked for, as a sentence; "" where they are."""
+    if len(images) > _MOST_COMPARED:
+        return f"near copies are not looked for among more than {_MOST_COMPARED:,} images"
+    if min(images.shape[1:3]) < LEAST_SIDE:
+        return f"near copies are not looked for in less than {LEAST_SIDE}x{LEAST_SIDE} pixels"
+    return ""
 
 
 def _groups(files, *pairs):
@@ -141,13 +154,12 @@ def _too_few(labels, groups, least):
     return {label for label, its_groups in members.items() if len(its_groups) < least}
 
 
-def _told(files, same, near):
-    """A note on copies, where there are any."""
+def _told(same, near, not_compared):
+    """A note on copies, where there are any, and where near ones are not looked for."""
     nearly = len({index for pair in near for index in pair} - {index for pair in same for index in pair})
-    parts = [f"{len(same):,} images have the same pixels as others"] if same else []
-    parts += [f"{nearly:,} images are nearly the same as others"] if nearly else []
-    if len(files) > _MOST_COMPARED:
-        parts.append(f"near copies are not looked for among more than {_MOST_COMPARED:,}")
+    parts = [f"{counted(len(same), 'image')} with the same pixels as another"] if same else []
+    parts += [f"{counted(nearly, 'image')} nearly the same as another"] if nearly else []
+    parts += [not_compared] if not_compared else []
     return [f"copies are kept in one split: {'; '.join(parts)}"] if parts else []
 
 
@@ -158,8 +170,8 @@ def _mislabelled(files, same):
         return []
     one, other = (files[index] for index in wrong[0])
     return [
-        f"{len(wrong):,} images have the pixels of an image of another class, such as {one.path} and {other.path}: one "
-        "of the labels is wrong"
+        f"{counted(len(wrong), 'image')} with the pixels of an image of another class, such as {one.path} and "
+        f"{other.path}: one of the labels is wrong"
     ]
 
 

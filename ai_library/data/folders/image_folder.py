@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, whole_number
-from ...files.text import listed
+from ...files.text import counted, listed
 from ..examples import ArrayExamples
 from ..images.reading import Progress, ReadFiles
 from ..source import SPLITS, DataSource, sides
@@ -95,7 +95,7 @@ class ImageFolderDataSource(DataSource):
 
     def summary(self) -> FolderSummary:
         """Returns what was found in the folder, as a table: classes, splits, what images are, and what was left out."""
-        layout, read, names = self._layout, self.read, self.class_names
+        layout, read, names, told = self._layout, self.read, self.class_names, self._opened.told
         counts = {split: np.bincount(self._labels(split), minlength=len(names)).tolist() for split in self.splits}
         division = self._read_and_divided[1]
         passed_over = layout.passed_over + Counter({"that cannot be read": len(read.faults)})
@@ -107,8 +107,8 @@ class ImageFolderDataSource(DataSource):
             image_sizes=sizes,
             modes=Counter(read.modes),
             passed_over=passed_over,
-            notes=(*layout.notes, *self._taken_out(), *division.notes, *read.told()),
-            warnings=(*layout.warnings, *division.warnings, *leaks, *unusual),
+            notes=tuple(map(told, (*layout.notes, *self._taken_out(), *division.notes, *read.told()))),
+            warnings=tuple(map(told, (*layout.warnings, *division.warnings, *leaks, *unusual))),
         )
 
     @property
@@ -123,6 +123,11 @@ class ImageFolderDataSource(DataSource):
     def copies(self) -> tuple[Copy, ...]:
         """The images that have a copy before them, in the order of classes and names, whatever their splits."""
         return self._read_and_divided[1].copies
+
+    @property
+    def not_compared(self) -> str:
+        """Why `copies` has only images of the same pixels; "" where it has those that are nearly the same, too."""
+        return self._read_and_divided[1].not_compared
 
     @property
     def leaks(self) -> tuple[Leak, ...]:
@@ -171,7 +176,8 @@ class ImageFolderDataSource(DataSource):
     def _leaked(self):
         for split in SPLITS[1:]:
             if count := int(self.leaked(split).sum()):
-                yield f"{count:,} images of {split} have copies in earlier splits: what is measured of them is too good"
+                told = counted(count, "image")
+                yield f"{told} of {split} with copies in earlier splits: what is measured of them is too good"
 
     def _check_numbers(self, least):
         """Raises `InputError` that names all classes with too few images to divide."""
@@ -183,8 +189,9 @@ class ImageFolderDataSource(DataSource):
             ways = ["add some", "remove the classes"]
             if least > 3:
                 ways.append("measure by folds(source, k) of a source with lower min_images")
+            root = self._opened.told(self._layout.root)
             raise InputError(
-                f"classes with too few images in {self._layout.root}: {listed(few)}; each needs {least} or more: "
+                f"classes with too few images in {root}: {listed(few)}; each needs {least} or more: "
                 f"{', '.join(ways[:-1])}, or {ways[-1]}"
             )
 

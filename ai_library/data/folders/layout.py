@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError
-from ...files.text import escaped, listed
+from ...files.text import counted, escaped, listed
 from .file_kinds import file_passed_over, folder_passed_over, is_image_of_another_kind
 from .image_files import IMAGE_ENDINGS, listing
 
@@ -19,6 +19,7 @@ _SPLIT_WORDS = {
     "validation": ("val", "valid", "validation", "validate", "dev"),
     "evaluation": ("test", "testing", "evaluation", "eval"),
 }
+EMPTY = "empty folders"
 _NO_NAMES = {"", "set", "data", "dataset", "images", "imgs", "split"}  # of a split's name: what tells nothing
 
 
@@ -85,7 +86,7 @@ def find_layout(folder: str | Path, *, groups: bool = True) -> Layout:
         for entry, group in _grouped(entries, 2 if splits else 1, groups)
     ]
     if count := len({file.group for file in files if file.group.endswith("/")}):
-        notes.append(f"images in one of the {count:,} sub-folders of classes are kept together in one split")
+        notes.append(f"images in one sub-folder of a class, of which there are {count:,}, stay together in one split")
     passed_over = Counter(entry.reason for entry in found if entry.reason)
     return Layout(root, tuple(sorted(members)), tuple(files), passed_over, tuple(notes), tuple(warnings))
 
@@ -119,7 +120,7 @@ def walk(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
             raise InputError(f"{place} leads to a folder that is there already: remove the link")
         listed_already.add((status.st_dev, status.st_ino))
         if not folders and not files and parts:
-            yield place, (*parts, ""), reason or "empty folders"
+            yield place, (*parts, ""), reason or EMPTY
         for name in files:
             yield place / name, (*parts, name), reason or file_passed_over(name, IMAGE_ENDINGS)
         waiting += [((*parts, name), reason or folder_passed_over(name)) for name in reversed(folders)]
@@ -147,7 +148,8 @@ def _descended(root, found, notes):
             break
         (top,) = tops
         beside = [entry for entry in found if len(entry.parts) > 1 and entry.parts[0] != top]
-        if any(is_image_of_another_kind(entry.reason) for entry in beside):  # it and top are classes
+        empty = any(entry.reason == EMPTY for entry in beside) and not _tells_no_class(top)
+        if empty or any(is_image_of_another_kind(entry.reason) for entry in beside):  # it and top are classes
             break
         root = root / top
         _pass_over(found, "beside the folder that holds the classes", lambda parts: len(parts) == 1)
@@ -185,16 +187,16 @@ def _splits(root, found, notes, warnings):
         )
     told = listed(sorted(names))
     if count := _pass_over(found, "beside the splits", lambda parts: parts[0] not in names):
-        warnings.append(f"{count:,} images lie beside the splits {told} and are not used")
+        warnings.append(f"{counted(count, 'image')} beside the splits {told}: not used")
     if count := _pass_over(found, "in a split, but in no class's folder", lambda parts: len(parts) < 3):
-        warnings.append(f"{count:,} images in the splits {told} lie in no class's folder and are not used")
+        warnings.append(f"{counted(count, 'image')} in the splits {told}, in no class's folder: not used")
     names = {name: split for name, split in names.items() if name in with_classes}
     _strip_doubled(found, names)
     trained = {entry.parts[1] for entry in _images(found) if names[entry.parts[0]] == "train"}
     for name in list(names):
         if trained.isdisjoint(entry.parts[1] for entry in _images(found) if entry.parts[0] == name):
             count = _pass_over(found, f"in {name}, without labels", lambda parts, name=name: parts[0] == name)
-            warnings.append(f"{name} has {count:,} images and none of the classes to train on: it is not used")
+            warnings.append(f"{name} has {counted(count, 'image')} and none of the classes to train on: it is not used")
             del names[name]
     notes.append("the folders are splits: " + ", ".join(f"{names[name]} from {name}" for name in names))
     return names
@@ -240,6 +242,11 @@ def _split_name(name):
     return "", ()
 
 
+def _tells_no_class(name):
+    """Whether a folder's name is that of a split, or such as "images", and of no class."""
+    return bool(_split_name(name)[0]) or _NO_NAMES.issuperset(re.findall("[a-z]+", _spaced(name)))
+
+
 def _split_names(names):
     """Which names are those of splits, as {name: split}, where train and another one are there."""
     found = {name: _split_name(name) for name in sorted(names) if _split_name(name)[0]}
@@ -259,7 +266,7 @@ def _members(found, splits, root, warnings):
     """The entries of each class by its name. Raises `InputError` that names classes without images."""
     depth = 1 if splits else 0
     if not splits and (count := _pass_over(found, "in no class's folder", lambda parts: len(parts) < 2)):
-        warnings.append(f"{count:,} images lie in {escaped(str(root))} itself, in no class's folder, and are not used")
+        warnings.append(f"{counted(count, 'image')} in {escaped(str(root))} itself, in no class's folder: not used")
     places, members = defaultdict(list), defaultdict(list)
     for entry in found:
         if len(entry.parts) < depth + 2 or folder_passed_over(entry.parts[depth]):
@@ -294,18 +301,19 @@ def _members(found, splits, root, warnings):
 def _no_classes(root, found, count):
     direct = sum(len(entry.parts) == 1 for entry in found if entry.reason == "in no class's folder")
     others = Counter(entry.reason for entry in found if entry.reason and entry.reason != "in no class's folder")
-    told = f", {direct:,} images itself" if direct else ""
-    told += f", and files passed over: {_counted(others)}" if others else ""
-    return f"{root} has images in {count} sub-folders{told}: it needs one for each of 2 classes or more"
+    told = f", {counted(direct, 'image')} itself" if direct else ""
+    told += f", and files passed over: {reasons_told(others)}" if others else ""
+    return f"{root} has images in {counted(count, 'sub-folder')}{told}: it needs one for each of 2 classes or more"
 
 
 def _without(root, depth, entries):
     place = root.joinpath(*entries[0].path.relative_to(root).parts[: depth + 1])
-    return f"{place} ({_counted(Counter(entry.reason for entry in entries))})"
+    return f"{place}: {reasons_told(Counter(entry.reason for entry in entries))}"
 
 
-def _counted(reasons):
-    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5))
+def reasons_told(reasons: Counter[str], most: int = 5) -> str:
+    """Why files are passed over, and how many: the most frequent reasons."""
+    return ", ".join(f"{escaped(reason)} ({count:,})" for reason, count in reasons.most_common(most))
 
 
 def _grouped(entries, depth, groups):

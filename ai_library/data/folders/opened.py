@@ -28,6 +28,10 @@ class Opened(Protocol):
         """Reads all files of the layout, in its order: see `read_all`."""
         ...
 
+    def told(self, what: object) -> str:
+        """A path, or a text that names some, with the archive in the place of the folder that it is unpacked in."""
+        ...
+
 
 def opened(path: str | Path, labels: str | Path | None, *, groups: bool) -> Opened:
     """Finds the images of a folder, of a zip of a folder, or of a CSV file of pixels.
@@ -62,15 +66,21 @@ class _Files:
     """Image files in a folder, or in a zip archive, which stays unpacked as long as this object is there."""
 
     def __init__(self, path, labels, groups):
-        self._unpacked = unpacked_images(path) if is_zip(path) else None
+        self._path, self._unpacked = path, unpacked_images(path) if is_zip(path) else None
         folder = self._unpacked.folder if self._unpacked else path
-        self.layout: Layout = (
-            table_layout(labels, folder, groups=groups) if labels else find_layout(folder, groups=groups)
-        )
+        try:
+            self.layout: Layout = (
+                table_layout(labels, folder, groups=groups) if labels else find_layout(folder, groups=groups)
+            )
+        except InputError as error:
+            raise InputError(self.told(error)) from error
 
     def read(self, image_shape, *, skip_broken, progress):
         paths = [file.path for file in self.layout.files]
-        return read_all(paths, image_shape, skip_broken=skip_broken, progress=progress)
+        return read_all(paths, image_shape, skip_broken=skip_broken, progress=progress, name_of=self.told)
+
+    def told(self, what):
+        return str(what).replace(str(self._unpacked.folder), str(self._path)) if self._unpacked else str(what)
 
 
 class _Pixels:
@@ -94,3 +104,6 @@ class _Pixels:
         height, width = images.shape[1:]
         n = len(images)
         return ReadFiles(fitted, np.arange(n), [(width, height)] * n, ["L"] * n)
+
+    def told(self, what):
+        return str(what)

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...files.text import escaped, listed, shortened
+from ...files.text import counted, escaped, listed, shortened
+from .layout import reasons_told
 
 _ROWS = 30  # of classes
 _NAME = 40  # characters of a class
@@ -53,8 +54,7 @@ class FolderSummary:
         yield f"sizes: {_sizes(self.image_sizes)}"
         yield "modes: " + ", ".join(f"{mode} ({count:,})" for mode, count in self.modes.most_common())
         if self.passed_over:
-            told = ", ".join(f"{count:,} {escaped(reason)}" for reason, count in self.passed_over.most_common(12))
-            yield f"passed over: {told}"
+            yield f"passed over: {reasons_told(self.passed_over, 12)}"
         yield from (f"note: {escaped(note)}" for note in self.notes)
         yield from (f"warning: {escaped(warning)}" for warning in self.warnings)
 
@@ -77,7 +77,7 @@ def warnings_of(
     least, most = min(totals, key=lambda name: totals[name]), max(totals, key=lambda name: totals[name])
     if totals[most] > _IMBALANCE * totals[least]:
         found.append(
-            f"{most} has {totals[most]:,} images and {least} {totals[least]:,}: look at macro F1, not accuracy"
+            f"{most} has {counted(totals[most], 'image')} and {least} {totals[least]:,}: look at macro F1, not accuracy"
         )
     for split, each in counts.items():
         if lacking := [name for name, n in zip(class_names, each, strict=True) if not n]:
@@ -86,7 +86,8 @@ def warnings_of(
         found.append(f"the folder's names {listed(odd)} are taken for classes: is the folder the one that holds them?")
     small = sum(n for (width, height), n in image_sizes.items() if width < wanted[1] // 2 and height < wanted[0] // 2)
     if small:
-        found.append(f"{small:,} images have less than half the size that all are fitted into, {wanted[1]}x{wanted[0]}")
+        size = f"{wanted[1]}x{wanted[0]}"
+        found.append(f"{counted(small, 'image')} of less than half the size that all are fitted into, {size}")
     return found
 
 

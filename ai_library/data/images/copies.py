@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_SIDE = 16  # of the thumbnails that are compared
+LEAST_SIDE = 16
+"""Of the images, and of the thumbnails, that are compared, in pixels."""
 _NEAR = 0.004  # 1 - cosine of two thumbnails; of 60,000 different digits of MNIST 54 pairs are nearer
 _LOOSE = 0.04  # the same for images that are as unlike each other as noise
 _PART = 0.05  # of the distance to the tenth nearest, up to which images are copies
@@ -38,7 +39,7 @@ def near_copies(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     pixels, and those without contrast, are never taken for copies. Of copies that lost their detail, such as a digit of
     28x28 pixels at half its size, some are not found.
     """
-    if min(images.shape[1:3]) < _SIDE or len(images) < 2:
+    if min(images.shape[1:3]) < LEAST_SIDE or len(images) < 2:
         return
     colours, thumbnails = _described(images)
     contrasts = thumbnails.std(axis=(1, 2))
@@ -91,10 +92,10 @@ def joined(n: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
 
 def _described(images):
     """Mean colours (n, c) and thumbnails (n, 16, 16) in grey levels."""
-    thumbnails = np.empty((len(images), _SIDE, _SIDE), np.float32)
+    thumbnails = np.empty((len(images), LEAST_SIDE, LEAST_SIDE), np.float32)
     for index, image in enumerate(images):
         grey = Image.fromarray(image[..., 0] if image.shape[2] < 3 else image[..., :3]).convert("L").convert("F")
-        thumbnails[index] = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
+        thumbnails[index] = np.asarray(grey.resize((LEAST_SIDE, LEAST_SIDE), Image.Resampling.BILINEAR))
     return images.mean(axis=(1, 2), dtype=np.float32), thumbnails
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import InputError
+from ...files.text import counted
 from ...runtime.threads import map_in_threads
 from .decoding import Decoded, decode, decode_pillow
 from .fitting import fit_image
@@ -58,7 +59,7 @@ class UnreadableImagesError(InputError):
         more = f"; and {len(faults) - _MOST_NAMED:,} more" if len(faults) > _MOST_NAMED else ""
         ways = ", or leave them out by skip_broken=True" if len(faults) < total else ""
         super().__init__(
-            f"{len(faults):,} of {total:,} images cannot be used: {told}{more}: remove or replace them{ways}"
+            f"{len(faults):,} of {counted(total, 'image')} cannot be used: {told}{more}: remove or replace them{ways}"
         )
         self.faults: dict[str, str] = faults
 
@@ -85,18 +86,13 @@ class ReadFiles:
         yield from told(self.remarks)
         if self.faults:
             path, reason = next(iter(self.faults.items()))
-            yield f"{_counted(len(self.faults))} left out, since they cannot be read; the first: {path} {reason}"
+            yield f"{counted(len(self.faults), 'image')}: left out, cannot be read; the first: {path} {reason}"
 
 
 def told(remarks: Mapping[str, int]) -> Iterator[str]:
     """A line for each thing that had to be done to read images, and to how many."""
     for remark, count in sorted(remarks.items()):
-        yield f"{_counted(count)} {remark}"
-
-
-def _counted(count):
-    """So many images, as the beginning of a line."""
-    return f"{count:,} image{'' if count == 1 else 's'}:"
+        yield f"{counted(count, 'image')}: {remark}"
 
 
 def read_image(path: Path, image_shape: Sequence[int], content_size: int | None = None) -> "NDArray[np.uint8]":
@@ -140,6 +136,7 @@ def read_all(
     *,
     skip_broken: bool = False,
     progress: Progress | None = None,
+    name_of: Callable[[Path], str] = os.fspath,
 ) -> ReadFiles:
     """Reads many files into one array, which is all the memory that it needs.
 
@@ -149,6 +146,7 @@ def read_all(
         content_size: See `fit_image`.
         skip_broken: Whether to go on without the files that cannot be read.
         progress: Is given what is read and the number of files, and passes it on, such as `display.counted`.
+        name_of: What a file that cannot be read is called.
 
     Raises:
         UnreadableImagesError: Some files cannot be read, all of which it names, or none can.
@@ -165,7 +163,7 @@ def read_all(
     found = read_files(paths, image_shape, content_size)
     for index, read in enumerate(progress(found, len(paths)) if progress else found):
         if read.image is None:
-            faults[os.fspath(paths[index])] = read.error
+            faults[name_of(paths[index])] = read.error
             continue
         images[len(kept)] = read.image
         kept.append(index)

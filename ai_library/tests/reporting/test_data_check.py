@@ -40,10 +40,10 @@ def test_size_is_bounded_however_much_is_wrong():
     assert text.count("data:image/png") == 2 * SHOWN + 12 + 2 * 12
     page = re.sub(r"\s+", " ", "".join(Page(text).text))
     for told in (
-        "399 images are copies",
-        "7 have a copy in an earlier split",
+        "Images that are copies of others: 399.",
+        "With a copy in an earlier split, so that what is measured of them is too good: 7.",
         "Blurred: 400",
-        "1 files cannot be read",
+        "Files that cannot be read: 1.",
     ):
         assert told in page
 
@@ -53,3 +53,10 @@ def test_a_sound_data_set_has_a_page_too(flipped):
     page = "".join(Page(data_check_page(check(flipped))).text)
     assert "No image is a copy of another." in page
     assert "No image is almost black or white" in page
+
+
+def test_the_page_says_where_near_copies_were_not_looked_for():
+    page = "".join(Page(data_check_page(check(0, not_compared="near copies are not looked for in icons"))).text)
+    assert "No image has the same pixels as another." in page
+    assert "Near copies are not looked for in icons." in page
+    assert "is a copy" not in page

@@ -60,7 +60,7 @@ def test_copies_in_two_classes_come_into_one_split_with_a_warning(tmp_path):
     source = ImageFolderDataSource(tmp_path, image_size=16)
     split_of = {path.relative_to(tmp_path).as_posix(): split for split in SPLITS for path in source.paths(split)}
     assert all(split_of[f"a/{index:06}.png"] == split_of[f"b/copy of {index:06}.png"] for index in range(10))
-    assert "warning: 10 images have the pixels of an image of another class" in str(source.summary())
+    assert "warning: 10 images with the pixels of an image of another class" in str(source.summary())
     np.testing.assert_allclose([sizes(source)[split] for split in SPLITS], [[28, 35], [6, 7.5], [6, 7.5]], atol=1)
 
 
@@ -113,7 +113,7 @@ def test_copies_across_the_splits_of_a_user_are_told_and_stay(tmp_path):
     assert source.leaked("validation").sum() == 1
     assert not source.leaked("train").any()
     assert [source.size(split) for split in SPLITS] == [24, 25, 26]
-    assert "warning: 2 images of evaluation have copies in earlier splits" in str(source.summary())
+    assert "warning: 2 images of evaluation with copies in earlier splits" in str(source.summary())
 
 
 def test_copies_within_train_stay_together_where_validation_comes_out_of_it(tmp_path):

@@ -68,6 +68,12 @@ def test_classes_are_found_where_they_are(tmp_path, images):
     assert layout_of(tmp_path, images).class_names == ("Cat", "Dog")
 
 
+def test_an_empty_folder_beside_one_that_is_no_class_means_nothing(tmp_path):
+    for top in ("images", "train", "train set"):
+        draw_folder(tmp_path / top, {f"{top}/Cat": 3, f"{top}/Dog": 3, "labels": 0})
+        assert find_layout(tmp_path / top).class_names == ("Cat", "Dog")
+
+
 def test_a_class_may_be_called_like_a_split(tmp_path):
     layout = layout_of(tmp_path, {"train": 3, "bus": 3})
     assert layout.class_names == ("bus", "train")
@@ -92,8 +98,8 @@ def test_what_is_passed_over_is_counted_with_the_reason(tmp_path):
 def test_images_that_belong_to_no_class_are_a_warning(tmp_path):
     draw_folder(tmp_path, {"a": 12, "b": 12, ".": 2})
     told = str(ImageFolderDataSource(tmp_path, image_size=8).summary())
-    assert "warning: 2 images lie in" in told
-    assert "2 in no class's folder" in told
+    assert f"warning: 2 images in {tmp_path} itself, in no class's folder: not used" in told
+    assert "in no class's folder (2)" in told
 
 
 def test_all_classes_without_a_readable_image_are_named(tmp_path):
@@ -107,12 +113,13 @@ def test_all_classes_without_a_readable_image_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("images", "told"),
     [
-        ({".": 3}, "images in 0 sub-folders, 3 images itself"),
-        ({"cat": 3}, "images in 1 sub-folders"),
+        ({".": 3}, "images in 0 sub-folders, 3 images itself: it needs"),
+        ({"cat": 3}, "images in 1 sub-folder: it needs"),
         ({"train": 3, "test": 3}, "train holds the images to train on, but no sub-folder for each class"),
         ({"val/a": 3, "val/b": 3, "test/a": 3, "test/b": 3}, "and none to train on"),
         ({"train/a": 3, "train/b": 3, "test/a": 3, "test/B": 3}, "train split of .* has no images of the classes B"),
-        ({"Dog/x.cr2": "x", "Cat/one": 3, "Cat/two": 3}, "Dog .1 ending in .cr2"),
+        ({"Dog/x.cr2": "x", "Cat/one": 3, "Cat/two": 3}, "Dog: ending in .cr2 .1."),
+        ({"Cat/one": 3, "Cat/two": 3, "Dog": 0}, "Dog: empty folders .1."),
     ],
 )
 def test_what_cannot_be_trained_on_is_named(tmp_path, images, told):
@@ -124,7 +131,7 @@ def test_images_in_one_folder_of_a_class_are_a_group(tmp_path):
     images = {f"{name}/{animal}/day": 4 for name in "ab" for animal in range(3)} | {"a": 2}
     layout = layout_of(tmp_path, images)
     assert len({file.group for file in layout.files}) == 8
-    assert "6 sub-folders of classes are kept together" in layout.notes[-1]
+    assert "one sub-folder of a class, of which there are 6, stay together" in layout.notes[-1]
     assert len({file.group for file in find_layout(tmp_path, groups=False).files}) == 26
 
 

@@ -96,6 +96,33 @@ def test_a_damaged_zip_is_named(tmp_path, temporary):
         ImageFolderDataSource(path)
 
 
+def test_messages_on_a_zip_name_it_and_no_temporary_folder(tmp_path, temporary):
+    def zipped(name, members):
+        draw_folder(tmp_path / name, members)
+        return Path(shutil.make_archive(str(tmp_path / name), "zip", tmp_path / name))
+
+    few, one = zipped("few", {"a": 20, "b": 2}), zipped("one", {"a": 3})
+    broken = zipped("broken", {"a": 20, "b": 20, "b/broken.png": "x"})
+    doubled = zipped("doubled", {"a": 20, "b": 20})
+    shutil.copy(tmp_path / "doubled/a/000000.png", tmp_path / "doubled/b/copy.png")
+    shutil.copy(tmp_path / "doubled/a/000001.png", tmp_path / "doubled/loose.png")
+    shutil.make_archive(str(tmp_path / "doubled"), "zip", tmp_path / "doubled")
+    with pytest.raises(InputError) as too_few:
+        ImageFolderDataSource(few)
+    with pytest.raises(InputError) as one_class:
+        ImageFolderDataSource(one)
+    with pytest.raises(InputError) as unreadable:
+        _ = ImageFolderDataSource(broken).read
+    told = str(ImageFolderDataSource(doubled, image_size=32).summary())
+    faults = ImageFolderDataSource(broken, skip_broken=True).read.faults
+    assert [*faults] == [str(broken / "b/broken.png")]
+    assert f"such as {doubled / 'a/000000.png'}" in told
+    assert f"1 image in {doubled} itself" in told
+    for text, path in ((too_few.value, few), (one_class.value, one), (unreadable.value, broken), (told, doubled)):
+        assert str(path) in str(text)
+        assert str(temporary) not in str(text)
+
+
 @pytest.fixture
 def flat(tmp_path):
     """60 images in one folder, images/000000.png and so on."""
