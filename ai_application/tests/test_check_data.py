@@ -11,6 +11,8 @@ from PIL import Image
 from ai_application import training_run
 from ai_application.commands import check_data
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 NETWORK = ["--image-size", "16", "--network.features", *"88888", "--network.dense", "8", "--epochs", "25"]
 NETWORK += ["--learning-rate", "1e-2"]
 FLIPPED = [f"a/flipped{index}.png" for index in range(4)]

@@ -13,9 +13,16 @@ import pytest
 from PIL import Image
 
 from ai_application.tests.test_start import failing_output
+from ai_library import save_model
+from ai_library.tests import own_networks
+from ai_library.tests.model_files import small_classifier
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="outputs as POSIX has them")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("quickly_compiled"),
+    pytest.mark.skipif(os.name != "posix", reason="outputs as POSIX has them"),
+]
 
 # Runs a command of few and small data; gets a signal where one of the functions that it calls is called.
 CHILD = """
@@ -39,7 +46,7 @@ def load():
     return command.main
 sys.exit(start(load))
 """
-EPOCHS = ["--epochs", "1", "--network.features", "4", "4", "4", "4", "4", "--network.dense", "4"]
+EPOCHS = ["--epochs", "1", "--network", f"{own_networks.__file__}:Linear"]
 
 
 def command(name, *arguments, place="", number=0):
@@ -63,11 +70,10 @@ def training(images, folder):
 
 
 @pytest.fixture(scope="module")
-def model(images, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    done = subprocess.run(command(*training(images, folder)), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder / "圆.msgpack"
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "圆.msgpack"
+    save_model(path, small_classifier(("ants", "圆")))
+    return path
 
 
 def run(kind, words):

@@ -107,25 +107,8 @@ def train_folder_command(images, folder):
     return list(map(str, ["scripts/train_folder.py", images, *options]))
 
 
-def assert_trained(folder):
-    """What `train_folder_command` leaves is there and good."""
-    classifier = load_model(folder / "m.msgpack")
-    assert classifier.class_names == ("blue", "red")
-    assert classifier.image_shape == (32, 32, 3)
-    assert classifier.metrics["evaluation"]["accuracy"] > 0.9
-    assert "Accuracy under corruptions" in (folder / "run/report.html").read_text()
-
-
 @pytest.mark.slow
-def test_train_folder_trains_on_a_users_own_images(own_images, tmp_path):
-    command = [sys.executable, *train_folder_command(own_images, tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True)
-    assert done.returncode == 0, done.stderr
-    assert_trained(tmp_path)
-
-
-@pytest.mark.slow
-def test_sigterm_ends_a_training_with_the_command_that_goes_on(own_images, tmp_path):
+def test_a_training_on_own_images_that_sigterm_ends_goes_on_by_the_command_that_it_names(own_images, tmp_path):
     command = train_folder_command(own_images, tmp_path)
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while not list((tmp_path / "run").glob("train/*")) and process.poll() is None:
@@ -139,7 +122,11 @@ def test_sigterm_ends_a_training_with_the_command_that_goes_on(own_images, tmp_p
     assert shlex.split(match[1]) == ["python", *command, "--resume"]
     done = subprocess.run([sys.executable, *shlex.split(match[1])[1:]], cwd=ROOT, capture_output=True)
     assert done.returncode == 0, done.stderr
-    assert_trained(tmp_path)
+    classifier = load_model(tmp_path / "m.msgpack")
+    assert classifier.class_names == ("blue", "red")
+    assert classifier.image_shape == (32, 32, 3)
+    assert classifier.metrics["evaluation"]["accuracy"] > 0.9
+    assert "Accuracy under corruptions" in (tmp_path / "run/report.html").read_text()
 
 
 @pytest.mark.slow

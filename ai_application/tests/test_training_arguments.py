@@ -29,6 +29,8 @@ from ai_library import (
 )
 from ai_library.networks.transfer import digest
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = {"shapes": (CNN(num_classes=9), TrainConfig(epochs=4))}
 

@@ -7,6 +7,8 @@ import signal
 import sys
 import tempfile
 
+import pytest
+
 from ai_library.runtime.cpu import cores
 
 # The JAX of Python 3.11 writes lines to standard error for each program that it takes back (jax#38445). Which process
@@ -24,6 +26,23 @@ def pytest_configure(config):
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)  # with a limit, access to the folder is locked
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+
+
+@pytest.fixture(scope="module")
+def quickly_compiled():
+    """Programs are compiled without LLVM's expensive passes, in half the time, here and in processes that are started.
+
+    For modules that test what happens. Those that test bits, figures or the compiler want what users run.
+    """
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", before)
+    jax.clear_caches()  # which would give these programs to the next module
 
 
 def pytest_xdist_auto_num_workers(config):

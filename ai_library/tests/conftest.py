@@ -4,7 +4,11 @@ import filelock
 import pytest
 
 from ai_library import CNN, ShapeDataSource, ShapeRanges, TrainConfig, Trainer, load_model, save_model
-from ai_library.tests.compiled_programs import pytest_configure, pytest_xdist_auto_num_workers  # noqa: F401 - hooks
+from ai_library.tests.compiled_programs import (  # noqa: F401 - hooks and a fixture
+    pytest_configure,
+    pytest_xdist_auto_num_workers,
+    quickly_compiled,
+)
 
 CLASSES = ("circle", "rectangle", "star")
 

@@ -93,7 +93,7 @@ except ai_library.InputError as error:
 
 def imported():
     """The distributions that the library's modules import."""
-    modules = [path for path in FOLDER.glob("*/*.py") if path.parent.name != "tests"] + [FOLDER / "__init__.py"]
+    modules = [path for path in FOLDER.rglob("*.py") if path.relative_to(FOLDER).parts[0] != "tests"]
     nodes = [node for path in modules for node in ast.walk(ast.parse(path.read_text()))]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]

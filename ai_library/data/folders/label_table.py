@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import InputError
-from ...files.text import listed, shortened
+from ...files.text import counted, listed, shortened
 from .layout import ImageFile, Layout, split_named, walk
 
 _COLUMNS = {
@@ -75,7 +75,7 @@ def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) 
     notes = [f"labels are those of {table}"]
     if groups and any(row["group"] for row in rows):
         notes.append("images of one group in it are kept together in one split")
-    warnings = [f"{left_out:,} images have no row in {table} and are not used"] if left_out else []
+    warnings = [f"{counted(left_out, 'image')} without a row in {table}: not used"] if left_out else []
     if elsewhere:
         warnings.append(
             f"{len(elsewhere):,} paths in {table} were found without the first of their folders, such as {elsewhere[0]}"

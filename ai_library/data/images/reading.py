@@ -59,7 +59,7 @@ class UnreadableImagesError(InputError):
         more = f"; and {len(faults) - _MOST_NAMED:,} more" if len(faults) > _MOST_NAMED else ""
         ways = ", or leave them out by skip_broken=True" if len(faults) < total else ""
         super().__init__(
-            f"{len(faults):,} of {counted(total, 'image')} cannot be used: {told}{more}: remove or replace them{ways}"
+            f"{len(faults):,} of {total:,} images cannot be used: {told}{more}: remove or replace them{ways}"
         )
         self.faults: dict[str, str] = faults
 
@@ -136,7 +136,7 @@ def read_all(
     *,
     skip_broken: bool = False,
     progress: Progress | None = None,
-    name_of: Callable[[Path], str] = os.fspath,
+    name_of: Callable[[Path], str] = str,
 ) -> ReadFiles:
     """Reads many files into one array, which is all the memory that it needs.
 

@@ -5,6 +5,8 @@ import pytest
 
 from ai_library import CNN, ArrayDataSource, InputError, TrainConfig, Trainer, evaluate
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 RNG = np.random.default_rng(0)
 LABELS = np.arange(90) % 3
 IMAGES = RNG.integers(0, 64, (90, 8, 12, 4), np.uint8) + 80 * LABELS[:, None, None, None].astype(np.uint8)

@@ -8,6 +8,8 @@ import scipy.ndimage
 
 from ai_library import Augmentation, InputError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 KEYS = jax.random.split(jax.random.key(0), 64)
 
 

@@ -11,6 +11,8 @@ from ai_library.networks.network import arguments, initialise, network_of
 from ai_library.tests.memory import peak_bytes
 from ai_library.tests.own_networks import OWN, Dropping, Linear, Mirrored, Stock, made
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 SHAPE, NAMES = (16, 16, 1), ("dark", "grey", "light")
 
 

@@ -10,6 +10,8 @@ from ai_library.networks.network import initialise
 from ai_library.networks.transfer import digest, transfer
 from ai_library.tests.own_networks import Dropping, Linear, Stock, made
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 NAMES = ("circle", "cross", "star")
 GREY, RGB = (16, 16, 1), (16, 16, 3)
 

@@ -24,7 +24,7 @@ from ai_library import (
 )
 from ai_library.tests.own_networks import OWN, Stock, made
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
 
 ROOT = Path(__file__).resolve().parents[3]
 KINDS = [CNN, ResNet, *OWN]

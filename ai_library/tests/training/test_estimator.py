@@ -31,6 +31,8 @@ from ai_library import (
 )
 from ai_library.tests.own_networks import Dropping, Linear
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 NAMES = np.array(["low", "middle", "top"])
 TINY = {"features": (4,) * 5, "dense": 8}
 

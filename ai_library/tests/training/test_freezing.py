@@ -29,7 +29,7 @@ from ai_library.tests.own_networks import Dropping, Stock, made
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("circle", "cross", "star")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
 
 SOURCE = ShapeDataSource(image_size=16, class_names=NAMES, sizes=(32, 16, 16))
 SHAPE = (16, 16, 1)

@@ -12,7 +12,7 @@ from ai_library.tests.own_networks import Linear
 from ai_library.training.callbacks import out_of_patience
 from ai_library.training.optimizers import OneCycle, _optimizers
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
 
 SOURCE = ShapeDataSource(image_size=16, class_names=("circle", "cross", "star"), sizes=(64, 32, 32))
 REFUSED = {
@@ -43,7 +43,7 @@ def config(**changes):
 def trains_and_resumes(folder, **changes):
     """Whether a run that ended after its first epoch goes on to the bits of one that did not."""
     more = {"optimizer": changes.pop("function")} if "function" in changes else {}
-    whole = Trainer(Linear(3), SOURCE, config(**changes), folder / "whole", verbose=False, **more).fit()
+    whole = Trainer(Linear(3), SOURCE, config(**changes), False, verbose=False, **more).fit()
     with pytest.raises(StopError):
         Trainer(
             Linear(3),

@@ -5,6 +5,8 @@ import pytest
 
 from ai_library import CNN, ArrayDataSource, TrainConfig, find_label_errors, predict_out_of_fold
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 @pytest.mark.slow
 def test_flipped_labels_are_found_among_images_of_two_splits():

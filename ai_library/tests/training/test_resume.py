@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ai_library import CNN, InputError, ShapeDataSource, TrainConfig, Trainer, TrainingStopped, save_model
 from ai_library.files import sealed_file
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = CNN(num_classes=2, features=(4, 4, 4, 4, 4), dense=4)

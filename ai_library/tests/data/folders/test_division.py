@@ -10,6 +10,8 @@ from ai_library import CNN, ImageFolderDataSource, InputError, TrainConfig, Trai
 from ai_library.data.source import SPLITS
 from ai_library.tests.data.folders.image_folders import draw_folder, sizes
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 ENDINGS = (".png", ".bmp", ".tif", ".jpg", ".gif", ".webp")
 
 

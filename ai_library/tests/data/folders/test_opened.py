@@ -169,8 +169,8 @@ def test_numbers_as_labels_are_in_their_order_and_images_without_a_row_are_count
     rows = [(f"images/{i:06}.png", (9, 10)[i % 2]) for i in range(50)]
     source = ImageFolderDataSource(flat, labels=write_rows(tmp_path / "t.csv", ("path", "label"), *rows), image_size=8)
     assert source.class_names == ("9", "10")
-    assert "10 without a row in the table of labels" in str(source.summary())
-    assert "warning: 10 images have no row in" in str(source.summary())
+    assert "without a row in the table of labels (10)" in str(source.summary())
+    assert "warning: 10 images without a row in" in str(source.summary())
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_empty_folders_of_a_zip_are_classes_without_images(tmp_path, temporary):
     (tmp_path / "photos/c").mkdir()
     path = shutil.make_archive(str(tmp_path / "photos"), "zip", tmp_path / "photos")
     for place in (path, tmp_path / "photos"):
-        with pytest.raises(InputError, match=r"c \("):
+        with pytest.raises(InputError, match="c: empty folders"):
             ImageFolderDataSource(place)
 
 
