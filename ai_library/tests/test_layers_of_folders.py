@@ -14,7 +14,7 @@ LAYERS = [
     {"data.folders"},
     {"networks"},
     {"evaluation"},
-    {"training", "reporting"},
+    {"training", "reporting", "export"},
 ]
 """From the bottom up. Folders of one layer do not import each other."""
 MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 360, 70

@@ -18,6 +18,9 @@ from ai_library.reporting.page import report_page
 from ai_library.reporting.predictions import predict_samples
 from ai_library.tests.model_files import peak_of_loading, rewritten, sealed, small_classifier
 
+# What hypothesis draws may be long, of which it then warns.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+
 HUGE = [10**400, -(10**400), 1e308, 2**63, 2**31, -1, 0, 1.5, True, None, "", "x" * 3000, "\x1b[2J", "\u202e", "$\\x$"]
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(HUGE)

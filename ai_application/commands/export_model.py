@@ -1,0 +1,30 @@
+"""Writes a trained model in a form that other software runs: ONNX, or StableHLO for JAX.
+
+Preprocessing, temperature and class names are inside: the input is images (n, h, w, c) of bytes, the output their
+probabilities.
+"""
+
+import argparse
+from pathlib import Path
+
+from ai_library import InputError, export_onnx, export_stablehlo, load_model
+
+from ..command_line import command, shown
+from ..own_networks import add_network_argument, network_classes
+
+FORMATS = {"onnx": export_onnx, "stablehlo": export_stablehlo}
+
+
+@command
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, metavar="MODEL", help="the model file")
+    parser.add_argument("--format", choices=FORMATS, required=True, help="onnx: CNN and ResNet; stablehlo: any network")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write")
+    add_network_argument(parser)
+    arguments = parser.parse_args()
+    if arguments.output.exists() and arguments.output.samefile(arguments.model):
+        raise InputError(f"{arguments.output} is the model itself: choose another --output")
+    classifier = load_model(arguments.model, network_classes(arguments.network))
+    FORMATS[arguments.format](arguments.output, classifier)
+    print(f"{shown(arguments.output)}: {arguments.output.stat().st_size:,} bytes")

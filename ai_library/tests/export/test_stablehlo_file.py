@@ -1,0 +1,98 @@
+"""A StableHLO file gives the probabilities of its classifier without the classes that it was made of."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from ai_library import CNN, Classifier, InputError, ResNet, export_stablehlo
+from ai_library.networks.network import initialise
+from ai_library.tests.export.classifiers import classifier_of, some_images
+from ai_library.tests.own_networks import OWN, Linear, made
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
+
+RUN = """
+import sys, zipfile, jax, numpy as np
+program = jax.export.deserialize(bytearray(zipfile.ZipFile(sys.argv[1]).read("program.stablehlo")))
+for count in (1, 7, 128):
+    np.save(f"{sys.argv[1]}.{count}.npy", program.call(np.load(sys.argv[2])[:count]))
+assert not {"flax", "ai_library"} & sys.modules.keys()
+"""
+
+
+@pytest.mark.parametrize("image_shape", [(16, 16, 1), (15, 22, 3)])
+@pytest.mark.parametrize("kind", [CNN, ResNet, *OWN])
+def test_it_gives_the_probabilities_of_the_classifier(kind, image_shape, tmp_path):
+    classifier = classifier_of(made(kind), image_shape, temperature=0.7)
+    export_stablehlo(tmp_path / "m.zip", classifier)
+    with zipfile.ZipFile(tmp_path / "m.zip") as archive:
+        program = jax.export.deserialize(bytearray(archive.read("program.stablehlo")))
+        told = json.loads(archive.read("classifier.json"))
+    assert told["class_names"] == ["class 0", "class 1", "class 2"]
+    assert told["image_shape"] == [*image_shape]
+    assert told["jax"] == jax.__version__
+    assert set(program.platforms) == {"cpu", "cuda", "rocm", "tpu"}
+    images = some_images(image_shape, 300)
+    wanted = classifier.predict_proba(images)
+    for count in (1, 300):
+        np.testing.assert_allclose(program.call(images[:count]), wanted[:count], atol=1e-5)
+
+
+def test_it_runs_where_neither_flax_nor_the_library_is_imported(tmp_path):
+    classifier = classifier_of(made(CNN), (16, 16, 1))
+    export_stablehlo(tmp_path / "m.zip", classifier)
+    images = some_images((16, 16, 1), 128)
+    np.save(tmp_path / "images.npy", images)
+    subprocess.run([sys.executable, "-c", RUN, tmp_path / "m.zip", tmp_path / "images.npy"], cwd=tmp_path, check=True)
+    wanted = classifier.predict_proba(images)
+    for count in (1, 7, 128):
+        np.testing.assert_allclose(np.load(tmp_path / f"m.zip.{count}.npy"), wanted[:count], atol=1e-5)
+
+
+def test_the_users_settings_of_jax_change_nothing(tmp_path):
+    classifier = classifier_of(made(CNN), (16, 16, 1))
+    export_stablehlo(tmp_path / "a", classifier)
+    with jax.enable_x64(True):
+        export_stablehlo(tmp_path / "b", classifier)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+class Relative(nn.Module):
+    """Looks at how an image differs from the others of its batch."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        return nn.Dense(self.num_classes)((images - images.mean(axis=0)).reshape(len(images), -1))
+
+
+class Outside(nn.Module):
+    """Leaves JAX."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        return nn.Dense(self.num_classes)(np.asarray(images).reshape(len(images), -1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Relative, "Relative cannot be exported: what it makes of an image must not depend on the other images"),
+        (Outside, "Outside cannot be exported for any number of images: TracerArrayConversionError"),
+    ],
+)
+def test_what_a_program_cannot_say_is_refused(kind, told, tmp_path):
+    shape = (8, 8, 1)
+    variables = jax.tree.map(np.asarray, initialise(made(Linear, 2), 0, shape))
+    with pytest.raises(InputError, match=told):
+        export_stablehlo(tmp_path / "m.zip", Classifier(kind(2), variables, ("a", "b"), shape))
+    assert not [*tmp_path.iterdir()]
