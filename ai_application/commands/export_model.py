@@ -5,6 +5,7 @@ probabilities.
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from ai_library import InputError, export_onnx, export_stablehlo, load_model
@@ -19,12 +20,15 @@ FORMATS = {"onnx": export_onnx, "stablehlo": export_stablehlo}
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, metavar="MODEL", help="the model file")
-    parser.add_argument("--format", choices=FORMATS, required=True, help="onnx: CNN and ResNet; stablehlo: any network")
+    parser.add_argument(
+        "--format", choices=FORMATS, required=True, help="onnx: CNN and ResNet; stablehlo: networks of your own, too"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write")
     add_network_argument(parser)
     arguments = parser.parse_args()
-    if arguments.output.exists() and arguments.output.samefile(arguments.model):
-        raise InputError(f"{arguments.output} is the model itself: choose another --output")
     classifier = load_model(arguments.model, network_classes(arguments.network))
+    sources = [arguments.model, *(named.rpartition(":")[0] for named in arguments.network)]
+    if os.path.realpath(arguments.output) in map(os.path.realpath, sources):
+        raise InputError(f"{arguments.output} is the model itself, or its network: choose another --output")
     FORMATS[arguments.format](arguments.output, classifier)
     print(f"{shown(arguments.output)}: {arguments.output.stat().st_size:,} bytes")

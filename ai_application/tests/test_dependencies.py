@@ -42,7 +42,7 @@ def locked(path, python):
 def librarys_dependencies():
     library = project("ai_library/pyproject.toml")
     extras = library["optional-dependencies"]
-    return [*library["dependencies"], *extras["onnx"], *extras["report"], *extras["sklearn"], *extras["tensorboard"]]
+    return [*library["dependencies"], *extras["export"], *extras["report"], *extras["sklearn"], *extras["tensorboard"]]
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -67,5 +67,14 @@ def test_a_network_of_ones_own_is_exported_for_jax_and_not_as_onnx(own_model, ex
 def test_the_model_itself_is_not_written_over(model, export, tmp_path):
     before = model.read_bytes()
     status, _, errors = export(model, "--format", "onnx", "--output", tmp_path / "." / "m.msgpack")
-    assert (status, errors) == (1, f"error: {model} is the model itself: choose another --output\n")
+    assert (status, errors) == (1, f"error: {model} is the model itself, or its network: choose another --output\n")
     assert model.read_bytes() == before
+
+
+def test_a_model_that_is_not_there_is_named_and_an_older_file_stays(export, tmp_path):
+    (tmp_path / "old.onnx").write_text("old")
+    missing = tmp_path / "missing.msgpack"
+    status, _, errors = export(missing, "--format", "onnx", "--output", tmp_path / "old.onnx")
+    assert (status, errors.count("\n")) == (1, 1)
+    assert errors.startswith(f"error: {missing} cannot be read")
+    assert (tmp_path / "old.onnx").read_text() == "old"

@@ -1,16 +1,31 @@
-"""What a file of another format tells of a classifier beside its network."""
+"""What every exported file needs: a classifier that can be exported, and what its user must know of it."""
 
 from typing import Any
 
+from ..errors import InputError
+from ..files.sealed_file import SealedFileError, check_arrays
 from ..networks.classifier import Classifier
+from ..networks.model_file import FORMAT
+from ..networks.network import check_network, variable_shapes
+
+
+def check_exportable(classifier: Classifier) -> None:
+    """Raises `InputError` unless the variables are finite and have the network's own shapes and types, and it gives a
+    logit for each class name."""
+    check_network(classifier.model, classifier.image_shape, len(classifier.class_names))
+    try:
+        check_arrays(FORMAT.storable(classifier.variables), variable_shapes(classifier.model, classifier.image_shape))
+    except SealedFileError as error:
+        raise InputError(f"a classifier can be exported whose variables are its network's, but it {error}") from error
 
 
 def described(classifier: Classifier) -> dict[str, Any]:
     """Of a classifier what its user needs to know, as JSON has it.
 
-    "class_names" of the probabilities; "image_shape" (h, w, c) of the images; "content_size", which says how
-    `fit_image` brings an image file to that shape (None: it is resized); "temperature", which the probabilities are
-    calculated with already.
+    "class_names" of the probabilities; "image_shape" (h, w, c) of the images, where c is 1 for grey, 2 for grey and
+    opacity, 3 for RGB, 4 for RGB and opacity; "content_size", which says how `fit_image` brings an image file to that
+    shape: null where it is scaled to fit and the rest is filled; "temperature", which the probabilities are calculated
+    with already.
     """
     return {
         "class_names": list(classifier.class_names),

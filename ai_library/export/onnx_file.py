@@ -10,7 +10,7 @@ from ..files.atomic import write_bytes
 from ..networks.classifier import Classifier
 from ..networks.cnn import CNN
 from ..networks.resnet import ResNet
-from .description import described
+from .description import check_exportable, described
 from .graph import INPUT, OUTPUT, Graph, add_cnn, add_resnet
 
 OPSET = 17
@@ -22,7 +22,7 @@ def export_onnx(path: str | Path, classifier: Classifier) -> None:
     """Writes a classifier as an ONNX file.
 
     Its input "images" is (n, h, w, c) uint8, for any n; its output "probabilities" (n, classes) float32, those of
-    `predict_proba` within 1e-5. The metadata are those of `described`, each as JSON. The same classifier gives the
+    `predict_proba` within 1e-5 on a CPU. The metadata are those of `described`, each as JSON. The same classifier gives the
     same bytes with one version of onnx.
 
     Args:
@@ -43,7 +43,8 @@ def export_onnx(path: str | Path, classifier: Classifier) -> None:
     try:
         import onnx
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error, "onnx") from error
+        raise MissingExtraError(error, "export") from error
+    check_exportable(classifier)
     height, width, channels = classifier.image_shape
     graph = Graph()
     logits = add(graph, graph.normalised(INPUT), classifier.model, classifier.variables, (height, width))

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = {"PIL": "pillow", "pillow_heif": "pillow-heif", "sklearn": "scikit-learn", "markupsafe": "jinja2"}
 """Of the packages that have another name there; the last comes with jinja2."""
-OPTIONAL = ("jinja2", "markupsafe", "matplotlib", "onnx", "sklearn", "tensorboard", "tensorboardX")
+OPTIONAL = ("jinja2", "flatbuffers", "markupsafe", "matplotlib", "onnx", "sklearn", "tensorboard", "tensorboardX")
 WITHOUT = f"import sys\nsys.modules |= dict.fromkeys({OPTIONAL})\n"
 LIFE = """
 from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer, evaluate, load_model, save_model
@@ -75,7 +75,12 @@ def test_one_line_a_run_tells_that_there_are_no_curves_and_what_brings_them(life
         (
             "import ai_library.tests.model_files as m; ai_library.export_onnx('m', m.small_classifier())",
             "onnx",
-            "onnx",
+            "export",
+        ),
+        (
+            "import ai_library.tests.model_files as m; ai_library.export_stablehlo('m', m.small_classifier())",
+            "flatbuffers",
+            "export",
         ),
         ("from ai_library import ShapeDataSource; ShapeDataSource().show()", "matplotlib", "report"),
         ("from ai_library.data.preview import source_html as f; f(ai_library.ShapeDataSource())", "jinja2", "report"),
@@ -114,7 +119,7 @@ def test_the_library_asks_for_what_it_imports_and_for_nothing_else():
     def named(*lists):
         return {re.match(r"[\w-]+", requirement)[0] for requirements in lists for requirement in requirements}
 
-    optional = named(extras["heic"], extras["onnx"], extras["report"], extras["sklearn"], extras["tensorboard"])
-    assert optional == {"jinja2", "matplotlib", "onnx", "pillow-heif", "scikit-learn", "tensorboardX"}
+    optional = named(extras["heic"], extras["export"], extras["report"], extras["sklearn"], extras["tensorboard"])
+    assert optional == {"flatbuffers", "jinja2", "matplotlib", "onnx", "pillow-heif", "scikit-learn", "tensorboardX"}
     assert named(project["dependencies"]) == (imported() - optional) | {"jaxlib"}  # whose versions are jax's compiler
     assert optional <= imported()

@@ -1,6 +1,7 @@
 """An ONNX file gives the probabilities of its classifier, in ONNX Runtime, whatever the network and the images."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,27 @@ def test_a_network_that_may_compute_something_else_is_refused(tmp_path):
     with pytest.raises(InputError, match="ONNX is written for CNN and ResNet, not for Mirrored: use export_stablehlo"):
         export_onnx(tmp_path / "m.onnx", classifier_of(made(Mirrored), (16, 16, 1)))
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"class_names": ("a", "b")}, "must give logits .b, 2., one for each class"),
+        ({"image_shape": (24, 24, 1)}, "whose variables are its network's"),
+        ({"variables": {}}, "whose variables are its network's"),
+    ],
+)
+def test_a_classifier_that_could_not_be_saved_is_not_exported(change, told, tmp_path):
+    with pytest.raises(InputError, match=told):
+        export_onnx(tmp_path / "m.onnx", replace(classifier_of(NETWORKS["CNN"], (16, 16, 1)), **change))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_weights_that_are_no_numbers_are_not_exported(tmp_path):
+    classifier = classifier_of(NETWORKS["CNN"], (16, 16, 1))
+    classifier.variables["params"]["Dense_1"]["bias"][0] = np.nan
+    with pytest.raises(InputError, match="not finite|nan"):
+        export_onnx(tmp_path / "m.onnx", classifier)
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import flax.linen as nn
 import jax
@@ -55,12 +56,38 @@ def test_it_runs_where_neither_flax_nor_the_library_is_imported(tmp_path):
         np.testing.assert_allclose(np.load(tmp_path / f"m.zip.{count}.npy"), wanted[:count], atol=1e-5)
 
 
-def test_the_users_settings_of_jax_change_nothing(tmp_path):
+@pytest.mark.parametrize(
+    "setting",
+    [
+        lambda: jax.enable_x64(True),
+        lambda: jax.default_matmul_precision("highest"),
+        lambda: jax.disable_jit(),
+        lambda: jax.default_prng_impl("rbg"),
+    ],
+)
+def test_the_users_settings_of_jax_do_not_change_the_file(setting, tmp_path):
     classifier = classifier_of(made(CNN), (16, 16, 1))
     export_stablehlo(tmp_path / "a", classifier)
-    with jax.enable_x64(True):
+    with setting():
         export_stablehlo(tmp_path / "b", classifier)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_program_names_no_file_of_the_machine_and_jax_is_left_as_it_was(full, tmp_path):
+    classifier = classifier_of(made(Linear), (8, 8, 1))
+    before = jax.config.jax_include_full_tracebacks_in_locations
+    jax.config.update("jax_include_full_tracebacks_in_locations", full)
+    try:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda name: export_stablehlo(tmp_path / name, classifier), "abc"))
+        assert jax.config.jax_include_full_tracebacks_in_locations == full
+        assert jax.config.jax_traceback_in_locations_limit > 0
+    finally:
+        jax.config.update("jax_include_full_tracebacks_in_locations", before)
+    with zipfile.ZipFile(tmp_path / "a") as archive:
+        assert b".py" not in archive.read("program.stablehlo")
+        assert all(entry.compress_type == zipfile.ZIP_DEFLATED for entry in archive.infolist())
 
 
 class Relative(nn.Module):
@@ -73,6 +100,29 @@ class Relative(nn.Module):
         return nn.Dense(self.num_classes)((images - images.mean(axis=0)).reshape(len(images), -1))
 
 
+class Scaled(nn.Module):
+    """Divides by the largest value of its batch."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        return nn.Dense(self.num_classes)((images / abs(images).max()).reshape(len(images), -1))
+
+
+class Half(nn.Module):
+    """Computes in 16 bits."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        x = images.reshape(len(images), -1)
+        for _ in range(4):
+            x = nn.LayerNorm(dtype="bfloat16")(nn.gelu(nn.Dense(32, dtype="bfloat16")(x)))
+        return nn.Dense(self.num_classes, dtype="bfloat16")(x)
+
+
 class Outside(nn.Module):
     """Leaves JAX."""
 
@@ -83,11 +133,21 @@ class Outside(nn.Module):
         return nn.Dense(self.num_classes)(np.asarray(images).reshape(len(images), -1))
 
 
+def test_a_network_that_computes_in_16_bits_is_exported(tmp_path):
+    classifier = classifier_of(Half(3), (8, 8, 1))
+    export_stablehlo(tmp_path / "m.zip", classifier)
+    with zipfile.ZipFile(tmp_path / "m.zip") as archive:
+        program = jax.export.deserialize(bytearray(archive.read("program.stablehlo")))
+    images = some_images((8, 8, 1), 50)
+    np.testing.assert_allclose(program.call(images), classifier.predict_proba(images), atol=0.02)
+
+
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
         (Relative, "Relative cannot be exported: what it makes of an image must not depend on the other images"),
-        (Outside, "Outside cannot be exported for any number of images: TracerArrayConversionError"),
+        (Scaled, "Scaled cannot be exported: what it makes of an image must not depend on the other images"),
+        (Outside, "Outside must take images .* but raises TracerArrayConversionError"),
     ],
 )
 def test_what_a_program_cannot_say_is_refused(kind, told, tmp_path):
