@@ -22,8 +22,8 @@ def export_onnx(path: str | Path, classifier: Classifier) -> None:
     """Writes a classifier as an ONNX file.
 
     Its input "images" is (n, h, w, c) uint8, for any n; its output "probabilities" (n, classes) float32, those of
-    `predict_proba` within 1e-5 on a CPU. The metadata are those of `described`, each as JSON. The same classifier gives the
-    same bytes with one version of onnx.
+    `predict_proba` within 1e-5 on a CPU. The metadata are those of `described`, each as JSON. The same classifier gives
+    the same bytes with one version of onnx.
 
     Args:
         path: The file to write; an older one stays whole until this one is.
