@@ -127,10 +127,11 @@ def measured(name, arguments, initial):
     parts = "both", "only_first", "only_second", "neither"
     both = Comparison(*(sum(getattr(each, part) for each in pairs) for part in parts))
     low, high = (100 * bound for bound in both.difference_interval)
+    p = f"{both.p_value:.2g}" if both.p_value > 1e-300 else "< 1e-300"
     spread = T_95.get(len(gains), 1.96) * _deviation(gains) / math.sqrt(len(gains))
     return (
         f"{name:<10}{len(names):>8}{both.n:>8,}{_mean(scratch):>20}{_mean(begun):>20}"
-        f"{f'{statistics.mean(gains):+.2f} ± {spread:.2f}':>18}{f'{low:+.2f} to {high:+.2f}':>18}{both.p_value:>10.2g}"
+        f"{f'{statistics.mean(gains):+.2f} ± {spread:.2f}':>18}{f'{low:+.2f} to {high:+.2f}':>18}{p:>10}"
     )
 
 
