@@ -38,7 +38,7 @@ def export_onnx(path: str | Path, classifier: Classifier) -> None:
     if add is None:
         raise InputError(
             f"ONNX is written for {' and '.join(kind.__name__ for kind in _NETWORKS)}, not for "
-            f"{type(classifier.model).__name__}: use export_stablehlo, which takes any network"
+            f"{type(classifier.model).__name__}: use export_stablehlo"
         )
     try:
         import onnx

@@ -48,6 +48,8 @@ from ai_library import (
     create_train_state,
     evaluate,
     evaluate_corrupted,
+    export_onnx,
+    export_stablehlo,
     factor_table,
     find_label_errors,
     find_slices,
@@ -151,6 +153,11 @@ def trained(folder: Path) -> Classifier:
 
 def kept(classifier: Classifier, path: Path) -> Classifier:
     save_model(path, classifier)
+    export_stablehlo(path.with_suffix(".zip"), classifier)
+    try:
+        export_onnx(path.with_suffix(".onnx"), classifier)
+    except InputError as error:  # it is no network of the library's own
+        print(error)
     try:
         load_model(path)
     except ModelFileError as error:
