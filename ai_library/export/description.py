@@ -10,13 +10,13 @@ from ..networks.network import check_network, variable_shapes
 
 
 def check_exportable(classifier: Classifier) -> None:
-    """Raises `InputError` unless the variables are finite and have the network's own shapes and types, and it gives a
-    logit for each class name."""
+    """Raises `InputError` unless the variables are finite and have the shapes and types of the network, and the network
+    gives one logit for each class name."""
     check_network(classifier.model, classifier.image_shape, len(classifier.class_names))
     try:
         check_arrays(FORMAT.storable(classifier.variables), variable_shapes(classifier.model, classifier.image_shape))
     except SealedFileError as error:
-        raise InputError(f"a classifier can be exported whose variables are its network's, but it {error}") from error
+        raise InputError(f"the classifier cannot be exported: it {error}") from error
 
 
 def described(classifier: Classifier) -> dict[str, Any]:

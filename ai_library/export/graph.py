@@ -22,11 +22,11 @@ class Graph:
     """
 
     def __init__(self):
-        from onnx import helper, numpy_helper
+        from onnx import TensorProto, helper, numpy_helper
 
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self._node, self._constant = helper.make_node, numpy_helper.from_array
+        self._node, self._constant, self._float = helper.make_node, numpy_helper.from_array, TensorProto.FLOAT
 
     def add(self, operator: str, *inputs: "str | np.ndarray", output: str | None = None, **attributes: Any) -> str:
         """Adds a node that takes outputs of others, by their names, and constants."""
@@ -42,7 +42,7 @@ class Graph:
 
     def normalised(self, images: str) -> str:
         """Pixels (n, h, w, c) uint8 as `normalise` gives them."""
-        x = self.add("Cast", images, to=1)  # TensorProto.FLOAT
+        x = self.add("Cast", images, to=self._float)
         x = self.add("Mul", x, np.array(PREPROCESSING["scale"], np.float32))
         x = self.add("Add", x, np.array(PREPROCESSING["offset"], np.float32))
         return self.add("Transpose", x, perm=[0, 3, 1, 2])

@@ -23,7 +23,7 @@ PROGRAM, DESCRIPTION = "program.stablehlo", "classifier.json"
 """The files in the archive."""
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _ROUNDING = 0.01
-"""How far logits may be apart, as a fraction of the largest, that are the same but for rounding to 16 bits."""
+"""Largest difference of two logits that rounding to 16 bits explains, as a fraction of the largest logit."""
 _one_at_a_time = threading.Lock()
 
 
@@ -38,12 +38,12 @@ def export_stablehlo(path: str | Path, classifier: Classifier, platforms: Sequen
 
     Args:
         path: The file to write; an older one stays whole until this one is.
-        classifier: Of a network that is JAX's operations alone and makes of an image the same whatever the other images
-            of a batch are. One of your own is tried on some images for that.
+        classifier: Its network must consist of JAX's operations, and the logits of an image must not depend on the
+            other images of the batch. For a network of your own the latter is checked on a few images.
         platforms: Where the program can run.
 
     Raises:
-        InputError: The network is another one, or the file can't be written.
+        InputError: The network or its variables can't be exported, or the file can't be written.
         MissingExtraError: flatbuffers is not installed.
     """
     try:
@@ -52,7 +52,7 @@ def export_stablehlo(path: str | Path, classifier: Classifier, platforms: Sequen
         raise MissingExtraError(error, "export") from error
     check_exportable(classifier)
     if not splits_batches(classifier.model):
-        _check_company(classifier)
+        _check_independence(classifier)
     description = {**described(classifier), "jax": jax.__version__}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -82,7 +82,7 @@ def _program(classifier, platforms):
 
     images = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("n"), *classifier.image_shape), np.uint8)
     try:
-        with _nothing_of_this_process():
+        with _neutral_tracing():
             exported = jax.export.export(jax.jit(probabilities), platforms=platforms)(images)
         return bytes(exported.serialize())
     except Exception as error:  # whatever a network raises is about the network
@@ -90,23 +90,26 @@ def _program(classifier, platforms):
         raise InputError(f"{type(model).__name__} cannot be exported for {', '.join(platforms)}: {reason}") from error
 
 
-def _check_company(classifier):
-    """Raises `InputError` where the logits of an image are others beside others like it than beside black ones, with
-    which a block is filled up."""
+def _check_independence(classifier):
+    """Raises `InputError` where the logits of an image depend on the rest of its batch.
+
+    An image in a full block of similar images is compared with the same image alone, whose block is filled up with
+    black ones.
+    """
     rng = np.random.default_rng(0)
     for low, high in ((0, 256), (100, 150), (0, 20), (235, 256)):
         images = rng.integers(low, high, (classifier.block, *classifier.image_shape), np.uint8)
-        beside, alone = (next(iter(classifier.predict_logits([part]))) for part in (images, images[:1]))
-        if not np.allclose(beside[:1], alone, rtol=0, atol=_ROUNDING * np.abs(alone).max()):
+        together, alone = (next(iter(classifier.predict_logits([part]))) for part in (images, images[:1]))
+        if not np.allclose(together[:1], alone, rtol=0, atol=_ROUNDING * np.abs(alone).max()):
             raise InputError(
-                f"{type(classifier.model).__name__} cannot be exported: what it makes of an image must not depend on "
-                "the other images of a batch"
+                f"{type(classifier.model).__name__} cannot be exported: the logits of an image must not depend on the "
+                "other images of the batch"
             )
 
 
 @contextlib.contextmanager
-def _nothing_of_this_process():
-    """A program traced here does not tell which lines of which files made it, nor has it the user's settings."""
+def _neutral_tracing():
+    """Keeps source locations and the user's own JAX settings out of what is traced in the block."""
     held = {"jax_traceback_in_locations_limit": 0, "jax_include_full_tracebacks_in_locations": True}
     with _one_at_a_time, jax.default_matmul_precision(None), jax.disable_jit(False):
         before = {name: getattr(jax.config, name) for name in held}

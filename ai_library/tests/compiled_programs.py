@@ -32,7 +32,8 @@ def pytest_configure(config):
 def quickly_compiled():
     """Programs are compiled without LLVM's expensive passes, in half the time, here and in processes that are started.
 
-    For modules that test what happens. Those that test bits, figures or the compiler want what users run.
+    For modules that test what happens, or compare runs of the same programs. Those that compare the bits of different
+    programs, or test figures or the compiler, compile as users do.
     """
     import jax
 

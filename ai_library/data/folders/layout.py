@@ -86,7 +86,8 @@ def find_layout(folder: str | Path, *, groups: bool = True) -> Layout:
         for entry, group in _grouped(entries, 2 if splits else 1, groups)
     ]
     if count := len({file.group for file in files if file.group.endswith("/")}):
-        notes.append(f"images in one sub-folder of a class, of which there are {count:,}, stay together in one split")
+        told = counted(count, "sub-folder")
+        notes.append(f"{told} of classes: the images of each stay together in one split")
     passed_over = Counter(entry.reason for entry in found if entry.reason)
     return Layout(root, tuple(sorted(members)), tuple(files), passed_over, tuple(notes), tuple(warnings))
 

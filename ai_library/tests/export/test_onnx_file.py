@@ -74,8 +74,8 @@ def test_a_network_that_may_compute_something_else_is_refused(tmp_path):
     ("change", "told"),
     [
         ({"class_names": ("a", "b")}, "must give logits .b, 2., one for each class"),
-        ({"image_shape": (24, 24, 1)}, "whose variables are its network's"),
-        ({"variables": {}}, "whose variables are its network's"),
+        ({"image_shape": (24, 24, 1)}, "the classifier cannot be exported: it "),
+        ({"variables": {}}, "the classifier cannot be exported: it "),
     ],
 )
 def test_a_classifier_that_could_not_be_saved_is_not_exported(change, told, tmp_path):

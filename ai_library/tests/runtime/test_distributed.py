@@ -17,7 +17,7 @@ from ai_library.runtime import distributed
 from ai_library.tests.processes import Process, begun, ended, free_port
 from ai_library.tests.several_processes import STEPS, Noise
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
+pytestmark = pytest.mark.slow
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 BOUND_SECONDS = 60
@@ -96,8 +96,7 @@ def test_two_processes_give_the_bits_of_one_with_two_devices(trained):
 
 
 @pytest.mark.skipif(len(CORES) < 2, reason="one process with two devices needs two cores")
-def test_two_processes_with_a_core_each_train_the_default_network_to_the_bits_of_one_with_two(tmp_path, monkeypatch):
-    monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")  # as users run it
+def test_two_processes_with_a_core_each_train_the_default_network_to_the_bits_of_one_with_two(tmp_path):
     ended(*begun("default_network", tmp_path / "1x2", 1, "--cores", *CORES[:2]))
     (tmp_path / "2x1").mkdir()
     meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", 2, "--process"]

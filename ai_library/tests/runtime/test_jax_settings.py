@@ -25,7 +25,7 @@ from ai_library import (
 )
 from ai_library.runtime.jax_settings import random_key
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 

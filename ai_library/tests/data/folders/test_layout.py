@@ -131,7 +131,7 @@ def test_images_in_one_folder_of_a_class_are_a_group(tmp_path):
     images = {f"{name}/{animal}/day": 4 for name in "ab" for animal in range(3)} | {"a": 2}
     layout = layout_of(tmp_path, images)
     assert len({file.group for file in layout.files}) == 8
-    assert "one sub-folder of a class, of which there are 6, stay together" in layout.notes[-1]
+    assert "6 sub-folders of classes: the images of each stay together" in layout.notes[-1]
     assert len({file.group for file in find_layout(tmp_path, groups=False).files}) == 26
 
 
