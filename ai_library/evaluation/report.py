@@ -299,10 +299,11 @@ class Report:
             "ece_bins": CALIBRATION_BINS,
             "temperature": self.temperature,
             "uncalibrated": {"log_loss": plain.log_loss, "brier": plain.brier, "ece": plain.ece},
+            "coverage": _rows(self.coverage),
         }
 
     def metrics(self) -> dict[str, Any]:
-        """All figures, as `metrics.json` has them: the `scores`, and those by bin, coverage and class.
+        """All figures, as `metrics.json` has them: the `scores`, and those by bin and class.
 
         For more than `MOST_CLASSES` classes "per_class" has those that occur most, and the cells of the confusion
         matrix stand in for it: see `Confusions`.
@@ -311,7 +312,6 @@ class Report:
         return {
             **self.scores(),
             "reliability": _rows(self.reliability),
-            "coverage": _rows(self.coverage),
             "most_confused": [pair._asdict() for pair in self.most_confused()],
             "per_class": {name: self.per_class[name] for name in shown},
             **self.confusions.as_json(),

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _BLOCK_VALUES = 2**26
 _BLOCKS_OF_A_GPU = 16
+_MOST = 0.98
+"""The coverage that `Classifier.abstain_below` gives at least: 0.99 but for what few images leave of it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -158,10 +160,10 @@ class Classifier:
 
         @settings()  # in each thread
         def predict(images):
-            count = len(images)
-            if count < block:
-                images = np.concatenate([images, np.zeros((block - count, *self.image_shape), np.uint8)])
-            return np.asarray(function(model, variables, images))[:count]
+            given = len(images)
+            if given < block:
+                images = np.concatenate([images, np.zeros((block - given, *self.image_shape), np.uint8)])
+            return np.asarray(function(model, variables, images))[:given]
 
         return predict, block
 
@@ -211,6 +213,20 @@ class Classifier:
                 return None
         is_number = isinstance(found, (int, float)) and not isinstance(found, bool)
         return found if is_number and abs(found) <= 2**53 else None
+
+    @property
+    def abstain_below(self) -> float | None:
+        """The confidence in [0, 1] below which an answer is better left to a person: it was reached by the most certain
+        99 % of the images that the model was evaluated on, as the table "coverage" of its `metrics` has it. None where
+        it has no such table, or too few images for one.
+        """
+        for row in count():
+            coverage = self.metric("evaluation", "coverage", row, "coverage")
+            if coverage is None:
+                return None
+            if _MOST <= coverage < 1:
+                confidence = self.metric("evaluation", "coverage", row, "confidence")
+                return confidence if confidence is not None and 0 <= confidence <= 1 else None
 
     def __sklearn_tags__(self) -> "Tags":
         """What scikit-learn asks: that this is a classifier, of images."""

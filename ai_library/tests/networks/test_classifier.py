@@ -4,7 +4,7 @@ import flax.linen as nn
 import numpy as np
 import pytest
 
-from ai_library import ArrayDataSource, Classifier, InputError, evaluate, load_model, save_model
+from ai_library import ArrayDataSource, Classifier, InputError, Report, evaluate, load_model, save_model
 from ai_library.data.folders.samples import Sample
 from ai_library.reporting.findings import Findings
 from ai_library.reporting.page import report_page
@@ -91,3 +91,28 @@ def test_metrics_of_the_usual_form_are_found():
     assert classifier.metric("evaluation", "n") == 10_000
     assert classifier.metric("evaluation", "accuracy_interval", 1) == 1
     assert classifier.metric("evaluation") is None
+
+
+@pytest.mark.parametrize(
+    ("coverage", "threshold"),
+    [
+        ([{"coverage": 1.0, "confidence": 0.4}, {"coverage": 0.99, "confidence": 0.85}], 0.85),
+        ([{"coverage": 1.0, "confidence": 0.4}, {"coverage": 0.95, "confidence": 0.99}], None),
+        ([{"coverage": 1.0, "confidence": 0.4}, "a row", {"coverage": 0.99, "confidence": 0.85}], None),
+        ([{"coverage": 0.99, "confidence": 8.5}], None),
+        ([{"coverage": 0.99}], None),
+        ({"0.99": 0.85}, None),
+        ([{"coverage": 1.0, "confidence": 0.4}, {"coverage": 0.9, "confidence": 0.85}], None),
+        (None, None),
+    ],
+)
+def test_the_table_of_coverage_says_below_which_confidence_to_abstain(coverage, threshold):
+    assert small_classifier(metrics={"evaluation": {"coverage": coverage}}).abstain_below == threshold
+
+
+def test_the_shipped_rule_leaves_a_hundredth_of_the_evaluation_images_to_a_person():
+    for n, coverage in ((1000, 0.99), (450, 446 / 450)):
+        probabilities = np.random.default_rng(0).dirichlet(np.ones(3), n)
+        report = Report(probabilities=probabilities, labels=np.zeros(n, int), class_names=("a", "b", "c"))
+        classifier = small_classifier(metrics={"evaluation": report.scores()})
+        assert np.mean(report.confidence >= classifier.abstain_below) == coverage
