@@ -1,4 +1,4 @@
-"""Several processes at a task of `several_processes.py`, as tests start them."""
+"""Several processes at tasks of `several_processes.py`, as tests start them."""
 
 import socket
 import subprocess
@@ -11,20 +11,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Process(subprocess.Popen):
-    """One of several processes at a task of `several_processes.py`, on this machine unless `prefix` leads elsewhere."""
+    """One of several processes at tasks of `several_processes.py`, on this machine unless `prefix` leads elsewhere."""
 
-    def __init__(self, task, folder, *options, prefix=()):
-        command = [*prefix, sys.executable, "-m", CHILD, task, folder, *options]
+    def __init__(self, tasks, folder, *options, prefix=()):
+        command = [*prefix, sys.executable, "-m", CHILD, tasks, folder, *options]
         pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         super().__init__(list(map(str, command)), cwd=ROOT, text=True, **pipes)
 
 
-def begun(task, folder, processes, *options):
-    """So many processes, just started, at a task in a folder, which is made."""
+def begun(tasks, folder, processes, *options):
+    """So many processes, just started, at tasks in a folder, which is made."""
     folder.mkdir(exist_ok=True)
     meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", processes, "--process"]
     return [
-        Process(task, folder, *options, *([*meeting, process] if processes > 1 else [])) for process in range(processes)
+        Process(tasks, folder, *options, *([*meeting, process] if processes > 1 else [])) for process in range(processes)
     ]
 
 

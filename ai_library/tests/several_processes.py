@@ -1,4 +1,4 @@
-"""What `test_distributed.py` runs in each of several processes: a task, in a folder that they share."""
+"""What `test_distributed.py` runs in each of several processes: tasks, in a folder that they share."""
 
 import argparse
 import json
@@ -90,9 +90,8 @@ def train_once(folder):
     fit(folder, "whole")
 
 
-def train_twice(folder):
-    """The same, and the run once more with float64 for weights and all that is computed with them."""
-    train(folder)
+def train_double(folder):
+    """A run with float64 for weights and all that is computed with them, from here on."""
     HELD[jax.enable_x64] = True
     sealed_file._TYPES += ("float64",)  # for its checkpoints
     create, normalise = trainer.create_train_state, step.normalise
@@ -112,7 +111,7 @@ def killed(folder):
 
 def endless(folder):
     """A run that goes on until something ends it."""
-    fit(folder, "endless", config=TrainConfig(batch_size=16, epochs=10**6))
+    fit(folder, "endless", config=replace(CONFIG, epochs=10**6))
 
 
 def unlike(folder):
@@ -170,9 +169,10 @@ def predict(folder):
 
 
 def main():
-    tasks = (train, train_once, train_twice, killed, endless, unlike, undivided, default_network, predict)
+    tasks = (train, train_once, train_double, killed, endless, unlike, undivided, default_network, predict)
+    tasks = {task.__name__: task for task in tasks}
     parser = argparse.ArgumentParser()
-    parser.add_argument("task", choices=[task.__name__ for task in tasks])
+    parser.add_argument("tasks", help="their names, with spaces between")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--cores", type=int, nargs="+", help="those that the process may use")
@@ -187,7 +187,8 @@ def main():
     jax.config.update("jax_num_cpu_devices", arguments.devices)
     if arguments.coordinator:
         distributed.initialise(arguments.coordinator, arguments.processes, arguments.process)
-    next(task for task in tasks if task.__name__ == arguments.task)(arguments.folder)
+    for name in arguments.tasks.split():
+        tasks[name](arguments.folder)
     distributed.broadcast_from_first(lambda: None)  # all wait for the first, which serves the others
 
 

@@ -45,10 +45,27 @@ def distance(first, second, run, other_run=None):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A folder with the runs of 1 process with 1 device ("1x1"), 1 with 2 ("1x2"), 2 with 1 and 4 with 1. All but the
-    last have also stopped and gone on, and those of "1x1" and "2x1" have gone on where two processes were `killed`."""
+def data(tmp_path_factory):
+    """A folder with 10,007 images as an npz file, which no number of processes here divides, and with 801 as files,
+    some of them broken."""
     folder = tmp_path_factory.mktemp("runs")
+    images, labels = Noise().examples("evaluation", range(10_007))
+    np.savez(folder / "images.npz", images=images, labels=labels)
+    for index in range(801):
+        path = folder / "images" / Noise().class_names[labels[index]] / f"{index:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[index].squeeze()).save(path)
+        if index % 37 == 5:
+            path.write_bytes(path.read_bytes()[:50])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    """A folder with the runs of 1 process with 1 device ("1x1"), 1 with 2 ("1x2"), 2 with 1 and 4 with 1. All but the
+    last have also stopped and gone on, and those of "1x1" and "2x1" have gone on where two processes were `killed`. All
+    but "1x2" have predicted the `data`."""
+    folder = data
     victims = begun("killed", folder / "killed", 2)
     victims[1].communicate()
     start = time.monotonic()
@@ -58,9 +75,12 @@ def trained(tmp_path_factory):
     )
     for name in ("1x1", "2x1"):
         shutil.copytree(folder / "killed/killed", folder / name / "killed")
-    ended(*begun("train_twice", folder / "1x1", 1), *begun("train_twice", folder / "1x2", 1, "--devices", 2))
-    ended(*begun("train", folder / "2x1", 2))
-    ended(*begun("train_once", folder / "4x1", 4))
+    ended(
+        *begun("train predict train_double", folder / "1x1", 1),
+        *begun("train train_double", folder / "1x2", 1, "--devices", 2),
+    )
+    ended(*begun("train predict", folder / "2x1", 2))
+    ended(*begun("train_once predict", folder / "4x1", 4))
     return folder
 
 
@@ -148,35 +168,24 @@ def test_a_run_whose_process_was_killed_goes_on_with_one_process_and_with_two(tr
     assert distance(trained / "1x1", trained / "2x1", "killed", "whole") <= bound
 
 
-def test_evaluation_and_predictions_do_not_depend_on_the_number_of_processes(tmp_path):
-    """Of 10,007 images, which no number of processes here divides, and of a folder with broken ones."""
-    images, labels = Noise().examples("evaluation", range(10_007))
-    np.savez(tmp_path / "images.npz", images=images, labels=labels)
-    for index in range(800):
-        path = tmp_path / "images" / Noise().class_names[labels[index]] / f"{index:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(images[index].squeeze()).save(path)
-        if index % 37 == 5:
-            path.write_bytes(path.read_bytes()[:50])
-    for processes in (1, 2, 3):
-        ended(*begun("predict", tmp_path / f"{processes}", processes))
+def test_evaluation_and_predictions_do_not_depend_on_the_number_of_processes(trained):
     written = []
-    for processes in (1, 2, 3):
-        folder = tmp_path / f"{processes}"
+    for layout, processes in (("1x1", 1), ("2x1", 2), ("4x1", 4)):
+        folder = trained / layout
         metrics = {(folder / f"metrics-{process}.json").read_text() for process in range(processes)}
         assert len(metrics) == 1
         results = sorted(folder.glob("of */*"))
         written.append((metrics, [path.name for path in results], [path.read_bytes() for path in results]))
     assert written[0][1] == 2 * ["confusion_matrix.png", "metrics.json", "predictions.csv", "report.html"]
-    assert [data.count(b"\n") for data in written[0][2][2::4]] == [801, 10_008]
+    assert [data.count(b"\n") for data in written[0][2][2::4]] == [802, 10_008]
     assert written[0] == written[1] == written[2]
 
 
-def test_what_one_process_has_of_its_own_is_named_by_all_before_they_begin(tmp_path):
+def test_what_one_process_has_of_its_own_and_what_cannot_be_divided_is_named_by_all_before_they_begin(tmp_path):
     told = []
-    for process in begun("unlike", tmp_path, 2):
+    for process in begun("unlike undivided", tmp_path, 2):
         told.append(process.communicate()[1].splitlines())
-        assert process.returncode == 0, told
+        assert process.returncode == 1, told
     alike = "all processes need the same code, model, data and settings, but process 1 of 2 differs from the first:"
     digests = r'"[0-9a-f]{16}" in the first and "[0-9a-f]{16}" in the other'
     wanted = [
@@ -188,21 +197,13 @@ def test_what_one_process_has_of_its_own_is_named_by_all_before_they_begin(tmp_p
         r"missing: (process 0 of 2 says: )?FOLDER/data./1.png does not exist: name an image, a folder of images, .*",
         r"output: (process 1 of 2 says: )?FOLDER/out1 is not where the first process writes: all need one folder, .*",
         r"no folder: cannot write FOLDER/file: .*; choose a place that can be written to",
+        r"error: batch_size=17 cannot be divided among 2 processes: choose a number of processes that divides it",
     ]
     for lines in told:
         assert len(lines) == len(wanted)
         for line, pattern in zip(lines, wanted, strict=True):
             assert re.fullmatch(pattern, line)
     assert {path.name for path in tmp_path.iterdir()} == {"data0", "data1", "file", "out0"}
-
-
-def test_a_batch_that_cannot_be_divided_is_named_by_all(tmp_path):
-    for process in begun("undivided", tmp_path, 2):
-        errors = process.communicate()[1]
-        assert process.returncode == 1
-        assert errors == (
-            "error: batch_size=17 cannot be divided among 2 processes: choose a number of processes that divides it\n"
-        )
 
 
 @pytest.fixture
