@@ -11,8 +11,9 @@ import pytest
 
 from ai_library.runtime.cpu import cores
 
-# The JAX of Python 3.11 writes lines to standard error for each program that it takes back (jax#38445). Which process
-# takes one back hangs on the order of the tests, so that those that want one line there would fail at times.
+# The JAX of Python 3.11 writes lines to standard error for each program that it takes back (jax#38445). They are about
+# names that are no features of a processor, and the bits stay the same. Which process takes one back hangs on the order
+# of the tests, so that those that want one line there would fail at times: XLA is silent there, as elsewhere.
 TAKES_BACK_SILENTLY = sys.version_info >= (3, 12)
 
 
@@ -20,12 +21,14 @@ def pytest_configure(config):
     # A shell has a command in the background ignore Ctrl-C, and so would the processes that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # A folder that is set is the user's own, or that of the process that started this one.
-    if TAKES_BACK_SILENTLY and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = tempfile.mkdtemp(prefix="compiled-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)  # with a limit, access to the folder is locked
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+        if not TAKES_BACK_SILENTLY:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
 @pytest.fixture(scope="module")
