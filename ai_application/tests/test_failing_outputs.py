@@ -114,8 +114,7 @@ ALL += ["both ASCII", "terminal gone"]
 FEW = ["both closed", "both full", "both pipe", "both ASCII", "terminal gone"]
 
 
-@pytest.mark.parametrize("name", ["train_folder", "train_shapes"])
-@pytest.mark.parametrize("kind", FEW)
+@pytest.mark.parametrize(("name", "kind"), [*(("train_folder", kind) for kind in FEW), ("train_shapes", "both full")])
 def test_a_training_ends_well_whatever_becomes_of_its_output(name, kind, images, tmp_path):
     words = training(images, tmp_path)
     if name == "train_shapes":
@@ -148,14 +147,15 @@ def test_a_description_and_a_comparison_end_well_whatever_becomes_of_their_outpu
         assert not {*said} & {0x1B, 0x0D} - ({0x0D} if kind == "terminal gone" else set())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_after_the_training_tells_how_to_go_on(number, images, tmp_path):
+def test_a_signal_after_the_training_tells_how_to_go_on(images, tmp_path):
     """In the evaluation, at the model, in the search for weaknesses, at the page; each end is gone on from."""
+    ends = {"evaluate": signal.SIGTERM, "save_model": signal.SIGINT, "examine": signal.SIGTERM}
+    ends["write_findings"] = signal.SIGINT
     words = training(images, tmp_path)
     told = ["python", "scripts/train_folder.py", *map(str, words[1:]), "--resume"]
-    done = subprocess.run(command(*words, place="check_writable", number=number), cwd=ROOT, capture_output=True)
-    assert (done.returncode, done.stderr) == (128 + number, b"interrupted\n")  # there is no checkpoint yet
-    for place in ("evaluate", "save_model", "examine", "write_findings"):
+    done = subprocess.run(command(*words, place="check_writable", number=signal.SIGINT), cwd=ROOT, capture_output=True)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, b"interrupted\n")  # there is no checkpoint yet
+    for place, number in ends.items():
         done = subprocess.run(command(*words, place=place, number=number), cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 128 + number, done.stderr
         assert shlex.split(done.stderr.splitlines()[-1]) == ["interrupted;", "go", "on", "with:", *told]

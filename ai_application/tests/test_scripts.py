@@ -103,7 +103,8 @@ def own_images(tmp_path_factory):
 
 
 def train_folder_command(images, folder):
-    options = ["--image-size", 32, "--epochs", 15, "--model", folder / "m.msgpack", "--run-dir", folder / "run"]
+    options = ["--image-size", 32, "--epochs", 15, "--network.features", *"88888", "--network.dense", 16]
+    options += ["--model", folder / "m.msgpack", "--run-dir", folder / "run"]
     return list(map(str, ["scripts/train_folder.py", images, *options]))
 
 

@@ -17,6 +17,11 @@ from ai_library.runtime.cpu import cores
 TAKES_BACK_SILENTLY = sys.version_info >= (3, 12)
 
 
+# Each of these takes more than a minute.
+LONGEST = ("test_distributed.py", "test_scripts.py", "test_publish.py", "test_failing_outputs.py", "test_mnist.py")
+LONGEST += ("test_notebook.py", "test_container.py", "test_jax_settings.py")
+
+
 def pytest_configure(config):
     # A shell has a command in the background ignore Ctrl-C, and so would the processes that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,7 +31,7 @@ def pytest_configure(config):
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)  # with a limit, access to the folder is locked
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
         if not TAKES_BACK_SILENTLY:
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -50,5 +55,10 @@ def quickly_compiled():
 
 
 def pytest_xdist_auto_num_workers(config):
-    """One more than cores: some tests wait, for containers, an index of packages, or a lock's time to pass."""
-    return cores() + 1
+    """One more than cores: some slow tests wait, for containers, an index of packages, or a lock's time to pass."""
+    return cores() + ("not slow" not in config.option.markexpr)
+
+
+def pytest_collection_modifyitems(items):
+    """The files of tests that take longest come first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)

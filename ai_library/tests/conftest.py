@@ -5,6 +5,7 @@ import pytest
 
 from ai_library import CNN, ShapeDataSource, ShapeRanges, TrainConfig, Trainer, load_model, save_model
 from ai_library.tests.compiled_programs import (  # noqa: F401 - hooks and a fixture
+    pytest_collection_modifyitems,
     pytest_configure,
     pytest_xdist_auto_num_workers,
     quickly_compiled,

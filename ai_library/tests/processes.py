@@ -23,9 +23,8 @@ def begun(tasks, folder, processes, *options):
     """So many processes, just started, at tasks in a folder, which is made."""
     folder.mkdir(exist_ok=True)
     meeting = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", processes, "--process"]
-    return [
-        Process(tasks, folder, *options, *([*meeting, process] if processes > 1 else [])) for process in range(processes)
-    ]
+    each = [[*meeting, process] if processes > 1 else [] for process in range(processes)]
+    return [Process(tasks, folder, *options, *own) for own in each]
 
 
 def ended(*running):

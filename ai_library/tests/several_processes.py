@@ -34,7 +34,9 @@ from ai_library.training import step, trainer
 
 STEPS = 8
 AUGMENTATION = Augmentation(shift=1, rotation=5, flip=0.5, brightness=0.1, contrast=0.1, erase=0.5)
-CONFIG = TrainConfig(batch_size=16, augmentation=AUGMENTATION)
+CONFIG = TrainConfig(
+    batch_size=16, augmentation=AUGMENTATION, ema_decay=0.9, label_smoothing=0.1, final_augmentation=0.2
+)
 MODEL = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
 CHILD = "ai_library.tests.several_processes"
 

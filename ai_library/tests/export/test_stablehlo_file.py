@@ -27,8 +27,9 @@ assert not {"flax", "ai_library"} & sys.modules.keys()
 """
 
 
-@pytest.mark.parametrize("image_shape", [(16, 16, 1), (15, 22, 3)])
-@pytest.mark.parametrize("kind", [CNN, ResNet, *OWN])
+@pytest.mark.parametrize(
+    ("kind", "image_shape"), [*((kind, (15, 22, 3)) for kind in (CNN, ResNet, *OWN)), (CNN, (16, 16, 1))]
+)
 def test_it_gives_the_probabilities_of_the_classifier(kind, image_shape, tmp_path):
     classifier = classifier_of(made(kind), image_shape, temperature=0.7)
     export_stablehlo(tmp_path / "m.zip", classifier)

@@ -146,7 +146,7 @@ def test_only_the_first_process_writes(trained):
 
 
 def test_a_signal_to_one_process_stops_all_at_one_step_and_they_go_on_to_the_same_bits(trained):
-    for layout, processes in (("1x1", 1), ("2x1", 2)):
+    for layout, processes in (("1x1", 1), ("1x2", 1), ("2x1", 2)):
         for process in range(processes):
             assert bits(trained / layout, "stopped", process) == bits(trained / layout, "whole")
 

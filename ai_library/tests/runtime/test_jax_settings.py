@@ -228,7 +228,7 @@ def test_labels_of_64_bits_are_labels(compiled):
     own_step = jax.jit(lambda state, images, labels: train_step(state, images, labels)) if compiled else train_step
 
     def loss_of(labels):
-        return own_step(create_train_state(MODEL, source.image_shape, CONFIG, STEPS), images, labels)[1]
+        return own_step(create_train_state(MODEL, source.image_shape, TrainConfig(), STEPS), images, labels)[1]
 
     wanted = loss_of(labels)
     with jax.enable_x64(True):

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +21,6 @@ from ai_library import (
     create_train_state,
     evaluate,
     fit_temperature,
-    load_model,
     train_step,
 )
 from ai_library.networks.network import initialise
@@ -152,35 +149,6 @@ def test_augmentation_fades_from_the_middle_of_the_run_on(source, step, share):
 
     assert loss(6, 0.0) == pytest.approx(float(loss(6 * share, 1.0)), rel=1e-4)
     assert share == 1 or loss(6, 0.0) != pytest.approx(float(loss(6, 1.0)), rel=1e-3)
-
-
-TWO_DEVICES = """
-import sys
-import jax
-jax.config.update("jax_num_cpu_devices", int(sys.argv[2]))
-import numpy as np
-from ai_library import CNN, Augmentation, ShapeDataSource, TrainConfig, Trainer, save_model
-source = ShapeDataSource(image_size=20, class_names=("star", "circle"), sizes=(96, 16, 8))
-augmentation = Augmentation(shift=1, rotation=10)
-config = TrainConfig(epochs=2, batch_size=32, ema_decay=0.9, label_smoothing=0.1, augmentation=augmentation,
-    final_augmentation=0.2)
-model = CNN(num_classes=2, features=(4, 8, 4, 4, 4), dense=8, patch=2)
-for run in ("first", "again"):
-    classifier = Trainer(model, source, config, f"{sys.argv[1]}/{run}").fit()
-    save_model(f"{sys.argv[1]}/{run}.msgpack", classifier)
-assert len(jax.devices()) == int(sys.argv[2])
-"""
-
-
-def test_two_devices_train_the_same_model_and_repeat_bit_by_bit(tmp_path):
-    models = []
-    for devices in (1, 2):
-        folder = tmp_path / str(devices)
-        subprocess.run([sys.executable, "-c", TWO_DEVICES, folder, str(devices)], cwd=ROOT, check=True)
-        assert (folder / "first.msgpack").read_bytes() == (folder / "again.msgpack").read_bytes()
-        models.append(load_model(folder / "first.msgpack").variables)
-    # Sums over the batch are rounded in another order, and Adam's first steps make much of small gradients.
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=0.02), *models)
 
 
 def test_step_is_adam_on_the_mean_cross_entropy(small_model, source):
