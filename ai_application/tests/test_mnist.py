@@ -244,6 +244,7 @@ def on_paper(digit, rng):
     return (sheet + rng.normal(0, 6, sheet.shape)).clip(0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_handwritten_digits_are_read_from_uneven_paper(mnist_files):
     """`benchmarks/digits_on_paper.py` has more kinds of sheets."""
     classifier = load_model(ROOT / "ai_application/models/mnist.msgpack")
