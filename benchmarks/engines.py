@@ -104,7 +104,7 @@ def main():
             seconds = {engine: [each for each, _ in used] for engine, used in taken.items()}
             for engine, used in taken.items():
                 memory = max(each for _, each in used)
-                times = ratio(seconds[engine], seconds[ONNX])
+                median, times = statistics.median(seconds[engine]), ratio(seconds[engine], seconds[ONNX])
                 lines.append(f"{engine:<24}{median:>9.3f}{memory:>6.0f}{times:>16.2f} times")
             lines.append("")
     for module in ("numpy", "numpy, onnxruntime", "numpy, onnx", "numpy, jax", "numpy, jax, flax.linen"):
