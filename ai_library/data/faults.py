@@ -42,9 +42,7 @@ class SpuriousCue:
             raise InputError(f"the share of a cue must be from 0 to 1, got {self.share!r}")
         if self.cells is not None:
             most = 2 if self.factor in TWO_VALUES else 4096
-            object.__setattr__(
-                self, "cells", whole_number(f"the number of cells of {self.factor}", self.cells, 2, most)
-            )
+            object.__setattr__(self, "cells", whole_number("the number of cells", self.cells, 2, most))
 
 
 def cue_to_draw(
@@ -63,7 +61,7 @@ def cue_to_draw(
     edges = unit_edges(cue.factor, cells, image_size, channels, ranges)
     own = np.arange(len(class_names)) % cells
     bounds = np.stack([edges[own], edges[own + 1]], axis=1)
-    return Cue(np.float32(cue.share), bounds, np.int32(DRAWN.index(cue.factor)))
+    return Cue(np.array(cue.share, np.float32), bounds, np.array(DRAWN.index(cue.factor), np.int32))
 
 
 def confusion(label_noise: Any, num_classes: int) -> NDArray[np.float64] | None:

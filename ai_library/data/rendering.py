@@ -19,7 +19,7 @@ from .conditions import CHANCES, Conditions, given_label, shown_class, steered
 from .shape_factors import DRAWN, MIN_SIZE_PIXELS, RANGED, SHAPES, SYMMETRY, Factors, ShapeRanges
 
 _CORNERS = (0, 0, 0, 0, 3, 5, 6, 5, 0)
-"""Per shape, in the order of SHAPES, the corners of a regular polygon or star; a box or an ellipse has no use for it."""
+"""Per shape, in the order of SHAPES, the corners of a polygon or star; a box or an ellipse has no use for them."""
 
 
 def draw(

@@ -97,8 +97,10 @@ class ShapeDataSource(DataSource):
 
     def load(self, split: str) -> tuple[ArrayLike, ArrayLike] | Examples:
         """Returns the drawn examples of a split."""
+        if self._style is None or self._ranges is None:
+            raise InputError("ranges must be given to draw shapes, got None: override load without calling this one")
         conditions = self._design.conditions(split)
-        if self._style and self._ranges != self._style.ranges:  # see `fixed`
+        if self._ranges != self._style.ranges:  # see `fixed`
             conditions = (conditions or Conditions())._replace(ranges=limits_of(self._ranges))
         return _DrawnExamples(self.seed, split, self._sizes[split], self._style, conditions)
 
@@ -213,7 +215,7 @@ class _DrawnExamples:
         return DeviceExamples(_drawing(**self._style), (self._key, self._conditions))
 
     def _blocks(self, function, size, indices):
-        """[(number of indices, result of a function for a block that begins with them)], which may still be computed."""
+        """[(number of indices, result for a block that begins with them)], which may still be computed."""
         results = []
         for start in range(0, max(len(indices), 1), size):
             used = indices[start : start + size]
