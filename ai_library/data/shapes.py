@@ -104,12 +104,13 @@ class ShapeDataSource(DataSource):
             conditions = (conditions or Conditions())._replace(ranges=limits_of(self._ranges))
         return _DrawnExamples(self.seed, split, self._sizes[split], self._style, conditions)
 
-    def fixed(self, factor: str, level: float) -> "ShapeDataSource":
+    def fixed(self, factor: str, level: float, n: int | None = None) -> "ShapeDataSource":
         """Returns the same source with one factor of all images at one level, and all else as it is.
 
         Args:
             factor: A range of `ShapeRanges`, such as "contrast".
             level: In its units. It may lie outside of the source's range.
+            n: Number of examples in evaluation; None leaves it.
 
         Raises:
             InputError: There is no such factor, or the level is out of its bounds, or `hold_out` divides the factor.
@@ -122,6 +123,7 @@ class ShapeDataSource(DataSource):
         check_drawable(self.class_names, self.image_shape[0], ranges)
         other = copy.copy(self)
         other._ranges, other._loaded = ranges, {}
+        other._sizes = self._sizes | ({"evaluation": whole_number("n", n, 1, 2**32 - 1)} if n is not None else {})
         return other
 
     def mislabelled(self, split: str) -> NDArray[np.bool_]:
@@ -188,7 +190,7 @@ class _DrawnExamples:
 
     @settings()
     def __init__(self, seed: int, split: str, size: int, style: Style, conditions: Conditions | None):
-        self._size, self._style, self._conditions = size, style._asdict(), conditions
+        self._size, self._style, self._conditions = size, style._asdict(), jax.device_put(conditions)
         self._key = jax.random.fold_in(random_key(seed), (*SPLITS, HELD_OUT).index(split))
 
     def __len__(self) -> int:
@@ -227,10 +229,8 @@ class _DrawnExamples:
 
 def _joined(blocks):
     """The arrays of blocks, given as (number of rows that count, arrays), one after the other."""
-    return [
-        np.concatenate(each)
-        for each in zip(*[[np.asarray(a)[:n] for a in arrays] for n, arrays in blocks], strict=True)
-    ]
+    rows = [[np.asarray(array)[:n] for array in arrays] for n, arrays in blocks]
+    return [np.concatenate(each) for each in zip(*rows, strict=True)]
 
 
 @lru_cache  # the same function for the same shapes: see `DeviceExamples`
