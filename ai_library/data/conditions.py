@@ -15,8 +15,17 @@ Array = jax.Array | np.ndarray
 CHANCES = 3
 """The random numbers that an item needs: for its cells, its cue and its label."""
 _GOLDEN = np.uint32(2654435769)
-"""2**32 over the golden ratio: its multiples, modulo 2**32, cover all numbers evenly from the first on (Knuth, The Art
-of Computer Programming 3, 6.4)."""
+"""2**32 over the golden ratio: its first multiples, modulo 2**32, lie evenly, however many they are (Knuth, The Art of
+Computer Programming 3, 6.4)."""
+
+
+class Turns(NamedTuple):
+    """Classes that come in a certain proportion; of each array the last entry is repeated for classes that do not."""
+
+    classes: Array
+    """(classes,) int32"""
+    ends: Array
+    """(classes - 1,) uint32, where in 2**32 the share of each of these but the last ends."""
 
 
 class Cells(NamedTuple):
@@ -25,9 +34,8 @@ class Cells(NamedTuple):
     cumulative: Array
     """(classes, cells) float32, the probabilities of the cells up to each; 1 at the end."""
     bounds: Array
-    """(cells, factors, 2) float32: low and high, in the unit interval that a factor is drawn from."""
-    places: Array
-    """(factors,) int32, where the factors stand among those that are drawn."""
+    """(cells, factors, 2) float32 of all factors that are drawn: low and high, in the unit interval they are drawn
+    from."""
 
 
 class Cue(NamedTuple):
@@ -44,10 +52,7 @@ class Cue(NamedTuple):
 class Conditions(NamedTuple):
     """What differs from the usual; None for what does not."""
 
-    turns: Array | None = None
-    """(t,) int32, the classes that take turns."""
-    shares: Array | None = None
-    """(classes - 1,) uint32, where in 2**32 the share of each class but the last ends."""
+    turns: Turns | None = None
     cells: Cells | None = None
     cue: Cue | None = None
     noise: Array | None = None
@@ -58,19 +63,18 @@ class Conditions(NamedTuple):
 
 def shown_class(index: jax.Array, num_classes: int, conditions: Conditions) -> jax.Array:
     """() int32, the class that item `index` () uint32 shows."""
-    if conditions.shares is not None:
-        return (index * _GOLDEN >= jnp.asarray(conditions.shares)).sum(dtype=jnp.int32)
-    if conditions.turns is not None:
-        return jnp.asarray(conditions.turns)[index % len(conditions.turns)]
-    return (index % num_classes).astype(jnp.int32)
+    if conditions.turns is None:
+        return (index % num_classes).astype(jnp.int32)
+    classes, ends = map(jnp.asarray, conditions.turns)
+    return classes[(index * _GOLDEN >= ends).sum()]
 
 
 def steered(even: jax.Array, label: jax.Array, chances: jax.Array, conditions: Conditions) -> jax.Array:
     """The even random numbers (f,) in [0, 1) that factors are made of, moved into the cells that a class has here."""
     if conditions.cells is not None:
-        cumulative, bounds, places = map(jnp.asarray, conditions.cells)
-        cell = jnp.searchsorted(cumulative[label], chances[0], side="right")
-        even = even.at[places].set(_within(bounds[cell], even[places]))
+        cumulative, bounds = map(jnp.asarray, conditions.cells)
+        cell, n = jnp.searchsorted(cumulative[label], chances[0], side="right"), bounds.shape[1]
+        even = jnp.concatenate([_within(bounds[cell], even[:n]), even[n:]])
     if conditions.cue is not None:
         share, bounds, place = map(jnp.asarray, conditions.cue)
         even = even.at[place].set(jnp.where(chances[1] < share, _within(bounds[label], even[place]), even[place]))

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from ..errors import InputError
 from .conditions import Conditions
 from .factor_grid import HeldOut, cells_to_draw
-from .faults import SpuriousCue, confusion, cue_to_draw, noise_to_draw, normalised_shares, shares_to_draw
+from .faults import SpuriousCue, confusion, cue_to_draw, noise_to_draw, normalised_shares, turns_to_draw
 from .shape_factors import ShapeRanges
 
 HELD_OUT = "held_out"
@@ -76,7 +76,8 @@ class Design:
         if hold_out is None:
             return
         left, _ = cells_to_draw(hold_out, *style, held=False)
-        cells, turns = cells_to_draw(hold_out, *style, held=True)
+        cells, shown = cells_to_draw(hold_out, *style, held=True)
+        turns = None if shown.all() else turns_to_draw(shown / shown.sum())
         self._conditions |= {split: Conditions(cells=left) for split in (*_FAULTY, "evaluation")}
         self._conditions[HELD_OUT] = Conditions(cells=cells, turns=turns)
         self._settings["hold_out"] = hold_out.settings()
@@ -89,7 +90,7 @@ class Design:
             self._settings["label_noise"] = matrix.tolist()
         if class_shares is not None:
             shares = normalised_shares(class_shares, num_classes)
-            faults["shares"] = shares_to_draw(shares)
+            faults["turns"] = turns_to_draw(shares)
             self._settings["class_shares"] = shares.tolist()
         if spurious is not None:
             if spurious.factor in self.divided:

@@ -17,7 +17,7 @@ from .shape_factors import DRAWN, MIN_SIZE_PIXELS, OWNERS, RANGED, ShapeRanges
 TWO_VALUES = ("filled", "polarity")
 DIVISIBLE = (*RANGED, *TWO_VALUES, "x", "y")
 OF_OUTLINES = ("stroke", "outset")
-_MOST_CELLS = 4096
+_LEAST_CELLS, _MOST_CELLS = 128, 4096
 
 Cell = int | str | Iterable[int] | Iterable[str]
 """A cell or several, by number from 0 (the lowest); a class or several, by name."""
@@ -185,9 +185,9 @@ class HeldOut:
 
 def cells_to_draw(
     held_out: HeldOut, class_names: Sequence[str], image_size: int, channels: int, ranges: ShapeRanges, held: bool
-) -> tuple[Cells, NDArray[np.int32]]:
+) -> tuple[Cells, NDArray[np.bool_]]:
     """Returns the cells with their probabilities under the condition that they are held out, or that they are not, and
-    the classes (t,) that have such cells.
+    (classes,) bool which classes have such cells.
 
     Raises:
         InputError: The shapes' ranges cannot be divided so, or some class has nothing left to train on, or nothing is
@@ -208,10 +208,14 @@ def cells_to_draw(
         raise InputError("hold_out holds nothing out: the source draws no such combination")
     # Of cells without a probability both ends are equal, so that no random number falls into one.
     cumulative = cumulative / np.where(total > 0, total, 1)[:, np.newaxis]
-    sides = [np.meshgrid(*[each[which] for each in edges], indexing="ij") for which in (slice(-1), slice(1, None))]
-    bounds = np.stack([np.stack([grid.ravel() for grid in side], axis=1) for side in sides], axis=2)
-    places = np.array([DRAWN.index(factor) for factor in factors], np.int32)
-    return Cells(cumulative.astype(np.float32), bounds, places), np.flatnonzero(total).astype(np.int32)
+    numbers = np.indices(tuple(factors.values())).reshape(len(factors), -1)
+    bounds = np.tile(np.array([0, 1], np.float32), (numbers.shape[1], len(DRAWN), 1))
+    for factor, ends, number in zip(factors, edges, numbers, strict=True):
+        bounds[:, DRAWN.index(factor)] = np.stack([ends[number], ends[number + 1]], axis=1)
+    # To so many cells that few programs serve all grids; those at the end are empty.
+    more = max(_LEAST_CELLS, 1 << (len(bounds) - 1).bit_length()) - len(bounds)
+    cumulative = np.pad(cumulative, ((0, 0), (0, more)), mode="edge").astype(np.float32)
+    return Cells(cumulative, np.pad(bounds, ((0, more), (0, 0), (0, 0)))), total > 0
 
 
 def unit_edges(factor: str, parts: int, image_size: int, channels: int, ranges: ShapeRanges) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, whole_number
 from ..files.text import listed
-from .conditions import Cue
+from .conditions import Cue, Turns
 from .factor_grid import DIVISIBLE, OF_OUTLINES, TWO_VALUES, unit_edges
 from .shape_factors import DRAWN, OWNERS, ShapeRanges
 
@@ -110,6 +110,12 @@ def normalised_shares(class_shares: ArrayLike, num_classes: int) -> NDArray[np.f
     return shares / shares.sum()
 
 
-def shares_to_draw(shares: NDArray[np.float64]) -> NDArray[np.uint32]:
-    """Returns (classes - 1,) uint32, where in 2**32 the share of each class but the last ends."""
-    return np.round(shares.cumsum()[:-1] * 2**32).clip(0, 2**32 - 1).astype(np.uint32)
+def turns_to_draw(shares: NDArray[np.float64]) -> Turns:
+    """Returns the turns of classes with such shares (classes,), which sum to 1 and of which some may be 0."""
+    classes = np.flatnonzero(shares)
+    ends = np.round(shares[classes].cumsum() * 2**32)[:-1].astype(np.uint32)
+    without = len(shares) - len(classes)
+    return Turns(
+        np.pad(classes.astype(np.int32), (0, without), mode="edge"),
+        np.pad(ends, (0, without), constant_values=2**32 - 1),
+    )
