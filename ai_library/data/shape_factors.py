@@ -16,7 +16,7 @@ SHAPES = ("circle", "ellipse", "square", "rectangle", "triangle", "pentagon", "h
 
 # In the order of SHAPES, the angle in radians after which the shape looks the same again; 0: it does at every angle.
 SYMMETRY = tuple(np.pi * turn for turn in (0, 1, 1 / 2, 1, 2 / 3, 2 / 5, 1 / 3, 2 / 5, 1 / 2))
-OWNERS = {
+OWNERS: dict[str, tuple[str, ...]] = {
     "rotation": tuple(name for name, angle in zip(SHAPES, SYMMETRY, strict=True) if angle),
     "aspect": ("ellipse", "rectangle"),
     "star_depth": ("star",),

@@ -214,7 +214,8 @@ class _DrawnExamples:
 
     def on_device(self) -> DeviceExamples:
         """Draws within the program that uses the images."""
-        return DeviceExamples(_drawing(**self._style), (self._key, self._conditions))
+        data = self._key if self._conditions is None else (self._key, self._conditions)
+        return DeviceExamples(_drawing(**self._style), data)
 
     def _blocks(self, function, size, indices):
         """[(number of indices, result for a block that begins with them)], which may still be computed."""
@@ -236,7 +237,7 @@ def _joined(blocks):
 @lru_cache  # the same function for the same shapes: see `DeviceExamples`
 def _drawing(**style):
     def fetch(data, indices):
-        key, conditions = data
+        key, conditions = data if isinstance(data, tuple) else (data, None)
         return draw(key, indices, conditions, **style)[:2]
 
     return fetch
