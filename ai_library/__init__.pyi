@@ -3,11 +3,14 @@ from .data.arrays import ArrayDataSource as ArrayDataSource
 from .data.augmentation import Augmentation as Augmentation
 from .data.examples import ArrayExamples as ArrayExamples
 from .data.examples import Examples as Examples
+from .data.factor_grid import FactorGrid as FactorGrid
+from .data.factor_grid import HeldOut as HeldOut
+from .data.faults import SpuriousCue as SpuriousCue
 from .data.folders.image_folder import ImageFolderDataSource as ImageFolderDataSource
 from .data.folds import FoldDataSource as FoldDataSource
 from .data.folds import folds as folds
-from .data.rendering import SHAPES as SHAPES
-from .data.rendering import ShapeRanges as ShapeRanges
+from .data.shape_factors import SHAPES as SHAPES
+from .data.shape_factors import ShapeRanges as ShapeRanges
 from .data.shapes import ShapeDataSource as ShapeDataSource
 from .data.shapes import factor_table as factor_table
 from .data.source import DataSource as DataSource
@@ -28,6 +31,8 @@ from .evaluation.slices import accuracy_grid as accuracy_grid
 from .evaluation.slices import find_slices as find_slices
 from .export.onnx_file import export_onnx as export_onnx
 from .export.stablehlo_file import export_stablehlo as export_stablehlo
+from .laboratory.psychometric import PsychometricCurve as PsychometricCurve
+from .laboratory.psychometric import psychometric as psychometric
 from .networks.classifier import Classifier as Classifier
 from .networks.cnn import CNN as CNN
 from .networks.model_file import ModelFileError as ModelFileError

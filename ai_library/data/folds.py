@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, whole_number
 from ..files.text import listed
 from .examples import ArrayExamples
-from .source import DataSource
+from .source import SPLITS, DataSource
 from .splitting import SHARES, stratified
 
 
@@ -49,7 +49,8 @@ class _Pool(NamedTuple):
 
 
 def folds(source: DataSource, k: int) -> list[FoldDataSource]:
-    """Divides all examples of all splits into k folds, and returns k sources: each example is in `evaluation` once.
+    """Divides all examples of train, validation and evaluation into k folds, and returns k sources: each example is in
+    `evaluation` once.
 
     A fold has its share of every class, and groups of examples (see `DataSource.groups_of`) are never divided. Of the
     other folds 15 % are `validation`, by the same rules.
@@ -83,8 +84,9 @@ def folds(source: DataSource, k: int) -> list[FoldDataSource]:
 
 
 def _pooled(source):
-    parts = [source.examples(split, range(source.size(split))) for split in source.splits]
+    splits = [split for split in source.splits if split in SPLITS]
+    parts = [source.examples(split, range(source.size(split))) for split in splits]
     images, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
-    groups = [source.groups_of(split) for split in source.splits]
+    groups = [source.groups_of(split) for split in splits]
     independent = any(each is None for each in groups)
     return _Pool(images, labels, np.arange(len(labels)) if independent else np.concatenate(groups))

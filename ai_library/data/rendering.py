@@ -2,200 +2,106 @@
 
 One image is described by its `Factors`; `draw` samples the factors of item `i` from the key `(seed, split, i)` and
 paints them. Both steps are written for one image and vectorised over the batch by `jax.vmap`, so a row never depends
-on its neighbours. Lengths are in pixels, x runs to the right and y downwards, angles are in radians.
+on its neighbours.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
-from ..errors import InputError
+from .conditions import CHANCES, Conditions, given_label, shown_class, steered
+from .shape_factors import DRAWN, MIN_SIZE_PIXELS, RANGED, SHAPES, SYMMETRY, Factors, ShapeRanges
 
-SHAPES = ("circle", "ellipse", "square", "rectangle", "triangle", "pentagon", "hexagon", "star", "cross")
-
-# Per shape, in the order of SHAPES. The corners of a regular polygon or star (a box or an ellipse has no use for it):
 _CORNERS = (0, 0, 0, 0, 3, 5, 6, 5, 0)
-# the angle in radians after which the shape looks the same again; 0: it looks the same at every angle:
-_SYMMETRY = tuple(np.pi * turn for turn in (0, 1, 1 / 2, 1, 2 / 3, 2 / 5, 1 / 3, 2 / 5, 1 / 2))
-
-# What keeps a label recoverable, whatever ranges are asked for.
-MIN_SIZE_PIXELS = 5.0
-MIN_CONTRAST = 0.1
-MIN_ASPECT = 1.2
-MAX_STAR_DEPTH = 0.7
-"""From 0.81 on, the cosine of 36 degrees, a star is a pentagon."""
-MAX_CROSS_WIDTH = 0.7
-"""With 1 a cross is a square."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShapeRanges:
-    """The ranges, `(low, high)`, that an image's factors are drawn from, evenly.
-
-    Lengths are fractions of the image's side, so that one set of ranges serves every image size; levels run from 0
-    (black) to 1 (white). Raises `InputError` for a range that is empty, out of bounds, or makes the label ambiguous.
-
-    Args:
-        size: Radius of the circle around the shape; never below `MIN_SIZE_PIXELS`.
-        rotation: Part of the shape's symmetry angle: (0, 1) gives every orientation once.
-        aspect: Long side over short side of rectangles and ellipses; never below `MIN_ASPECT`, where they would be
-            squares.
-        star_depth: Inner over outer radius of the star.
-        cross_width: Width over length of the cross's arms.
-        contrast: Difference between foreground and background at the image's centre; never below `MIN_CONTRAST`.
-        gradient: Change of the background across the frame, as part of the contrast.
-        outlined: Share of the shapes that are drawn as an outline.
-        stroke: Width of an outline; never below one pixel.
-        outset: Share of an outline's width that lies outside the shape's edge.
-        noise: Standard deviation of the sensor noise, in levels.
-        blur: Width of the blur that is added to a pixel's own width.
-        tint: Strength of the colour in three-channel images; it leaves the mean over the channels as it is.
-    """
-
-    size: tuple[float, float] = (0.14, 0.48)
-    rotation: tuple[float, float] = (0.0, 1.0)
-    aspect: tuple[float, float] = (1.35, 3.0)
-    star_depth: tuple[float, float] = (0.35, 0.56)
-    cross_width: tuple[float, float] = (0.2, 0.45)
-    contrast: tuple[float, float] = (0.3, 1.0)
-    gradient: tuple[float, float] = (0.0, 0.5)
-    outlined: float = 0.5
-    stroke: tuple[float, float] = (0.015, 0.1)
-    outset: tuple[float, float] = (0.0, 0.5)
-    noise: tuple[float, float] = (0.0, 0.06)
-    blur: tuple[float, float] = (0.0, 0.02)
-    tint: tuple[float, float] = (0.0, 0.15)
-
-    def __post_init__(self) -> None:
-        bounds = {
-            "size": (0, 0.5),
-            "aspect": (MIN_ASPECT, 10),
-            "star_depth": (0.1, MAX_STAR_DEPTH),
-            "cross_width": (0.1, MAX_CROSS_WIDTH),
-            "contrast": (MIN_CONTRAST, 1),
-            "stroke": (0, 0.25),
-            "noise": (0, 0.25),
-            "blur": (0, 0.1),
-        }
-        for field in fields(self):
-            if field.name == "outlined":
-                continue
-            try:
-                low, high = getattr(self, field.name)
-            except (TypeError, ValueError) as error:
-                raise InputError(
-                    f"range {field.name} must be (low, high), got {getattr(self, field.name)!r}"
-                ) from error
-            object.__setattr__(self, field.name, (low, high))  # a list could not be a key of jit's cache
-            least, most = bounds.get(field.name, (0, 1))
-            if not least <= low <= high <= most:
-                raise InputError(f"range {field.name} must have {least} <= low <= high <= {most}, got ({low}, {high})")
-        if not 0 <= self.outlined <= 1:
-            raise InputError(f"outlined must be a fraction from 0 to 1, got {self.outlined}")
-
-
-Array = TypeVar("Array", jax.Array, np.ndarray)
-
-
-class Factors(NamedTuple, Generic[Array]):
-    """What an image shows. Arrays of one entry an image, `(b,)`; `(b, c)` for levels and `(b, 2)` for vectors."""
-
-    label: Array
-    """Index into the source's class names, int32."""
-    center: Array
-    """x and y of the shape's centre, in pixels from the top left corner of the frame."""
-    size: Array
-    """Radius of the circle around the shape, in pixels."""
-    rotation: Array
-    """Radians, modulo the shape's symmetry; 0 for a circle."""
-    aspect: Array
-    """Long side over short side of a rectangle or ellipse; 1 for the others."""
-    proportion: Array
-    """Depth of a star or arm width of a cross (see `ShapeRanges`); 1 for the others."""
-    filled: Array
-    """True where the shape is filled, False where it is an outline."""
-    stroke: Array
-    """Width of the outline in pixels; 0 where filled."""
-    outset: Array
-    """How far the outline reaches beyond the edge, in pixels; 0 where filled."""
-    contrast: Array
-    """Absolute difference of the foreground and background levels, averaged over the channels."""
-    foreground: Array
-    """Level of the shape, a channel."""
-    background: Array
-    """Level of the background at the image's centre, a channel."""
-    gradient: Array
-    """Change of the background level across the frame, along x and along y."""
-    noise: Array
-    """Standard deviation of the noise, in levels."""
-    blur: Array
-    """Width in pixels of the blur."""
-
-
-def check_drawable(class_names: Sequence[str], image_size: int, ranges: ShapeRanges) -> None:
-    """Raises `InputError` unless these shapes can be drawn so that each can be told from the others."""
-    unknown = [name for name in class_names if name not in SHAPES]
-    if unknown:
-        raise InputError(f"unknown class {unknown[0]!r}: choose from {', '.join(SHAPES)}")
-    if ranges.size[1] * image_size < MIN_SIZE_PIXELS:
-        raise InputError(
-            f"shapes of up to {ranges.size[1]:g} x {image_size} pixels are too small to be told apart: raise the "
-            f"range of sizes or the image size until they reach {MIN_SIZE_PIXELS:g} pixels"
-        )
-    reach = ranges.outset[1] * max(ranges.stroke[1] * image_size, 1)
-    if MIN_SIZE_PIXELS + reach > image_size / 2:
-        raise InputError(
-            f"outlines that reach {reach:g} pixels beyond their shapes leave no room in {image_size} pixels: "
-            "lower the range of strokes or of outsets"
-        )
+"""Per shape, in the order of SHAPES, the corners of a polygon or star; a box or an ellipse has no use for them."""
 
 
 def draw(
     key: jax.Array,
     indices: ArrayLike,
+    conditions: Conditions | None = None,
+    *,
+    class_names: tuple[str, ...],
+    image_size: int,
+    channels: int,
+    ranges: ShapeRanges,
+) -> tuple[jax.Array, jax.Array, Factors[jax.Array]]:
+    """Draws the items `indices` (b,) uint32 of the stream `key`; item `i` shows class `i mod len(class_names)`, unless
+    the conditions say something else.
+
+    Returns images (b, h, w, c) uint8, labels (b,) int32 and the `Factors` of what is shown. The class names are out of
+    `SHAPES`. A pure function, to be called in a larger program that JAX compiles; `draw_compiled` is it by itself.
+    """
+    kinds = _kinds(class_names)
+
+    def draw_one(index):
+        label, factors, noise_key = _describe(key, index, conditions, class_names, image_size, channels, ranges)
+        return _paint(noise_key, factors, kinds[factors.label], image_size), label, factors
+
+    return jax.vmap(draw_one)(indices)
+
+
+def describe(
+    key: jax.Array,
+    indices: ArrayLike,
+    conditions: Conditions | None = None,
     *,
     class_names: tuple[str, ...],
     image_size: int,
     channels: int,
     ranges: ShapeRanges,
 ) -> tuple[jax.Array, Factors[jax.Array]]:
-    """Draws the items `indices` (b,) uint32 of the stream `key`; item `i` shows class `i mod len(class_names)`.
+    """What `draw` gives for the same arguments, without the images: labels (b,) int32 and `Factors`."""
 
-    Returns images (b, h, w, c) uint8 and their `Factors`. The class names are out of `SHAPES`. A pure function, to be
-    called in a larger program that JAX compiles; `draw_compiled` is it by itself.
-    """
-    kinds = jnp.array([SHAPES.index(name) for name in class_names], jnp.int32)
+    def describe_one(index):
+        return _describe(key, index, conditions, class_names, image_size, channels, ranges)[:2]
 
-    def draw_one(index):
-        factor_key, noise_key = jax.random.split(jax.random.fold_in(key, index))
-        label = (index % len(class_names)).astype(jnp.int32)
-        factors = _sample(factor_key, label, kinds[label], image_size, channels, ranges)
-        return _paint(noise_key, factors, kinds[label], image_size), factors
-
-    return jax.vmap(draw_one)(indices)
+    return jax.vmap(describe_one)(indices)
 
 
-draw_compiled: Callable[..., tuple[jax.Array, Factors[jax.Array]]] = jax.jit(
-    draw,
-    static_argnames=("class_names", "image_size", "channels", "ranges"),
+_COMPILED: dict[str, Any] = {
+    "static_argnames": ("class_names", "image_size", "channels", "ranges"),
     # LLVM halves AVX-512's registers unless asked not to; a processor without them is not concerned.
-    compiler_options={"xla_cpu_prefer_vector_width": 512},
-)
+    "compiler_options": {"xla_cpu_prefer_vector_width": 512},
+}
+draw_compiled: Callable[..., tuple[jax.Array, jax.Array, Factors[jax.Array]]] = jax.jit(draw, **_COMPILED)
+describe_compiled: Callable[..., tuple[jax.Array, Factors[jax.Array]]] = jax.jit(describe, **_COMPILED)
 
 
-def _sample(key, label, kind, image_size, channels, ranges):
-    """The factors of one image of the shape `SHAPES[kind]`."""
-    ranged = [field.name for field in fields(ranges) if field.name != "outlined"]
-    low, high = np.array([getattr(ranges, name) for name in ranged], np.float32).T
-    even = jax.random.uniform(key, (len(ranged) + 6 + 2 * channels,))
-    drawn = dict(zip(ranged, low + (high - low) * even[: len(ranged)], strict=True))
-    fill, polarity, across, down, direction, lift = even[len(ranged) : len(ranged) + 6]
+def _kinds(class_names):
+    return jnp.array([SHAPES.index(name) for name in class_names], jnp.int32)
+
+
+def _describe(key, index, conditions, class_names, image_size, channels, ranges):
+    """The label and the factors of an item, and the key of its noise."""
+    conditions, item = conditions or Conditions(), jax.random.fold_in(key, index)
+    factor_key, noise_key = jax.random.split(item)
+    shown = shown_class(index, len(class_names), conditions)
+    even = jax.random.uniform(factor_key, (len(DRAWN) + 2 * channels,))
+    label = shown
+    if any(each is not None for each in (conditions.cells, conditions.cue, conditions.noise)):
+        chances = jax.random.uniform(jax.random.fold_in(item, 2), (CHANCES,))  # 0 and 1 give the keys of `split`
+        even, label = steered(even, shown, chances, conditions), given_label(shown, chances, conditions)
+    limits = limits_of(ranges) if conditions.ranges is None else conditions.ranges
+    return label, _factors(even, shown, _kinds(class_names)[shown], image_size, channels, ranges, limits), noise_key
+
+
+def limits_of(ranges: ShapeRanges) -> NDArray[np.float32]:
+    """The ranges, those of `DRAWN` that have one, as (2, ranges): their low and their high ends."""
+    return np.array([getattr(ranges, name) for name in RANGED], np.float32).T
+
+
+def _factors(even, label, kind, image_size, channels, ranges, limits):
+    """The factors of one image of the shape `SHAPES[kind]`, made of even random numbers in [0, 1)."""
+    low, high = limits
+    drawn = dict(zip(RANGED, low + (high - low) * even[: len(RANGED)], strict=True))
+    fill, polarity, across, down, direction, lift = even[len(RANGED) : len(DRAWN)]
     colour = 2 * even[-2 * channels :].reshape(2, channels) - 1
 
     filled = fill >= ranges.outlined
@@ -217,7 +123,7 @@ def _sample(key, label, kind, image_size, channels, ranges):
         label=label,
         center=center,
         size=size,
-        rotation=drawn["rotation"] * jnp.array(_SYMMETRY, jnp.float32)[kind],
+        rotation=drawn["rotation"] * jnp.array(SYMMETRY, jnp.float32)[kind],
         aspect=jnp.where(oblong, drawn["aspect"], 1.0),
         proportion=jnp.where(star, drawn["star_depth"], jnp.where(cross, drawn["cross_width"], 1.0)),
         filled=filled,

@@ -1,5 +1,6 @@
 """Generated images of shapes as a data source, which needs no files and has no end."""
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,12 +8,17 @@ from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError, whole_number
 from ..runtime.jax_settings import random_key, settings
+from .conditions import Conditions
+from .design import HELD_OUT, Design, Style
 from .examples import Batch, DeviceExamples, Examples
-from .rendering import SHAPES, Factors, ShapeRanges, check_drawable, draw, draw_compiled
+from .factor_grid import HeldOut
+from .faults import SpuriousCue
+from .rendering import describe_compiled, draw, draw_compiled, limits_of
+from .shape_factors import RANGED, SHAPES, Factors, ShapeRanges, check_drawable
 from .source import SPLITS, DataSource, sides
 
 
@@ -23,6 +29,11 @@ class ShapeDataSource(DataSource):
     repeat, and nothing is stored. Splits never share an example. The classes take turns, so that every split is
     balanced.
 
+    Experiments can be asked for. `hold_out` keeps combinations of class and factors out of train, validation and
+    evaluation, which are drawn as usual but for these; a further split, "held_out", has only these. So the accuracy on
+    `evaluation` tells what was learnt, and that on `held_out` what carries over. The last three arguments are faults of
+    train and validation alike, since a model is chosen by the data there are; `evaluation` and `held_out` have none.
+
     A subclass may keep all of this but the drawing: with `ranges=None` and a `load` of its own, see `DataSource`.
 
     Args:
@@ -31,11 +42,19 @@ class ShapeDataSource(DataSource):
         channels: 1 (grey) or 3 (colour). A subclass that draws nothing may have 1 to 4.
         class_names: What the labels 0, 1, ... mean; for shapes, names out of `SHAPES`.
         sizes: Number of examples in train, validation and evaluation. A larger split begins with the same examples.
+            `held_out` has as many as evaluation, or a fourth number.
         ranges: What the factors of the shapes are drawn from. None says that a subclass draws nothing, and overrides
             `load`.
+        hold_out: What is held out: see `FactorGrid`.
+        label_noise: Share of the labels that are wrong, each of the other classes as often; or a matrix (classes,
+            classes), whose row k has the probabilities of the labels of images that show class k.
+        class_shares: (classes,) in what proportion the classes come, such as (10, 1, 1). The first n images have that
+            proportion to within a few images, whatever n is.
+        spurious: A factor that goes with the class.
 
     Raises:
-        InputError: An argument is not of this kind, or with these the shapes could not be told apart.
+        InputError: An argument is not of this kind, or with these the shapes could not be told apart, or a class has
+            nothing left to train on.
     """
 
     def __init__(
@@ -47,9 +66,14 @@ class ShapeDataSource(DataSource):
         class_names: Sequence[str] = SHAPES,
         sizes: Sequence[int] = (20_000, 2_000, 10_000),
         ranges: ShapeRanges | None = ShapeRanges(),
+        hold_out: HeldOut | None = None,
+        label_noise: float | ArrayLike = 0.0,
+        class_shares: ArrayLike | None = None,
+        spurious: SpuriousCue | None = None,
     ):
         self._ranges = ranges
         super().__init__(seed=seed, image_shape=(*sides(image_size), channels), class_names=class_names)
+        self._style = None
         if ranges is not None:
             height, width, channels = self.image_shape
             if height != width:
@@ -60,20 +84,66 @@ class ShapeDataSource(DataSource):
             if channels not in (1, 3):
                 raise InputError(f"channels must be 1 or 3 for drawn shapes, got {channels}")
             check_drawable(self.class_names, height, ranges)
-        if not isinstance(sizes, (tuple, list)) or len(sizes) != len(SPLITS):
-            raise InputError(f"sizes must be the numbers of examples in {', '.join(SPLITS)}, got {sizes!r}")
+            self._style = Style(self.class_names, height, channels, ranges)
+        if hold_out is not None:
+            self.splits: tuple[str, ...] = (*SPLITS, HELD_OUT)
+        if not isinstance(sizes, (tuple, list)) or len(sizes) not in (len(SPLITS), len(self.splits)):
+            raise InputError(f"sizes must be the numbers of examples in {', '.join(self.splits)}, got {sizes!r}")
         self._sizes = {
             split: whole_number(f"size of {split}", size, 1, 2**32 - 1)
-            for split, size in zip(SPLITS, sizes, strict=True)
+            for split, size in zip(self.splits, [*sizes, sizes[-1]], strict=False)
         }
+        self._design = Design(self._style, hold_out, label_noise, class_shares, spurious)
 
     def load(self, split: str) -> tuple[ArrayLike, ArrayLike] | Examples:
         """Returns the drawn examples of a split."""
-        return _DrawnExamples(self, split, self._sizes[split], self._ranges)
+        if self._style is None or self._ranges is None:
+            raise InputError("ranges must be given to draw shapes, got None: override load without calling this one")
+        conditions = self._design.conditions(split)
+        if self._ranges != self._style.ranges:  # see `fixed`
+            conditions = (conditions or Conditions())._replace(ranges=limits_of(self._ranges))
+        return _DrawnExamples(self.seed, split, self._sizes[split], self._style, conditions)
+
+    def fixed(self, factor: str, level: float, n: int | None = None) -> "ShapeDataSource":
+        """Returns the same source with one factor of all images at one level, and all else as it is.
+
+        Args:
+            factor: A range of `ShapeRanges`, such as "contrast".
+            level: In its units. It may lie outside of the source's range.
+            n: Number of examples in evaluation; None leaves it.
+
+        Raises:
+            InputError: There is no such factor, or the level is out of its bounds, or `hold_out` divides the factor.
+        """
+        if factor not in RANGED or self._ranges is None:
+            raise InputError(f"unknown factor {factor!r}: choose from {', '.join(RANGED)}, of a source of drawn shapes")
+        if factor in self._design.divided:
+            raise InputError(f"{factor} must not be a factor of hold_out: take a source without hold_out")
+        ranges = dataclasses.replace(self._ranges, **{factor: (level, level)})
+        check_drawable(self.class_names, self.image_shape[0], ranges)
+        other = copy.copy(self)
+        other._ranges, other._loaded = ranges, {}
+        other._sizes = self._sizes | ({"evaluation": whole_number("n", n, 1, 2**32 - 1)} if n is not None else {})
+        return other
+
+    def mislabelled(self, split: str) -> NDArray[np.bool_]:
+        """Returns (n,) which examples of a split have another label than the class they show, because of `label_noise`.
+
+        Raises:
+            InputError: A subclass has examples of its own, of which this is not known.
+        """
+        examples, size = self._examples(split), self.size(split)
+        if not self._design.mislabels:
+            return np.zeros(size, bool)
+        if not isinstance(examples, _DrawnExamples):
+            raise InputError(f"{self._place(split)} must return what ShapeDataSource.load does: else this is not known")
+        labels, factors = examples.labels_and_factors(np.arange(size))
+        return labels != factors.label
 
     def settings(self) -> dict[str, Any]:
-        """Besides what every source tells, the ranges that shapes are drawn from."""
-        return super().settings() | ({"ranges": dataclasses.asdict(self._ranges)} if self._ranges else {})
+        """Besides what every source tells, the ranges that shapes are drawn from, what is held out, and the faults."""
+        ranges = {"ranges": dataclasses.asdict(self._ranges)} if self._ranges else {}
+        return super().settings() | ranges | self._design.settings()
 
     def _abstract_loads(self):
         return [*super()._abstract_loads(), *([] if self._ranges else [ShapeDataSource.load])]
@@ -115,52 +185,59 @@ class _DrawnExamples:
     """
 
     BLOCK = 64
+    DESCRIBED = 256
+    """The same for what is not drawn; of larger blocks XLA computes the parts otherwise, with other last bits."""
 
     @settings()
-    def __init__(self, source: DataSource, split: str, size: int, ranges):
-        self._size = size
-        self._key = jax.random.fold_in(random_key(source.seed), SPLITS.index(split))
-        height, _, channels = source.image_shape
-        self._style = {
-            "class_names": source.class_names,
-            "image_size": height,
-            "channels": channels,
-            "ranges": ranges,
-        }
+    def __init__(self, seed: int, split: str, size: int, style: Style, conditions: Conditions | None):
+        self._size, self._style, self._conditions = size, style._asdict(), jax.device_put(conditions)
+        self._key = jax.random.fold_in(random_key(seed), (*SPLITS, HELD_OUT).index(split))
 
     def __len__(self) -> int:
         return self._size
 
     @settings()
     def __getitem__(self, indices: np.ndarray) -> Batch:
-        drawn = [(np.asarray(images)[:n], np.asarray(factors.label)[:n]) for n, images, factors in self._draw(indices)]
-        images, labels = map(np.concatenate, zip(*drawn, strict=True))
+        drawn = self._blocks(draw_compiled, self.BLOCK, indices)
+        images, labels = _joined((n, each[:2]) for n, each in drawn)
         return images, labels
 
     @settings()
+    def labels_and_factors(self, indices: np.ndarray) -> tuple[np.ndarray, Factors[np.ndarray]]:
+        """The labels and factors of the `indices` (b,), for which nothing is drawn."""
+        described = self._blocks(describe_compiled, self.DESCRIBED, indices)
+        labels, *factors = _joined((n, (labels, *factors)) for n, (labels, factors) in described)
+        return labels, Factors(*factors)
+
     def factors(self, indices: np.ndarray) -> Factors[np.ndarray]:
-        drawn = [[np.asarray(leaf)[:n] for leaf in factors] for n, _, factors in self._draw(indices)]
-        return Factors(*map(np.concatenate, zip(*drawn, strict=True)))
+        return self.labels_and_factors(indices)[1]
 
     def on_device(self) -> DeviceExamples:
         """Draws within the program that uses the images."""
-        return DeviceExamples(_drawing(**self._style), self._key)
+        data = self._key if self._conditions is None else (self._key, self._conditions)
+        return DeviceExamples(_drawing(**self._style), data)
 
-    def _draw(self, indices):
-        """[(number of examples, images and factors of a block that begins with them)], which may still be computed."""
-        drawn = []
-        for start in range(0, max(len(indices), 1), self.BLOCK):
-            used = indices[start : start + self.BLOCK]
-            block = np.zeros(self.BLOCK, np.uint32)
+    def _blocks(self, function, size, indices):
+        """[(number of indices, result for a block that begins with them)], which may still be computed."""
+        results = []
+        for start in range(0, max(len(indices), 1), size):
+            used = indices[start : start + size]
+            block = np.zeros(size, np.uint32)
             block[: len(used)] = used
-            drawn.append((len(used), *draw_compiled(self._key, block, **self._style)))
-        return drawn
+            results.append((len(used), function(self._key, block, self._conditions, **self._style)))
+        return results
+
+
+def _joined(blocks):
+    """The arrays of blocks, given as (number of rows that count, arrays), one after the other."""
+    rows = [[np.asarray(array)[:n] for array in arrays] for n, arrays in blocks]
+    return [np.concatenate(each) for each in zip(*rows, strict=True)]
 
 
 @lru_cache  # the same function for the same shapes: see `DeviceExamples`
 def _drawing(**style):
-    def fetch(key, indices):
-        images, factors = draw(key, indices, **style)
-        return images, factors.label
+    def fetch(data, indices):
+        key, conditions = data if isinstance(data, tuple) else (data, None)
+        return draw(key, indices, conditions, **style)[:2]
 
     return fetch

@@ -19,7 +19,7 @@ from .shuffling import shuffled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .rendering import Factors
+    from .shape_factors import Factors
 
 SPLITS = ("train", "validation", "evaluation")
 
@@ -50,7 +50,7 @@ class DataSource:
     image files are then brought into that form (see `fit_image`)."""
 
     splits: tuple[str, ...] = SPLITS
-    """The splits that the source has, some or all of train, validation and evaluation."""
+    """The splits that the source has: some or all of train, validation and evaluation, and any of its own."""
 
     def __init__(self, *, image_shape: Sequence[int], class_names: Sequence[str], seed: int = 0):
         self.seed: int = whole_number("seed", seed, 0, 2**32 - 1)
@@ -208,8 +208,9 @@ class DataSource:
             raise InputError(f"{kind.__name__}.load must take one argument, the split: {error}") from error
 
     def _examples(self, split):
-        if split not in SPLITS:
-            raise InputError(f"unknown split {split!r}: choose from {', '.join(SPLITS)}")
+        known = tuple(dict.fromkeys([*SPLITS, *self.splits]))
+        if split not in known:
+            raise InputError(f"unknown split {split!r}: choose from {', '.join(known)}")
         if split not in self._loaded:
             self._loaded[split] = self._as_examples(split, self.load(split))
         return self._loaded[split]

@@ -26,17 +26,21 @@ from ai_library import (
     DataSource,
     EarlyStopping,
     Examples,
+    FactorGrid,
     FoldDataSource,
+    HeldOut,
     ImageClassifier,
     ImageFolderDataSource,
     InputError,
     LabelErrors,
     ModelFileError,
+    PsychometricCurve,
     Report,
     ResNet,
     ShapeDataSource,
     ShapeRanges,
     Slice,
+    SpuriousCue,
     TrainConfig,
     Trainer,
     TrainingStopped,
@@ -57,6 +61,7 @@ from ai_library import (
     folds,
     load_model,
     predict_out_of_fold,
+    psychometric,
     save_model,
     train_step,
 )
@@ -220,6 +225,26 @@ def sliced() -> None:
     assert_type(accuracy_grid(hits, table["size"], table["class"]).rows, list[str])
 
 
+def experimented() -> None:
+    held = assert_type(FactorGrid(contrast=3, filled=2).ladder(known=1, classes=["star"]), HeldOut)
+    source = ShapeDataSource(
+        image_size=16,
+        class_names=("circle", "star"),
+        sizes=(40, 20, 20),
+        hold_out=held,
+        label_noise=0.1,
+        class_shares=(2, 1),
+        spurious=SpuriousCue("x", 0.9),
+    )
+    assert_type(source.mislabelled("train"), NDArray[np.bool_])
+    network = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8)
+    classifier = Trainer(network, source, TrainConfig(epochs=1, batch_size=8), run_dir=False, verbose=False).fit()
+    assert_type(evaluate(classifier, source, "held_out"), Report)
+    curve = assert_type(psychometric(classifier, source, "noise", [0.0, 0.05, 0.1, 0.2], n=20), PsychometricCurve)
+    assert_type(curve.threshold, float | None)
+    assert_type(curve.rows[0].accuracy, float)
+
+
 def stepped(source: DataSource) -> None:
     networks: Mapping[str, type[nn.Module]] = NETWORKS
     print(sorted(networks), ResNet(num_classes=2, features=(8, 16)).summary(source.image_shape))
@@ -242,6 +267,7 @@ def main(folder: Path) -> None:
     reported(classifier, Endless())
     doubted(arrays)
     sliced()
+    experimented()
     stepped(arrays)
     estimator = ImageClassifier(network=Mine, epochs=1, class_weight={"down": 2.0}, random_state=3)
     assert_type(estimator.fit(images, np.array(["across", "down"])[labels]), ImageClassifier)

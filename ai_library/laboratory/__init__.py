@@ -1,0 +1,1 @@
+"""Experiments that only endless data with known truth allows."""
