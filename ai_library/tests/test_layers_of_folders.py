@@ -15,6 +15,7 @@ LAYERS = [
     {"networks"},
     {"evaluation"},
     {"training", "reporting", "export"},
+    {"laboratory"},
 ]
 """From the bottom up. Folders of one layer do not import each other."""
 MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 360, 70
