@@ -25,7 +25,7 @@ from ..training.step import Loss
 from ..training.trainer import Trainer
 from .results import METRICS, StudyResults
 
-DEFINITION, TABLE, RESULT = "study.json", "runs.csv", "result.json"
+DEFINITION, TABLE, PAGE, RESULT = "study.json", "runs.csv", "study.html", "result.json"
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 ._+=-]{0,60}[A-Za-z0-9+_-])?")
 
 
@@ -143,6 +143,22 @@ class Study:
         rows = distributed.broadcast_from_first(lambda: [*self._finished().values()])
         return self._results({(row["condition"], row["seed"]): row for row in rows})
 
+    def write_page(self, command: str = "") -> Path:
+        """Writes `study.html`, the page of the results so far, and returns its path; `command` is what made them.
+
+        Raises `InputError` where it cannot be written, or jinja2 is not installed.
+        """
+        from .study_page import study_page
+
+        path = self.folder / PAGE
+
+        def page():
+            definitions = json.loads((self.folder / DEFINITION).read_bytes())["conditions"]
+            return study_page(self._results(self._rows), definitions, command).encode()
+
+        distributed.broadcast_from_first(lambda: self._write(path, page))
+        return path
+
     def classifier(self, condition: str, seed: int) -> Classifier:
         """The trained classifier of a run. Raises `InputError` where the run is not done."""
         if (condition, seed) not in self.results().runs:
@@ -249,12 +265,15 @@ class Study:
             display.line(f"{name}, seed {seed}: {figure}  ({len(self._finished())} of {total} runs done)")
 
     def _write_table(self):
-        """Writes `runs.csv` of all finished runs: again, where another process has finished one in the meantime, whose
-        table this one may have replaced.
+        self._write(self.folder / TABLE, lambda: self._results(self._rows).table())
+
+    def _write(self, path, content):
+        """Writes a file about all finished runs: again, where another process has finished one in the meantime, whose
+        file this one may have replaced.
         """
         known = None
         while known != (known := len(self._finished())):
-            write_bytes(self.folder / TABLE, self._results(self._rows).table())
+            write_bytes(path, content())
 
     def _finished(self):
         """The rows of the finished runs, each read once."""
