@@ -23,6 +23,7 @@ def study_page(results: StudyResults, definitions: Mapping[str, Any] | None = No
     gaps = [
         (each, each.differences.tolist(), (each.difference.low, each.difference.high)) for each in results.comparisons
     ]
+    changes = _changes(results.conditions, definitions or {})
     return rendered(
         "study.html",
         results=results,
@@ -32,7 +33,8 @@ def study_page(results: StudyResults, definitions: Mapping[str, Any] | None = No
         figures=_marked(figures),
         differences=_marked(gaps, zero=True),
         needed=needed,
-        changes=_changes(results.conditions, definitions or {}),
+        changes=changes,
+        other_data=any("source." in text for *_, text in changes),
         command=command,
     )
 
