@@ -20,9 +20,8 @@ POWER = 0.8
 """How often a study should find a difference that is there."""
 MOST_SEEDS = 1_000
 """That a question is said to need; beyond them it needs "more"."""
-_EXACT = 16
-"""Differences whose signs are all tried; of more, so many draws are taken."""
-_DRAWS = 2**_EXACT
+_DRAWS = 2**16
+"""Ways to set the signs that are tried: all of up to 16 differences."""
 
 
 class Estimate(NamedTuple):
@@ -78,7 +77,7 @@ def sign_flip_p(differences: ArrayLike) -> float:
         (differences,),
         lambda values, axis: values.mean(axis=axis),
         permutation_type="samples",
-        n_resamples=math.inf if len(differences) <= _EXACT else _DRAWS,
+        n_resamples=_DRAWS,  # all ways, where there are no more
         vectorized=True,
         batch=4096,
         rng=np.random.default_rng(0),
@@ -94,7 +93,8 @@ def t_p(differences: ArrayLike) -> float:
     differences = _one_or_more(differences)
     if len(differences) < 2 or np.ptp(differences) <= 1e-12 * np.abs(differences).max():
         return math.nan
-    return float(scipy.stats.ttest_1samp(differences, 0.0).pvalue)
+    tested: Any = scipy.stats.ttest_1samp(differences, 0.0)
+    return float(tested.pvalue)
 
 
 def paired_test(differences: ArrayLike, compared: int = 1) -> PairedTest:
@@ -155,7 +155,7 @@ def interquartile_mean(values: ArrayLike, resamples: int = 10_000, seed: int = 0
     drawn = rng.integers(0, n, (resamples, n, tasks))
     sampled = np.take_along_axis(values[np.newaxis], drawn, axis=1).reshape(resamples, -1)
     low, high = np.quantile(scipy.stats.trim_mean(sampled, 0.25, axis=1), (LEVEL / 2, 1 - LEVEL / 2))
-    return Estimate(float(scipy.stats.trim_mean(values, 0.25, axis=None)), float(low), float(high))
+    return Estimate(float(scipy.stats.trim_mean(values.ravel(), 0.25)), float(low), float(high))
 
 
 def power(effect: float, n: int, level: float = LEVEL) -> float:
