@@ -67,15 +67,17 @@ class ErrorCurve:
     def __str__(self) -> str:
         lines = [f"{self.what:>18}  error, 95 % interval, and what the line gives"]
         for level, found in zip(self.levels.tolist(), self.at_levels, strict=True):
-            there = f"{found.value:.4f} ({found.low:.4f} to {found.high:.4f})"
-            lines.append(f"{level:>18,g}  {there}  {self.at(level).value:.4f}")
-        slope, n = self.slope, len(self.errors)
+            lines.append(f"{level:>18,g}  {_shown(found)}  {self.at(level).value:.4f}")
         law = f"{self.factor.value:.3g} * x ^ s" if self.power_law else f"{self.factor.value:.3g} + s x"
-        interval = f"{slope.value:.3f} ({slope.low:.3f} to {slope.high:.3f})"
-        lines.append(f"error = {law}, s = {interval}, {counted(n, 'seed')}")
+        lines.append(f"error = {law}, s = {_shown(self.slope)}, {counted(len(self.errors), 'seed')}")
         if self.left_out:
             lines.append(f"left out, without an error at one of the levels: {counted(self.left_out, 'seed')}")
         return "\n".join(lines)
+
+
+def _shown(estimate):
+    interval = "no interval" if math.isnan(estimate.low) else f"{estimate.low:.4f} to {estimate.high:.4f}"
+    return f"{estimate.value:.4f} ({interval})"
 
 
 def learning_curve(results: StudyResults, images: Mapping[str, float]) -> ErrorCurve:

@@ -202,8 +202,14 @@ class StudyResults:
                 f"cannot show. The sign-flip test needs no such assumption, but with {fewest} seeds its p value is "
                 f"never below {2 / 2**fewest:.2g}, and {_compared(compared)} it can decide from {least} seeds on."
             )
-        if any(each.test.name == "sign flip" for each in self.comparisons):
+        flipped = [len(each.differences) for each in self.comparisons if each.test.name == "sign flip"]
+        if any(n >= least for n in flipped):
             found.append("The sign-flip test decides; it assumes no distribution.")
+        if any(n < least for n in flipped):
+            found.append(
+                "Of differences that are all the same the t test says nothing, and of so few the sign-flip test finds "
+                "nothing."
+            )
         if compared > 1:
             found.append(f"p values are corrected for {compared} comparisons (Holm).")
         return found

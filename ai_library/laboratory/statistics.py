@@ -53,11 +53,12 @@ class PairedTest(NamedTuple):
 def mean(values: ArrayLike) -> Estimate:
     """The mean of values (n,) with Student's interval, which assumes that they are spread normally.
 
-    One value has no interval. Raises `InputError` where there is none.
+    One value has no interval, nor have values that are all the same: what they vary by is then unknown, not 0. Raises
+    `InputError` where there is no value.
     """
     values = _one_or_more(values)
     middle, n = float(values.mean()), len(values)
-    if n == 1:
+    if not _spread(values):
         return Estimate(middle, math.nan, math.nan)
     half = float(scipy.stats.t.ppf(1 - LEVEL / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
     return Estimate(middle, middle - half, middle + half)
@@ -91,7 +92,7 @@ def t_p(differences: ArrayLike) -> float:
     nan where it says nothing: of fewer than 2 differences, or of ones without any spread.
     """
     differences = _one_or_more(differences)
-    if len(differences) < 2 or np.ptp(differences) <= 1e-12 * np.abs(differences).max():
+    if not _spread(differences):
         return math.nan
     tested: Any = scipy.stats.ttest_1samp(differences, 0.0)
     return float(tested.pvalue)
@@ -186,6 +187,11 @@ def seeds_needed(differences: ArrayLike, compared: int = 1) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if power(effect, middle, level) >= POWER else (middle, high)
     return high
+
+
+def _spread(values):
+    """Whether values differ by more than rounding."""
+    return np.ptp(values) > 1e-12 * np.abs(values).max()
 
 
 def _one_or_more(values) -> NDArray[np.float64]:

@@ -56,7 +56,7 @@ def test_the_interval_of_a_mean_is_students():
     wanted = scipy.stats.ttest_1samp(SCORES[:, 0], 0).confidence_interval(0.95)
     assert found == pytest.approx((SCORES[:, 0].mean(), *wanted))
     assert math.isnan(mean([0.5]).low)
-    assert mean([0.5, 0.5]) == (0.5, 0.5, 0.5)
+    assert math.isnan(mean([0.1 + 0.2, 0.3]).low)  # no spread but that of rounding
     with pytest.raises(InputError, match="finite numbers"):
         mean([])
     with pytest.raises(InputError, match="finite numbers"):
@@ -177,6 +177,13 @@ def test_what_is_left_out_is_told():
     assert "1 run diverged" in study.notes[1]
     assert "2 seeds" in study.notes[2]
     assert study.table().decode().splitlines()[6] == "b,1,diverged" + "," * 12
+
+
+def test_differences_without_spread_are_told():
+    study = results({"a": [0.5, 0.5, 0.5], "b": [0.6, 0.6, 0.6]})
+    assert study.comparisons[0].conclusion == NO_DIFFERENCE
+    assert "differences that are all the same" in study.notes[0]
+    assert "(-; n = 3)" in str(study)
 
 
 def test_one_run_each_gives_no_interval_and_no_comparison():
