@@ -29,7 +29,7 @@ from ai_library.laboratory.statistics import (
     t_p,
 )
 
-SEEDS, TESTED = (3, 5, 10, 20, 30), (3, 5, 6, 8, 10)
+SEEDS, TESTED = (3, 5, 10, 20), (5, 6, 10)
 DISTRIBUTIONS = {"normal": scipy.stats.norm(), "skewed": scipy.stats.gamma(2)}
 
 

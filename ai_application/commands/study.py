@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ai_library import Condition, DataSource, InputError, ShapeDataSource, Study
+from ai_library.files.text import counted
 from ai_library.laboratory.results import METRICS
 
 from ..command_line import command, command_line, joined, shown
@@ -147,7 +148,8 @@ def main():
             baseline=setup.baseline,
             checkpoint_seconds=setup.checkpoint_seconds,
         )
-        print(f"{len(conditions)} conditions, {setup.seeds} seeds each, in {shown(study.folder)}", flush=True)
+        what = f"{counted(len(conditions), 'condition')}, {counted(setup.seeds, 'seed')} each"
+        print(f"{what}, in {shown(study.folder)}", flush=True)
         try:
             results = study.run(_part(setup.part))
         except KeyboardInterrupt as stopped:

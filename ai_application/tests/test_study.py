@@ -10,6 +10,7 @@ from PIL import Image
 
 from ai_application import training_run
 from ai_application.commands import study
+from ai_application.configs import MNIST_RECIPES
 from ai_library.laboratory.results import StudyResults
 
 DATA = ["--image-size", "16", "--sizes", "32", "16", "24", "--class-names", "star", "cross"]
@@ -126,6 +127,18 @@ def test_a_folder_is_read_once_for_all_seeds_and_conditions(run, studied, tmp_pa
     assert (one.seed, other.seed) == (1, 2)
     assert a.config.epochs > 10  # as many as a small folder needs
     assert b.config.label_smoothing == 0.3
+
+
+def test_recipes_of_mnist_can_be_conditions(run, studied, tmp_path):
+    words = ["--condition", "accurate", "--condition", "fast", "preset=fast", "--condition", "plain", "ema-decay=0"]
+    status, _, errors = run("mnist", "--data-dir", tmp_path / "data", *words, "--study-dir", tmp_path / "study")
+    assert status == 0, errors
+    accurate, fast, plain = studied[0].conditions.values()
+    assert (accurate.config, fast.config) == tuple(config for _, config in MNIST_RECIPES.values())
+    assert (accurate.network, fast.network) == tuple(network for network, _ in MNIST_RECIPES.values())
+    assert plain.config.ema_decay == 0
+    assert plain.config.augmentation == accurate.config.augmentation
+    assert type(plain.source(seed=4)).__name__ == "MnistDataSource"
 
 
 @pytest.mark.parametrize(
