@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ class Study:
         verbose: bool = True,
     ):
         self.conditions: dict[str, Condition] = _checked(conditions)
-        seeds = range(whole_number("seeds", seeds, 1, 2**32)) if isinstance(seeds, int) else seeds
+        seeds = range(whole_number("seeds", seeds, 1, 2**32)) if isinstance(seeds, Integral) else seeds
         self.seeds: list[int] = [whole_number("a seed", seed, 0, 2**32 - 1) for seed in seeds]
         if not self.seeds or len({*self.seeds}) != len(self.seeds):
             raise InputError(f"seeds must be one or more, each once, got {self.seeds}")
