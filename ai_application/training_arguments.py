@@ -7,12 +7,14 @@ They are made from the classes that take them, whose docstrings are the help: a 
 import argparse
 import contextlib
 import dataclasses
+import functools
 import inspect
 import io
 import json
+import operator
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, make_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -138,6 +140,28 @@ class TrainingArguments:
             raise InputError(f"{self.network_name} cannot be made of its settings: {error}") from error
 
 
+def arguments_of(kind: type, without: Sequence[str] = ("seed",)) -> type:
+    """A dataclass of the arguments of a class that can be typed, with their defaults and help."""
+    hints, made = typing.get_type_hints(kind.__init__), []
+    for name, parameter in inspect.signature(kind).parameters.items():
+        hint, value = _as_tuples(hints[name]), parameter.default
+        if name in without:
+            continue
+        if dataclasses.is_dataclass(value):
+            made.append((name, inner := _unchecked(type(value), vars(value)), field(default=inner())))
+        elif _can_be_typed(hint):
+            made.append((name, hint, field(default=value)))
+    return _documented(make_dataclass(kind.__name__, made, kw_only=True, frozen=True), kind)
+
+
+def _as_tuples(hint):
+    """A type whose sequences are tuples, as they are made of words."""
+    origin, parts = typing.get_origin(hint), tuple(map(_as_tuples, typing.get_args(hint)))
+    if origin is Sequence:
+        return tuple[parts[0], ...]
+    return functools.reduce(operator.or_, parts) if origin in (Union, UnionType) else hint
+
+
 def _first_look(given):
     """Preset, network and model to begin with, which decide what other arguments and defaults there are."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
@@ -187,7 +211,11 @@ def _unchecked(kind, defaults, decided_later=None):
             made.append((known.name, hint, field(default_factory=known.default_factory)))
         else:
             made.append((known.name, hint, field(default=value)))
-    plain = make_dataclass(kind.__name__, made, kw_only=True, frozen=True)
+    return _documented(make_dataclass(kind.__name__, made, kw_only=True, frozen=True), kind)
+
+
+def _documented(plain, kind):
+    """A dataclass with the help of another class."""
     text, _, arguments = (inspect.getdoc(kind) or "").partition("Args:")
     plain.__doc__ = "\n\nArgs:".join([text.partition("\n")[0], arguments])
     return plain

@@ -17,6 +17,10 @@ class InputError(ValueError):
     """An input, an argument or the environment is at fault; the message names the thing and the mend."""
 
 
+class DivergedError(InputError):
+    """The loss of a training became infinite or not a number."""
+
+
 class MissingExtraError(InputError, ImportError):
     """A package is not installed that only a part of the library needs.
 

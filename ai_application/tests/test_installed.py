@@ -21,12 +21,13 @@ COMMANDS = (
     "draw-shapes",
     "export-mnist",
     "predict",
+    "study",
     "train-folder",
     "train-mnist",
     "train-shapes",
 )
 PYTHON = ("*.py", "*.pyi", "py.typed")
-DATA = ("*.msgpack", "page.css", "page.html", "data_check.html", "evaluation/shapes/*/*.png")
+DATA = ("*.msgpack", "page.css", "page.html", "data_check.html", "study.html", "evaluation/shapes/*/*.png")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(

@@ -29,6 +29,10 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """What file systems answer that have none."""
 
 
+class FolderTakenError(InputError):
+    """Another process has the right to write into a folder."""
+
+
 @contextlib.contextmanager
 def locked(folder: str | Path) -> Iterator[Callable[[], None]]:
     """Keeps other processes from writing into a folder, which is made where it isn't, until the block ends.
@@ -37,7 +41,7 @@ def locked(folder: str | Path) -> Iterator[Callable[[], None]]:
     the block gets a function to call before each write, which raises `InputError` where the folder's name no longer
     leads to the folder that was locked.
 
-    Raises `InputError` where another process has the folder, or it can't be written to.
+    Raises `FolderTakenError` where another process has the folder, and `InputError` where it can't be written to.
     """
     path = Path(folder) / NAME
     with naming(folder):
@@ -80,7 +84,7 @@ def _try(path, descriptor):
         _lock(descriptor)
     except OSError as error:
         if error.errno in _TAKEN:
-            raise InputError(
+            raise FolderTakenError(
                 f"another process writes into {path.parent}: wait for its end, or choose another folder"
             ) from error
         if error.errno not in _NO_LOCKS:

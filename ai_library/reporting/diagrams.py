@@ -112,6 +112,20 @@ def interval_mark(accuracy: float, interval: tuple[float, float], lowest: float)
     return plot.svg()
 
 
+def spread_mark(values: Sequence[float], interval: tuple[float, float], scale: tuple[float, float]) -> Markup:
+    """Values as dots over the interval of their mean, on a scale with a line at 0 where it has one, for a cell."""
+    low, high = scale
+    plot = _Plot((200, 16), (low, high if high > low else low + 1), (0, 1), left=6.0, bottom=3.0)
+    if low <= 0 <= high:
+        plot.add("line", class_="grid", x1=plot.x(0), x2=plot.x(0), y1=0.0, y2=16.0)
+    if not math.isnan(interval[0]):
+        first, last = (plot.x(min(max(value, low), high)) for value in interval)
+        plot.add("line", class_="interval", x1=first, x2=last, y1=8.0, y2=8.0)
+    for value in values:
+        plot.add("circle", class_="dot", cx=plot.x(value), cy=8.0, r=2.5)
+    return plot.svg()
+
+
 def _percents(values):
     return {value: f"{value:.0%}" for value in values}
 

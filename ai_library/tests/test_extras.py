@@ -71,6 +71,7 @@ def test_one_line_a_run_tells_that_there_are_no_curves_and_what_brings_them(life
     ("needing", "package", "extra"),
     [
         ("import ai_library.reporting.page", "jinja2", "report"),
+        ("import ai_library.laboratory.study_page", "jinja2", "report"),
         ("from ai_library import ImageClassifier", "sklearn", "sklearn"),
         (
             "import ai_library.tests.model_files as m; ai_library.export_onnx('m', m.small_classifier())",

@@ -23,8 +23,10 @@ from ai_library import (
     Augmentation,
     Classifier,
     Comparison,
+    Condition,
     DataSource,
     EarlyStopping,
+    ErrorCurve,
     Examples,
     FactorGrid,
     FoldDataSource,
@@ -41,6 +43,8 @@ from ai_library import (
     ShapeRanges,
     Slice,
     SpuriousCue,
+    Study,
+    StudyResults,
     TrainConfig,
     Trainer,
     TrainingStopped,
@@ -59,7 +63,9 @@ from ai_library import (
     find_slices,
     fit_temperature,
     folds,
+    learning_curve,
     load_model,
+    noise_curve,
     predict_out_of_fold,
     psychometric,
     save_model,
@@ -256,6 +262,24 @@ def stepped(source: DataSource) -> None:
     assert_type(state.variables, dict[str, Any])
 
 
+def studied(folder: Path) -> None:
+    conditions = {
+        f"rate {rate}": Condition(
+            network=Mine(num_classes=2), source=Stripes, config=TrainConfig(batch_size=8, learning_rate=rate)
+        )
+        for rate in (0.001, 0.1)
+    }
+    study = Study(conditions, 2, folder, metric="log_loss", verbose=False)
+    results = assert_type(study.run(), StudyResults)
+    assert_type(results.summaries[0].mean.value, float)
+    assert_type(results.comparisons[0].conclusion, str)
+    assert_type(study.classifier("rate 0.1", 1), Classifier)
+    study.write_page()
+    shares = {"rate 0.001": 0.0, "rate 0.1": 0.5}
+    assert_type(noise_curve(results, shares), ErrorCurve)
+    print(results, learning_curve(results, {name: 1 + share for name, share in shares.items()}))
+
+
 def main(folder: Path) -> None:
     images, labels = stripes(np.arange(40))
     given = ArrayExamples(images, labels)
@@ -269,6 +293,7 @@ def main(folder: Path) -> None:
     sliced()
     experimented()
     stepped(arrays)
+    studied(folder / "study")
     estimator = ImageClassifier(network=Mine, epochs=1, class_weight={"down": 2.0}, random_state=3)
     assert_type(estimator.fit(images, np.array(["across", "down"])[labels]), ImageClassifier)
     assert_type(estimator.predict(images), np.ndarray)

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from ..data.source import DataSource
-from ..errors import InputError
+from ..errors import DivergedError, InputError
 from ..evaluation.calibration import fit_temperature
 from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
@@ -155,7 +155,8 @@ class Trainer:
                 the finished run ended.
 
         Raises:
-            InputError: The loss became infinite or not a number, `run_dir` holds a run but `resume` is not set, or the
+            DivergedError: The loss became infinite or not a number. It is an `InputError`.
+            InputError: `run_dir` holds a run but `resume` is not set, or the
                 reverse, or it cannot be written.
         """
         if self.config.freeze and not (self._transfer or resume):
@@ -164,7 +165,7 @@ class Trainer:
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
         stop = StopSignals()
         hearing = contextlib.nullcontext() if self.run_dir is None else stop
-        made_of = self._settings()
+        made_of = self.settings()
         check_alike(lambda: {**made_of, "code": code_version(type(self.model), type(self.source))})
         with RunDirectory.opened(self.run_dir, made_of, resume) as run, hearing:
             progress = progress.restored(*distributed.broadcast_from_first(lambda: self._begin(progress, run, resume)))
@@ -264,7 +265,7 @@ class Trainer:
         for step, values in enumerate(zip(*(np.atleast_1d(metrics[name]) for name in names), strict=True), first):
             loss, correct, learning_rate = (value.item() for value in values)
             if not math.isfinite(loss):
-                raise InputError(
+                raise DivergedError(
                     f"the loss is {loss} at step {step} (epoch {len(progress.history) + 1}): "
                     f"lower learning_rate={self.config.learning_rate}"
                 )
@@ -331,8 +332,8 @@ class Trainer:
     def _name(self, epoch):
         return f"epoch {epoch + 1}/{self.config.epochs}"
 
-    def _settings(self):
-        """What `config.json` says; a run resumes only under the same."""
+    def settings(self) -> dict[str, Any]:
+        """What the run is made of, as `config.json` says it; a run resumes only under the same."""
         return {
             "train": asdict(self.config),
             "network": {"name": type(self.model).__name__, "arguments": settings_of(self.model)},

@@ -1,0 +1,74 @@
+"""Kills study.py at random moments, starts it again, and compares its table with that of a study that was not killed.
+
+    python benchmarks/kill_study.py [--kills 10] [--workers 1]
+
+The study has 3 conditions and 5 seeds, of small images, and writes a checkpoint after every step. It is killed
+(SIGKILL) a random time after it left something new; every fifth time a random time after its start, which may be before
+its imports are done. With several workers all are killed. In the end `runs.csv` is compared byte by byte.
+"""
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from measuring import ROOT, keep
+
+IMAGES = ["--image-size", "16", "--sizes", "256", "64", "200", "--class-names", "star", "circle", "cross"]
+NETWORK = ["--network.features", "4", "4", "4", "4", "4", "--network.dense", "8"]
+CONDITIONS = ["--condition", "plain", "--condition", "smoothed", "label-smoothing=0.2"]
+CONDITIONS += ["--condition", "moved", "augmentation.shift=2"]
+TRAINING = ["--epochs", "2", "--batch-size", "16", "--learning-rate", "0.02", "--checkpoint-seconds", "0"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--workers", type=int, default=1)
+    arguments = parser.parse_args()
+    seed = time.time_ns() % 2**32
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        assert start(Path(folder, "whole")).wait() == 0
+        seconds, killed = time.monotonic() - began, Path(folder, "killed")
+        moments = []
+        while len(moments) < arguments.kills:
+            workers = [start(killed) for _ in range(arguments.workers)]
+            before = left(killed)
+            while len(moments) % 5 and left(killed) == before and any(worker.poll() is None for worker in workers):
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 2 * seconds / arguments.kills))
+            for worker in workers:
+                worker.kill()
+            if any(worker.wait() == -signal.SIGKILL for worker in workers):
+                moments.append(len([*killed.glob("runs/*/*/result.json")]))
+        assert start(killed).wait() == 0
+        one, other = (Path(folder, name, "runs.csv").read_bytes() for name in ("whole", "killed"))
+    what = "the same" if one == other else "not the same"
+    lines = [
+        f"moments drawn with seed {seed}; {arguments.workers} at once; {seconds:.0f} s without a kill",
+        f"{len(moments)} kills, after {', '.join(map(str, moments))} of 15 runs: runs.csv is {what}, byte for byte",
+    ]
+    keep("kill_study", lines, "jax", "jaxlib", "flax")
+
+
+def left(folder):
+    """The checkpoints and results that there are."""
+    return {*folder.glob("runs/*/*/result.json"), *folder.glob("runs/*/*/training/checkpoints/*.msgpack")}
+
+
+def start(folder):
+    command = ["scripts/study.py", "shapes", *IMAGES, *NETWORK, *TRAINING, *CONDITIONS, "--study-dir", str(folder)]
+    where = subprocess.DEVNULL
+    return subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=where, stderr=where)
+
+
+if __name__ == "__main__":
+    main()
