@@ -54,7 +54,7 @@ def find_label_errors(labels: ArrayLike, probabilities: ArrayLike) -> LabelError
             `predict_out_of_fold`.
 
     Raises:
-        InputError: The arrays do not fit each other, or hold no labels or no probabilities.
+        InputError: The arrays' shapes disagree, or they hold no labels or no probabilities.
     """
     labels, probabilities = _checked(labels, probabilities)
     joint, n = confident_joint(labels, probabilities), np.arange(len(labels))
