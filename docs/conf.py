@@ -16,6 +16,7 @@ version = release = ai_library.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["README.md"]
+smartquotes = False  # "train" is code
 nb_execution_mode = "off"  # the notebook keeps its outputs, and a test runs it
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3

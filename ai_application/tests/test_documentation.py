@@ -5,11 +5,13 @@ tests evaluate, and times and sizes that promises.md and install.md quote from t
 """
 
 import re
+import tomllib
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from ai_library import CNN, ShapeDataSource
@@ -73,6 +75,15 @@ def test_the_benchmarks_page_lists_every_result_and_every_command():
     commands = {*re.findall(r"`python (benchmarks/\w+\.py)", page)}
     assert len(commands) > 20
     assert [command for command in commands if not (ROOT / command).is_file()] == []
+
+
+def test_the_citation_and_the_hosted_workflow_are_those_of_this_version():
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        project = tomllib.load(file)["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]["steps"]
+    assert [step["run"] for step in steps if "run" in step][-1] == ".ci/run"
 
 
 @pytest.fixture

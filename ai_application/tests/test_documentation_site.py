@@ -38,6 +38,13 @@ def test_every_public_name_is_in_the_reference(site):
     assert {"ai_library.Trainer.fit", "ai_library.Report.accuracy_interval"} <= names
 
 
+def test_code_in_docstrings_is_shown_as_code(site):
+    """A block of it follows two colons; after one it would be a quotation."""
+    pages = [*(site / "reference").glob("*.html")]
+    assert len(pages) >= 5
+    assert [page.name for page in pages if "<blockquote" in page.read_text()] == []
+
+
 def test_the_pages_ask_nothing_of_other_places(site):
     asking = re.compile(
         r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"https?:|<link\b[^>]*\bhref=\"https?:|url\(https?:"

@@ -27,7 +27,7 @@ SPLITS = ("train", "validation", "evaluation")
 class DataSource:
     """Examples of three splits, in an order that the seed gives: the base of every data source.
 
-    A subclass overrides one hook, `load`. The checks, the order, the batches and the preview are inherited:
+    A subclass overrides one hook, `load`. The checks, the order, the batches and the preview are inherited::
 
         class Stripes(DataSource):
             def __init__(self, seed=0):
