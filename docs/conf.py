@@ -2,11 +2,13 @@
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+shutil.copyfile(ROOT / "main.ipynb", ROOT / "docs/tutorials/tour.ipynb")  # pages lie in this folder
 
 import ai_library
 
