@@ -30,9 +30,10 @@ def command(main: Callable[[], None]) -> Callable[[], int]:
 
 
 def exit_status(main: Callable[[], None]) -> int:
-    """Runs a script's `main`: 0 when done; 1, with one line on standard error, where the input is at fault; and, as
-    shells have it, 128 and the signal's number where a signal ended it. With an error of one of several processes
-    this one is left at once, and so ends the others.
+    """Runs a script's `main` and returns the exit status.
+
+    0: done. 1: the input is at fault, with one line on standard error. 128 and the signal's number: a signal ended it,
+    as shells report it. After an error in one of several processes, this process ends at once, and so ends the others.
     """
     warnings.formatwarning = lambda message, *_: f"warning: {escaped(str(message))}\n"
     status = _exit_status(main)
@@ -101,8 +102,10 @@ def add_process_arguments(parser: argparse.ArgumentParser):
 
 @contextlib.contextmanager
 def joined(arguments: argparse.Namespace) -> Iterator[None]:
-    """Works with other processes, where the arguments say so: only the first one's prints are seen, and at the end
-    all wait for it. Raises `InputError` where the arguments contradict each other.
+    """Joins the other processes where the arguments name them.
+
+    Only the first process prints, and at the end all wait for it. Raises `InputError` where the arguments contradict
+    each other.
     """
     explicit = [arguments.coordinator, arguments.processes, arguments.process]
     if not arguments.distributed and explicit == [None] * 3:

@@ -21,9 +21,10 @@ METRICS = "metrics.json"
 
 
 def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lists: Lists, **later: Any):
-    """Trains a network on each k - 1 of k folds, predicts the fold that is left, and prints the figures of all
-    predictions together; `metrics.json` in the run's folder has them, and those of each fold. No model is kept: all
-    data together train a better one.
+    """Trains on each k - 1 of k folds, predicts the remaining fold, and prints the figures of all predictions together.
+
+    `metrics.json` in the run's folder has them, and those of each fold. No model is kept: training on all data gives a
+    better one.
 
     Args:
         arguments: What the command was told.

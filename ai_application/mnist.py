@@ -16,7 +16,7 @@ class MnistDataSource(ShapeDataSource):
     proportion, and the rest to `train`.
 
     Args:
-        seed: Of the order of the training images.
+        seed: Seed of the order of the training images.
         data_dir: Where tfds keeps what it prepared.
         files: Folder with the four official files, which tfds reads after checking their SHA-256; None downloads them.
 
@@ -32,6 +32,7 @@ class MnistDataSource(ShapeDataSource):
         self._data_dir, self._files = data_dir, files
 
     def load(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns images (n, 28, 28, 1) uint8 and labels (n,) of a split, prepared and read by tfds."""
         if split == "evaluation":
             return self._read("test")
         images, labels = self._train_split

@@ -62,6 +62,8 @@ def add_network_argument(parser):
 
 
 def network_classes(named: Iterable[str]) -> "list[type[nn.Module]]":
-    """Returns the classes of several FILE.py:Class, as `load_model` takes them. Raises `InputError` as `network_class`
-    does."""
+    """Returns the classes of several FILE.py:Class, as `load_model` takes them.
+
+    Raises `InputError` as `network_class` does.
+    """
     return [network_class(each) for each in named]

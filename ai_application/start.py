@@ -13,8 +13,9 @@ from .signals import Interrupted, Signals
 
 
 def start(load: Callable[[], Callable[[], int]]) -> int:
-    """Runs a command's `main`, which `load` imports, and returns its exit status. Signals end the process from here on
-    with their status, and nothing that is printed ends it.
+    """Runs a command's `main`, which `load` imports, and returns its exit status.
+
+    Signals end the process from here on with their status, and nothing that is printed ends it.
     """
     from .streams import keep_descriptors, make_unfailing
 

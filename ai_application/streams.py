@@ -11,8 +11,10 @@ from ai_library.files.text import escaped
 
 
 def keep_descriptors() -> None:
-    """Lets standard input, output and error lead nowhere where they are closed: the next file that is opened would
-    have their number, and get what is written to them."""
+    """Opens standard input, output and error on the null device where they are closed.
+
+    Otherwise the next file that is opened would get their number, and what is written to them.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -21,9 +23,11 @@ def keep_descriptors() -> None:
 
 
 def make_unfailing() -> None:
-    """Lets `sys.stdout` and `sys.stderr` drop what cannot be written, be it to a full disk, a closed pipe or a terminal
-    that is gone, also when Python ends. What their encoding lacks is written as an escape, and so are control
-    characters, but for line breaks, tabs and the return to the beginning of a line that a text begins with.
+    """Lets `sys.stdout` and `sys.stderr` drop what cannot be written.
+
+    That may be because of a full disk, a closed pipe or a terminal that is gone, also when Python ends. Characters that
+    their encoding lacks are written as escapes, and so are control characters, except line breaks, tabs and a carriage
+    return at the beginning of a text.
     """
     os.environ.update(NO_COLOR="1", PYTHON_TYRO_ANSI_CODES="False")  # colours are control characters
     sys.stdout = sys.__stdout__ = _unfailing(sys.stdout, 1)

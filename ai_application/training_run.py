@@ -61,8 +61,9 @@ def train_and_save(
     lists: Lists | None = None,
     **later: Any,
 ):
-    """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints what came out; then
-    looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
+    """Trains, evaluates once on the evaluation split, saves the model with its metrics, and prints the result.
+
+    Then it looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
 
     Args:
         arguments: What the command was told.

@@ -62,7 +62,8 @@ def test_both_locks_have_the_same_versions_of_all_that_pyproject_needs(python):
     run, develop = locked("requirements.txt", python), locked("requirements-dev.txt", python)
     assert run.items() <= develop.items()
     needed = project("pyproject.toml")
-    for texts, versions in ((needed["dependencies"], run), (needed["optional-dependencies"]["dev"], develop)):
+    extras = needed["optional-dependencies"]
+    for texts, versions in ((needed["dependencies"], run), (extras["dev"], develop), (extras["docs"], develop)):
         for name, each in requirements(texts, python).items():
             assert each.specifier.contains(versions[name]), f"the lock has {name} {versions[name]}, not {each}"
 

@@ -16,7 +16,12 @@ class ArrayDataSource(DataSource):
 
     Each split is given as (images, labels). The arrays are not copied, and must not be changed afterwards.
 
-        source = ArrayDataSource(train=(x, y), validation=0.1, evaluation=(x_test, y_test), class_names=("cat", "dog"))
+    >>> x, y = np.zeros((20, 8, 8, 1), np.uint8), np.arange(20) % 2
+    >>> source = ArrayDataSource(train=(x, y), validation=0.2, class_names=("cat", "dog"))
+    >>> source
+    ArrayDataSource: 8x8x1 images of cat, dog
+    >>> source.size("train"), source.size("validation")
+    (16, 4)
 
     Args:
         train: What is trained on; its images say the shape of all.

@@ -22,8 +22,9 @@ _FLIP, _COLOUR, _ERASE, _NOISE = range(2, 6)
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How far an image is moved, turned, bent and recoloured at most, evenly either way, and how many images are
-    flipped or partly erased; 0 leaves them as they are.
+    """The largest random changes of a training image; 0 leaves it as it is.
+
+    Changes are drawn evenly in both directions. `flip` and `erase` are shares of the images.
 
     What moves into the frame continues the border. Images may have any height, width and 1 to 4 channels: grey, grey
     and alpha, RGB, or RGBA. Alpha is not recoloured.
@@ -67,8 +68,9 @@ class Augmentation:
 
     @settings()
     def __call__(self, keys: jax.Array, images: jax.Array, strength: ArrayLike = 1.0) -> jax.Array:
-        """Changes images (b, h, w, c) of any float type in [-1, 1], each as its key out of `keys` (b,) has it; none
-        where every value is 0.
+        """Changes images (b, h, w, c) of any float type in [-1, 1], each by its own key of `keys` (b,).
+
+        Nothing changes where every value is 0.
 
         `strength` multiplies every value but `erase_side`: with 0.5 images are moved, turned, bent and recoloured half
         as far, and half as many are flipped or erased.

@@ -34,6 +34,8 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
 
 
 def nfc(name: str) -> str:
-    """A class name in Unicode's form NFC, under which two that look alike are alike: file systems and programs that
-    make archives have several forms of a letter with an accent."""
+    """A class name in Unicode's form NFC, in which names that look alike are equal.
+
+    File systems and archive programs use several forms of a letter with an accent.
+    """
     return unicodedata.normalize("NFC", name)

@@ -35,8 +35,10 @@ class DrawnNames:
         return name if self._drawable(name) else str(int(label))
 
     def add_legend(self, figure: "Figure", labels: Iterable[int]) -> None:
-        """Explains the numbers that stand for names of some classes below a figure, if there are any. Letters that the
-        font has not are written as their code points."""
+        """Explains the numbers that stand for names of some classes below a figure, if there are any.
+
+        Letters that the font has not are written as their code points.
+        """
         from matplotlib.lines import Line2D
 
         numbers = [label for label in dict.fromkeys(map(int, labels)) if self[label] != self._shortened(label)]

@@ -28,8 +28,9 @@ class Examples(Protocol):
 
 
 class DeviceExamples(NamedTuple):
-    """How a compiled program takes examples by itself, on its device. `Examples` that allow it have `on_device()`,
-    which returns this.
+    """How a compiled program takes examples by itself, on its device.
+
+    `Examples` that allow it have `on_device()`, which returns this.
     """
 
     fetch: "Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]"

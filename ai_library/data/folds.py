@@ -25,10 +25,12 @@ class FoldDataSource(DataSource):
         self._fold, self._pool, self._split_of = fold, pool, split_of
 
     def load(self, split: str) -> ArrayExamples:
+        """Returns the other source's examples that belong to a split of this fold."""
         own = self._split_of == split
         return ArrayExamples(self._pool.images[own], self._pool.labels[own])
 
     def groups_of(self, split: str) -> NDArray[np.intp]:
+        """Returns the group (n,) of each example of a split."""
         return self._pool.groups[self._split_of == split]
 
     def positions(self, split: str) -> NDArray[np.intp]:

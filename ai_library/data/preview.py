@@ -25,8 +25,10 @@ _TEMPLATE = """<p><b>{{ kind }}</b>: {{ shape|join("x") }} images of {{ classes 
 
 
 def source_figure(source: "DataSource", n: int, split: str, columns: int) -> "Figure":
-    """Returns a matplotlib figure of the first `n` examples of a split with their class names, in `columns`. Names that
-    the font cannot draw are numbers, which a legend explains."""
+    """Returns a matplotlib figure of the first `n` examples of a split with their class names, in `columns`.
+
+    Names that the font cannot draw are numbers, which a legend explains.
+    """
     try:
         import matplotlib.pyplot as plt
     except ModuleNotFoundError as error:

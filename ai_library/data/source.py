@@ -27,7 +27,7 @@ SPLITS = ("train", "validation", "evaluation")
 class DataSource:
     """Examples of three splits, in an order that the seed gives: the base of every data source.
 
-    A subclass overrides one hook, `load`. The checks, the order, the batches and the preview are inherited:
+    A subclass overrides one hook, `load`. The checks, the order, the batches and the preview are inherited::
 
         class Stripes(DataSource):
             def __init__(self, seed=0):
@@ -71,6 +71,7 @@ class DataSource:
 
     @property
     def num_classes(self) -> int:
+        """The number of classes."""
         return len(self.class_names)
 
     def size(self, split: str) -> int:
@@ -99,8 +100,10 @@ class DataSource:
         return None if factors is None else factors(wanted)
 
     def device_examples(self, split: str) -> DeviceExamples | None:
-        """Returns how a compiled program takes the examples of a split without the host. None where it cannot: they are
-        no arrays that leave room on the device, and not drawn, or a subclass has `batches` or `examples` of its own.
+        """Returns how a compiled program takes the examples of a split without the host.
+
+        None where it cannot: they are no arrays that leave room on the device, and not drawn, or a subclass has
+        `batches` or `examples` of its own.
         """
         kind, examples = type(self), self._examples(split)
         inherited = kind.batches is DataSource.batches and kind.examples is DataSource.examples
@@ -112,8 +115,10 @@ class DataSource:
         return np.zeros(self.size(split), bool)
 
     def groups_of(self, split: str) -> NDArray[np.intp] | None:
-        """Returns (n,) numbers of the groups of a split's examples, such as frames of one film: those of one group tell
-        little more than one of them. A group has one number in all splits. None where all are independent, as here.
+        """Returns the group (n,) of each example of a split, or None where all are independent, as here.
+
+        Examples of one group, such as frames of one film, tell little more than one of them. A group has one number in
+        all splits.
         """
         return None
 

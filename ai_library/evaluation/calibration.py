@@ -20,6 +20,9 @@ def fit_temperature(logits: "ArrayLike", labels: "ArrayLike") -> float:
 
     Above 1 the classifier was too sure of itself. Fit it on examples that the classifier was not trained on.
 
+    >>> round(fit_temperature([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]], [0, 0, 1, 1]), 2)
+    3.64
+
     Args:
         logits: (n, classes) float with n >= 1, all finite. Logarithms of probabilities do as well.
         labels: (n,) int, the true classes, from 0 to classes - 1.

@@ -18,6 +18,12 @@ SIGNIFICANCE = 0.05
 def compare(first: Report, second: Report) -> "Comparison":
     """Compares two classifiers by the examples that only one of them has right.
 
+    >>> labels, names = np.zeros(30, int), ("cat", "dog")
+    >>> always, mostly = np.array([[0.9, 0.1]] * 30), np.array([[0.9, 0.1]] * 20 + [[0.2, 0.8]] * 10)
+    >>> compared = compare(Report(always, labels, names), Report(mostly, labels, names))
+    >>> compared.only_first, compared.only_second, round(compared.p_value, 4)
+    (10, 0, 0.002)
+
     Args:
         first: The report of one classifier.
         second: The report of the other, on the same examples in the same order.

@@ -49,8 +49,9 @@ class Confusions:
 
     @cached_property
     def in_tables(self) -> "NDArray[np.intp]":
-        """The classes that a table has a row for, in order: all; or, where they are more than `MOST_CLASSES`, so many
-        of those that occur, the most frequent ones.
+        """The classes that a table has a row for, in order.
+
+        These are all classes, or, of more than `MOST_CLASSES`, the most frequent ones of those that occur.
         """
         if self.classes <= MOST_CLASSES:
             return np.arange(self.classes)

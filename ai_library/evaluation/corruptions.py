@@ -97,6 +97,9 @@ def corrupt(
     The random part of an image's corruption is a pure function of (seed, index): it is the same in any batch, and for
     all severities of a kind.
 
+    >>> corrupt(np.full((1, 4, 4, 1), 200, np.uint8), "occlusion", severity=1).shape
+    (1, 4, 4, 1)
+
     Args:
         images: (b, h, w, c) uint8. The array itself is not changed.
         kind: A name in `CORRUPTIONS`.

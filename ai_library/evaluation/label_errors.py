@@ -48,13 +48,18 @@ def find_label_errors(labels: ArrayLike, probabilities: ArrayLike) -> LabelError
     are taken, those that prefer j to i by the most ("prune by noise rate"). An example that is predicted to be what its
     label says is never one of them.
 
+    >>> probabilities = [[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]]
+    >>> found = find_label_errors([0, 0, 1, 1, 1], probabilities)
+    >>> found.indices.tolist(), found.suggested.tolist()
+    ([4], [0])
+
     Args:
         labels: (n,) int, from 0 to k - 1.
         probabilities: (n, k) of each class, from a network that was not trained on the example: see
             `predict_out_of_fold`.
 
     Raises:
-        InputError: The arrays do not fit each other, or hold no labels or no probabilities.
+        InputError: The arrays' shapes disagree, or they hold no labels or no probabilities.
     """
     labels, probabilities = _checked(labels, probabilities)
     joint, n = confident_joint(labels, probabilities), np.arange(len(labels))

@@ -84,8 +84,10 @@ def wilson_interval(correct: float, n: float) -> tuple[float, float]:
 
 
 def grouped_interval(hits: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a share of trials that come in groups: Wilson's, for as many independent trials as vary as
-    much from sample to sample (Kish, Survey Sampling, 1965; Korn and Graubard, Survey Methodology 24, 1998).
+    """The 95 % interval of a share of trials that come in groups.
+
+    It is Wilson's interval, for as many independent trials as vary as much from sample to sample (Kish, Survey
+    Sampling, 1965; Korn and Graubard, Survey Methodology 24, 1998).
 
     Args:
         hits: (n,) bool, the successes.

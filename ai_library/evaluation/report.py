@@ -239,8 +239,10 @@ class Report:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error (Guo et al., ICML 2017): the mean distance between confidence and accuracy over
-        the `reliability` bins, weighted by their numbers of examples.
+        """Expected calibration error (Guo et al., ICML 2017).
+
+        It is the mean distance between confidence and accuracy over the `reliability` bins, weighted by their numbers
+        of examples.
         """
         return sum(each.n * abs(each.accuracy - each.confidence) for each in self.reliability) / self.n
 
@@ -250,8 +252,9 @@ class Report:
         return reliability_bins(self.confidence, self.hits)
 
     def coverage_curve(self) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-        """Coverage (n,) and accuracy (n,) if the least certain examples are left to a person: see
-        `metrics.coverage_curve`.
+        """Coverage (n,) and accuracy (n,) where the least certain examples are left to a person.
+
+        See `metrics.coverage_curve`.
         """
         return coverage_curve(self.confidence, self.hits)
 

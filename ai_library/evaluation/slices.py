@@ -85,6 +85,10 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
     the rest. So no slice is named for another's errors, and the figures of a later slice are those of its remaining
     examples.
 
+    >>> correct = np.repeat([True, False, True], [95, 15, 90])
+    >>> [(weak.name, weak.n, weak.errors) for weak in find_slices(correct, {"size": np.arange(200)})]
+    [('size 79.6 to 119', 40, 15)]
+
     Args:
         correct: (n,) bool, which predictions are right, such as `Report.hits`.
         factors: What is known about the examples, by name: (n,) numbers, which are cut into `BINS` parts of equal
@@ -119,6 +123,9 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
 
 def accuracy_by(correct: "ArrayLike", values: "ArrayLike") -> list[AccuracyRow]:
     """The accuracy in each part of a factor.
+
+    >>> [(row.name, row.accuracy) for row in accuracy_by([True, True, False, True], ["cat", "cat", "dog", "dog"])]
+    [('cat', 1.0), ('dog', 0.5)]
 
     Args:
         correct: (n,) bool, which predictions are right, such as `Report.hits`.

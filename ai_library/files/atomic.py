@@ -88,8 +88,9 @@ def begun(path: str | Path, mode: str = "w") -> Iterator[NewFile]:
 
 @contextlib.contextmanager
 def replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Opens a temporary file beside `path` that takes its place, with its permissions, when the block ends well; makes
-    the folder. A link stays one, and what it leads to is replaced.
+    """Opens a temporary file that replaces `path`, with its permissions, when the block ends without an error.
+
+    The folder is created where it is missing. A link stays a link, and the file it leads to is replaced.
 
     Text is UTF-8; what cannot be encoded, as in some file names, is written as an escape. Raises `InputError` where the
     file can't be written, or where something else than a file has its name.

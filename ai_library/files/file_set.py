@@ -73,8 +73,10 @@ def _move(path, to):
 
 
 def remove_together(paths: Iterable[Path]) -> None:
-    """Removes files that would speak of something else than what is about to be written; a link stays, and what it
-    leads to goes. Raises `InputError` where one can't be removed."""
+    """Removes files that would contradict what is about to be written.
+
+    A link stays, and the file it leads to is removed. Raises `InputError` where one can't be removed.
+    """
     for path in paths:
         _remove([Path(os.path.realpath(path))])
 

@@ -75,9 +75,11 @@ class SealedFormat:
         tree: Any,
         check: Callable[[dict[str, Any], dict[str, Any]], object] | None = None,
     ) -> None:
-        """Writes a file; an older one of the name stays whole until the new one is. The same content gives the same
-        bytes. `check` gets header and tree as they will be read. Raises `InputError` where the file can't be written,
-        where it could not be read again (see `storable`), or where `check` raises `SealedFileError`.
+        """Writes a file; an older one of the name stays whole until the new one is.
+
+        The same content gives the same bytes. `check` gets header and tree as they will be read. Raises `InputError`
+        where the file can't be written, where it could not be read again (see `storable`), or where `check` raises
+        `SealedFileError`.
         """
         try:
             encoded = json.dumps(header, allow_nan=False).encode()
@@ -104,8 +106,9 @@ class SealedFormat:
             file.write(digest.digest())
 
     def storable(self, tree: Any) -> dict[str, Any]:
-        """The tree as nested dictionaries of numpy arrays, which is how it will be read. Raises `InputError`, which
-        names the array, where such a file can't hold it: what can be written can be read.
+        """The tree as nested dictionaries of numpy arrays, which is how it will be read.
+
+        Raises `InputError`, which names the array, where such a file can't hold it: what can be written can be read.
         """
         import flax.serialization
         import jax
@@ -168,8 +171,10 @@ class SealedFormat:
 
 
 def check_arrays(found: dict[str, Any], wanted: dict[str, Any], finite: bool = True) -> None:
-    """Raises `SealedFileError` unless a tree has the same paths as the one that is wanted, whose leaves tell shape and
-    type, and at each an array of them, `finite` or not."""
+    """Raises `SealedFileError` unless a tree has the same paths as the one that is wanted.
+
+    Each leaf must be an array of the shape and type that the wanted leaf tells, `finite` or not.
+    """
     found, wanted = dict(_leaves(found)), dict(_leaves(wanted))
     for path in sorted(found.keys() ^ wanted.keys()):
         raise SealedFileError(f"{'lacks' if path in wanted else 'has no use for'} {path}")

@@ -19,8 +19,7 @@ def is_printable(text: str) -> bool:
 
 
 def escaped(text: str) -> str:
-    """The text with an escape in the place of each character that isn't printable, such as line breaks and bytes that
-    are no UTF-8."""
+    """The text with an escape for each character that isn't printable, such as a line break or a byte outside UTF-8."""
     if text.isprintable():
         return text
     return "".join(c if is_printable(c) else c.encode("unicode_escape").decode() for c in text)

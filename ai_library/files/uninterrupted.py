@@ -11,9 +11,10 @@ SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM",
 
 
 def hear(handler: Callable[[int, Any], None]) -> dict[signal.Signals, Any]:
-    """Lets a handler hear `SIGNALS`, and returns the previous handlers. A signal that the process ignores, as shells
-    have it for what runs in the background, stays ignored. Outside the main thread, where Python hears no signals, it
-    does nothing.
+    """Lets a handler hear `SIGNALS`, and returns the previous handlers.
+
+    A signal that the process ignores, as shells have it for what runs in the background, stays ignored. Outside the
+    main thread, where Python hears no signals, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}

@@ -46,8 +46,10 @@ class CNN(Network):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool, axis_name: str | None = None) -> jax.Array:
-        """`train` normalises by the batch's own statistics and updates the running ones, "batch_stats"; with
-        `axis_name`, by those of the batch that the devices of this axis share.
+        """The logits (b, num_classes) float32 of images (b, h, w, c) float32.
+
+        `train` normalises by the batch's own statistics and updates the running ones, "batch_stats"; with `axis_name`,
+        by those of the batch that the devices of this axis share.
         """
         x = space_to_depth(images, self.patch)
         for layer, channels in enumerate(self.features):

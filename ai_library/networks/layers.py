@@ -31,7 +31,7 @@ class Conv(nn.Module):
 
 @jax.custom_vjp
 def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x (b, h, w, i) convolved with a kernel (3, 3, i, o), stride 1, zeros around x: (b, h, w, o)."""
+    """Convolves x (b, h, w, i) with a kernel (3, 3, i, o), stride 1, zeros around x: (b, h, w, o)."""
     return _conv3x3(x, kernel)
 
 
@@ -98,9 +98,10 @@ class BatchNormReLU(nn.Module):
 def batch_norm_relu(
     x: jax.Array, scale: jax.Array, bias: jax.Array, pool: bool = False, axis_name: str | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """x (..., c), normalised by its own mean and variance a channel, scaled, shifted, rectified, and, with `pool`,
-    reduced to the largest of each 2x2 cells of (b, h, w, c) with even h and w. Returns that, the mean and the variance
-    (c,), which have no gradients.
+    """Normalises x (..., c) by its own mean and variance per channel, scales, shifts, rectifies, and pools with `pool`.
+
+    Pooling keeps the largest of each 2x2 cells of (b, h, w, c) with even h and w. Returns the result, and the mean and
+    the variance (c,), which have no gradients.
 
     Pooling goes first, where it leaves a quarter to be done: the largest remains the largest, or, of a channel with a
     negative scale, the smallest becomes it. The gradient is derived by hand, so that each pass over the large arrays

@@ -34,8 +34,9 @@ def normalise(images: jax.Array) -> jax.Array:
 
 @settings()
 def initialise(model: nn.Module, seed: int, image_shape: Sequence[int]) -> dict[str, Any]:
-    """The fresh variables {"params", and the collections of its state} for images (h, w, c), a pure function of the
-    seed.
+    """The initial variables for images (h, w, c), a pure function of the seed.
+
+    They are "params" and the collections of its state.
     """
     return _fresh_variables(random_key(seed), model, check_image_shape(image_shape))
 

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 def logits_by_numpy(
     architecture: Architecture, variables: dict[str, Any], images: Iterable[np.ndarray]
 ) -> "NDArray[np.float32]":
-    """Logits (n, num_classes) float32 of images (n, h, w, c) uint8 by the running statistics, as `CNN` gives them but
-    for rounding. The images go through one by one: the numbers of one never depend on the others. Weights that are
-    too large give nan or infinity without a warning, as they do there.
+    """Logits (n, num_classes) float32 of images (n, h, w, c) uint8, as `CNN` gives them except for rounding.
+
+    The running statistics are used. The images go through one by one: the numbers of one never depend on the others.
+    Weights that are too large give nan or infinity without a warning, as they do in `CNN`.
     """
     params, statistics, patch = variables["params"], variables["batch_stats"], architecture.patch
     norms = [_affine(params[name], statistics[name]) for name in map("BatchNorm_{}".format, range(6))]

@@ -25,8 +25,10 @@ def flat(variables: Mapping[str, Any]) -> dict[Names, Any]:
 
 
 def layers(model: nn.Module, image_shape: Sequence[int]) -> dict[Names, tuple[Names, ...]]:
-    """The modules with variables of their own, in the order in which a call of the network is done with them, each
-    with the paths of these variables."""
+    """The modules with variables of their own, each with the paths of these variables.
+
+    The order is that in which a call of the network finishes them.
+    """
     done: dict[Names, tuple[Names, ...]] = {}
 
     def record(call, args, kwargs, context):

@@ -53,7 +53,7 @@ def winograd_conv_gradients(x: jax.Array, kernel: jax.Array, gradient: jax.Array
 
 
 def _parts(x, kernel):
-    """x (b, h, w, c) as (parts, images, h, w, c): the most images that divide b and stay within `PART_BYTES`."""
+    """Reshapes x (b, h, w, c) to (parts, n, h, w, c): the largest n that divides b and stays within `PART_BYTES`."""
     b, h, w, _ = x.shape
     transformed = -(-h // TILE) * -(-w // TILE) * 36 * sum(kernel.shape[2:]) * x.dtype.itemsize
     images = next(n for n in range(max(1, PART_BYTES // transformed), 0, -1) if b % n == 0)
@@ -77,12 +77,12 @@ def _gradients(x, gradient, transformed):
 
 
 def transform_kernel(kernel: jax.Array) -> jax.Array:
-    """(3, 3, i, o) -> (36, i, o)"""
+    """(3, 3, i, o) -> (36, i, o)."""
     return jnp.matmul(np.kron(_KERNEL, _KERNEL), kernel.reshape(9, -1)).reshape(36, *kernel.shape[2:])
 
 
 def _transform_input(x):
-    """(b, h, w, i), h and w whole tiles -> (36, tiles, i)"""
+    """(b, h, w, i), h and w whole tiles -> (36, tiles, i)."""
     _, h, w, channels = x.shape
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     down = jnp.stack(_combine(_INPUT, [x[:, k : k + h - 3 : TILE] for k in range(6)]))
@@ -99,14 +99,14 @@ def _transform_input_adjoint(spectrum, b, rows, columns):
 
 
 def _transform_output(spectrum, b, rows, columns):
-    """(36, tiles, o) -> (b, h, w, o)"""
+    """(36, tiles, o) -> (b, h, w, o)."""
     tiles = jnp.matmul(np.kron(_OUTPUT, _OUTPUT), spectrum.reshape(36, -1))
     tiles = tiles.reshape(TILE, TILE, b, rows, columns, -1).transpose(2, 3, 0, 4, 1, 5)
     return tiles.reshape(b, rows * TILE, columns * TILE, -1)
 
 
 def _transform_output_adjoint(y):
-    """(b, h, w, o), h and w whole tiles -> (36, tiles, o)"""
+    """(b, h, w, o), h and w whole tiles -> (36, tiles, o)."""
     b, h, w, channels = y.shape
     rows = y.reshape(b, h // TILE, TILE, -1)
     down = jnp.stack(_combine(_OUTPUT.T, [rows[:, :, k] for k in range(TILE)]))
@@ -136,7 +136,7 @@ def _overlap(parts, axis):
 
 
 def _shifted(x, by, axis):
-    """x moved by one place along an axis; zeros come in."""
+    """Moves x by one place along an axis, and fills with zeros."""
     count = x.shape[axis]
     kept = jax.lax.slice_in_dim(x, max(-by, 0), count - max(by, 0), axis=axis)
     widths = [(0, 0)] * x.ndim

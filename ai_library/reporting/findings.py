@@ -74,8 +74,10 @@ class Findings:
 
     @cached_property
     def most_telling(self) -> list[str]:
-        """The up to two factors whose parts differ most in accuracy, by Pearson's chi-square a degree of freedom; none
-        where all examples are alike right or wrong.
+        """At most two factors, those whose parts differ most in accuracy.
+
+        There are none where all examples are right, or all wrong. The measure is Pearson's chi-square per degree of
+        freedom.
         """
 
         def evidence(name):

@@ -34,8 +34,10 @@ _COMPILED = _HERE / "__pycache__"
 
 
 class _CompiledTemplates(jinja2.FileSystemBytecodeCache):
-    """Keeps compiled templates where Python keeps compiled modules. Compiling the page takes a tenth of the time that
-    predicting one image takes. A cache that can't be read or written is done without.
+    """Keeps compiled templates where Python keeps compiled modules.
+
+    Compiling the page takes a tenth of the time that predicting one image takes. A cache that can't be read or written
+    is done without.
     """
 
     def __init__(self):
@@ -69,8 +71,10 @@ def findings_files(findings: Findings) -> dict[str, bytes]:
 
 
 def write_findings(findings: Findings, folder: str | Path) -> None:
-    """Writes `report.html` into a folder, and `metrics.json` where there are metrics; an earlier one would speak of
-    other images, and is removed. Raises `InputError` where they can't be written, or another process writes there.
+    """Writes `report.html` into a folder, and `metrics.json` where there are metrics.
+
+    An earlier `metrics.json` would describe other images, and is removed. Raises `InputError` where they can't be
+    written, or another process writes there.
     """
     files, folder = findings_files(findings), Path(folder)
     with locked(folder) as check, replacing_together([folder / name for name in FILES], check) as begin:

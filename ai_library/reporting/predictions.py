@@ -27,10 +27,11 @@ from .results import PICTURE, results
 def predict_samples(
     classifier: Classifier, samples: Iterable[Sample], output: str | Path, command: str = ""
 ) -> Findings:
-    """Writes `predictions.csv` and `report.html` into the folder `output`, and, where any image has a label,
-    `metrics.json` and `confusion_matrix.png`. They take the place of earlier ones together, at the end. Holds a few
-    blocks of images at a time, the hardest ones, and the logits of those with a label. `command` is what the
-    page says it was made by.
+    """Predicts samples, and writes the results into the folder `output`.
+
+    These are `predictions.csv` and `report.html`, and, where any image has a label, `metrics.json` and
+    `confusion_matrix.png`. They replace earlier ones together, at the end. In memory are a few blocks of images at a
+    time, the hardest ones, and the logits of those with a label. The page names `command` as what made it.
 
     Of several processes each predicts samples of its own and leaves their rows beside `predictions.csv`, which the
     first puts together from them. All return the findings on all images.

@@ -18,8 +18,9 @@ _ABSENT = object()
 
 
 def all_told(tell: Callable[[], Any]) -> list[Any]:
-    """What the function returns in each process, as JSON has it, in the order of the processes. An `InputError` that it
-    raises in one of them is raised in all.
+    """What the function returns in each process, as JSON has it, in the order of the processes.
+
+    An `InputError` that it raises in one of them is raised in all.
     """
     if process_count() == 1:
         return [tell()]
@@ -37,6 +38,7 @@ def all_told(tell: Callable[[], Any]) -> list[Any]:
 
 def check_alike(tell: Callable[[], dict[str, Any]]) -> None:
     """Raises `InputError` in every process, which names what differs, unless the function returns the same in all.
+
     A process that is alone does not call it.
     """
     if process_count() == 1:
@@ -51,8 +53,9 @@ def check_alike(tell: Callable[[], dict[str, Any]]) -> None:
 
 
 def differences(first: Any, second: Any, text: str) -> str:
-    """What differs in two values of JSON: for each of the first few differences the text with its `name`, dotted, and
-    the `first` and the `second` value; "" where nothing does.
+    """Describes the first few differences of two values of JSON; "" where there are none.
+
+    Each has the text, its dotted `name`, and the `first` and the `second` value.
     """
     one, other = dict(_leaves(first)), dict(_leaves(second))
     different = [name for name in {**one, **other} if one.get(name, _ABSENT) != other.get(name, _ABSENT)]
@@ -62,8 +65,7 @@ def differences(first: Any, second: Any, text: str) -> str:
 
 
 def code_version(*own: type) -> dict[str, str]:
-    """What tells the code of this library, of the packages that compute, and of the modules of some classes from that
-    of another version."""
+    """A digest of the code of this library, of the packages that compute, and of the modules of some classes."""
     import importlib.metadata  # which a process by itself does without
 
     # An environment or a build may stand beside the folders of the package.

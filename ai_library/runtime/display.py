@@ -38,9 +38,10 @@ def bar(name: str, total: int, first: int = 0, unit: str = "step") -> "tqdm[NoRe
 def counted(
     items: Iterable[_Item], name: str, total: int, weight: Callable[[_Item], int] = lambda _: 1
 ) -> Iterator[_Item]:
-    """The items, with a bar while they are taken; or, where the output is no terminal, with a line on standard error
-    soon after the beginning and then one every few seconds. Of a few items, and in any process but the first, nothing
-    is shown.
+    """Yields the items, and shows progress.
+
+    A terminal gets a bar. Otherwise a line on standard error appears soon after the beginning, and then one every few
+    seconds. Nothing is shown for a few items, and in any process but the first.
 
     Args:
         items: What is counted, such as images or batches.

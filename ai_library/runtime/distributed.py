@@ -109,8 +109,10 @@ def is_first() -> bool:
 
 
 def shard(n: int, unit: int) -> range:
-    """Which of n items are this process's. They are given out in whole units, of which only the last may be smaller;
-    the shards of all processes, in their order, are `range(n)`.
+    """Which of n items are this process's.
+
+    They are given out in whole units, of which only the last may be smaller; the shards of all processes, in their
+    order, are `range(n)`.
     """
     units = -(-n // unit)
     first, end = (min(units * (process_index() + i) // process_count() * unit, n) for i in (0, 1))
@@ -118,8 +120,10 @@ def shard(n: int, unit: int) -> range:
 
 
 def broadcast_from_first(function: Callable[[], Any]) -> Any:
-    """Calls the function in the first process, and gives what it returns to all: numbers, text, arrays, and lists and
-    dictionaries of them. An `InputError` that it raises there is raised in all.
+    """Calls the function in the first process, and returns its result in all.
+
+    The result may be numbers, text, arrays, and lists and dictionaries of them. An `InputError` raised there is raised
+    in all.
     """
     if process_count() == 1:
         return function()
@@ -155,8 +159,9 @@ def all_gather(value: Any) -> list[Any]:
 
 
 def highest(number: int) -> "int | jax.Array":
-    """The highest of all processes' numbers, each below 2**31. `int()` waits for it: the answer may be asked for later
-    than the question, while the processes go on.
+    """The highest of all processes' numbers, each below 2**31.
+
+    `int()` waits for it: the answer may be asked for later than the question, while the processes go on.
     """
     if process_count() == 1:
         return number
@@ -188,8 +193,10 @@ def batch_shardings(batch_size: int) -> "tuple[NamedSharding, NamedSharding]":
 
 
 def place(tree: Any, sharding: "NamedSharding") -> Any:
-    """Arrays on the devices of all processes: with the first sharding of `batch_shardings` every process brings the
-    whole of them, with the second its part of the batch.
+    """Arrays on the devices of all processes.
+
+    With the first sharding of `batch_shardings` every process brings the whole arrays, with the second its part of the
+    batch.
     """
     import jax
 
@@ -241,8 +248,10 @@ def _abort_handler():
 
 
 def listening_address(coordinator: str) -> str | None:
-    """The address and port where the first process listens; None, JAX's word for all addresses, where the one that was
-    named is another machine's, or only this machine's own name for itself. Who connects needs no password.
+    """The address and port where the first process listens, or None, which JAX takes for all addresses.
+
+    It is None where the named address is another machine's, or only this machine's own name for itself. Clients need no
+    password.
     """
     import socket  # which a process by itself does without
 
@@ -264,8 +273,10 @@ def _is_loopback(host):
 
 
 def _check_own_address(coordinator):
-    """Warns where other machines would be sent back to themselves: on CPUs, processes meet at the address that the name
-    of each one's machine has."""
+    """Warns where other machines would be sent back to themselves.
+
+    On CPUs, processes meet at the address that the name of each one's machine has.
+    """
     import socket
 
     host = (coordinator or "").rpartition(":")[0]
@@ -284,8 +295,10 @@ def _check_own_address(coordinator):
 
 
 def _state():
-    """JAX's own, once the processes have joined; its public functions would start the backend, and so fix the devices
-    before `share_out_cores` has chosen them."""
+    """JAX's own state, once the processes have joined.
+
+    Its public functions would start the backend, and so fix the devices before `share_out_cores` has chosen them.
+    """
     jax = sys.modules.get("jax")
     if jax is None or not jax.distributed.is_initialized():
         return None

@@ -12,8 +12,10 @@ _TERMINAL = threading.RLock()
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Keeps from the terminal what a C library, past Python, writes to it. One thread at a time may do so; an
-    `Unfailing` stream waits until it is done."""
+    """Keeps from the terminal what a C library, past Python, writes to it.
+
+    One thread at a time may do so; an `Unfailing` stream waits until it is done.
+    """
     with _TERMINAL:
         terminal = os.dup(2)
         try:
@@ -35,12 +37,15 @@ class Unfailing:
         return getattr(self._stream, name)
 
     def isatty(self) -> bool:
+        """Whether the stream is a terminal; False where it cannot be asked."""
         return self._tried("isatty") or False
 
     def write(self, text: str) -> None:
+        """Writes a text, or drops it where the stream takes none."""
         self._tried("write", text)
 
     def flush(self) -> None:
+        """Writes out what is buffered, where the stream can."""
         self._tried("flush")
 
     def _tried(self, name, *arguments):
@@ -49,8 +54,10 @@ class Unfailing:
 
 
 class WithoutWarnings:
-    """A block in which a package warns nobody. Several threads may be in it at once: Python's own
-    `warnings.catch_warnings` would then leave the filters of one of them behind.
+    """A block in which a package warns nobody.
+
+    Several threads may be in it at once: Python's own `warnings.catch_warnings` would then leave the filters of one of
+    them behind.
 
     Args:
         package: Whose warnings are ignored; those of others are shown as ever.

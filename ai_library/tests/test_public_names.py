@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import doctest
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import ai_library
 
 ROOT = Path(__file__).resolve().parents[2]
+CONSTANTS = ("CORRUPTIONS", "NETWORKS", "SHAPES")
 
 
 def test_every_public_name_can_be_imported_and_is_listed():
@@ -47,6 +49,15 @@ def test_importing_the_library_imports_no_other():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert eval(done.stdout) == {"ai_library", "lazy_loader"}
+
+
+def test_the_examples_in_docstrings_give_what_they_show():
+    modules = {
+        sys.modules[getattr(ai_library, name).__module__] for name in ai_library.__all__ if name not in CONSTANTS
+    }
+    results = [doctest.testmod(module) for module in modules]
+    assert sum(each.attempted for each in results) >= 15
+    assert sum(each.failed for each in results) == 0
 
 
 def own_fields(kind):

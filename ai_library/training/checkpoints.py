@@ -41,6 +41,7 @@ class Checkpoints:
         self._folder, self._check = folder, check
 
     def exist(self) -> bool:
+        """Whether there is a checkpoint, damaged or not."""
         return bool(self._paths())
 
     @staticmethod
@@ -49,8 +50,10 @@ class Checkpoints:
         FORMAT.storable(tree)
 
     def save(self, step: int, record: dict[str, Any], tree: Any) -> None:
-        """Writes one, of a record as JSON has it and a tree of arrays; then removes all but the newest, and what a
-        killed process left half-written. Raises `InputError` where it can't be written; the older ones stay.
+        """Writes a checkpoint of a record, JSON, and a tree of arrays.
+
+        Then removes all but the newest ones, and files that a killed process left half-written. Raises `InputError`
+        where it can't be written; the older ones stay.
         """
         self._check()
         FORMAT.write(self._folder / f"{step:010}.msgpack", record, tree)

@@ -97,9 +97,7 @@ class TrainConfig:
         self.make_optimizer()
 
     def make_optimizer(self) -> NamedOptimizer:
-        """The optimizer that the configuration names: a function from a learning rate schedule to an optax
-        transformation.
-        """
+        """The named optimizer, as a function from a learning rate schedule to an optax transformation."""
         return NamedOptimizer(self.optimizer, json.dumps(self.optimizer_arguments, sort_keys=True))
 
     def _set(self, name, value):

@@ -37,7 +37,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     """A classifier of images for scikit-learn's pipelines, searches, cross-validation and displays.
 
     `fit` takes a validation part out of the training images, which chooses the epoch and the temperature, and trains
-    with a `Trainer`. The same data, arguments and `random_state` give the same classifier.
+    with a `Trainer`. The same data, arguments and `random_state` give the same classifier. For example::
 
         from sklearn.datasets import load_digits
         from sklearn.model_selection import cross_val_score

@@ -29,8 +29,10 @@ class Frozen:
 
     @classmethod
     def first(cls, model: nn.Module, image_shape: Sequence[int], number: int) -> "Frozen":
-        """The first layers in the order of the network's call, as its summary has them. Raises `InputError` where none
-        would be left to be trained."""
+        """The first layers in the order of the network's call, as its summary has them.
+
+        Raises `InputError` where none would be left to be trained.
+        """
         if not number:
             return cls()
         found = layers(model, image_shape)
@@ -59,8 +61,11 @@ class Frozen:
 
     @contextlib.contextmanager
     def predicting(self, predict: Callable[[], object]) -> Iterator[None]:
-        """Within the block frozen layers give what they give in `predict`, a call of the network in evaluation mode on
-        the same images: BatchNorm normalises by the statistics that it will predict with, and does not update them."""
+        """Within the block, frozen layers give what they give in `predict`.
+
+        That is a call of the network in evaluation mode on the same images: BatchNorm normalises by the statistics that
+        it will predict with, and does not update them.
+        """
         if not self.layers:
             yield
             return
@@ -95,8 +100,10 @@ class Frozen:
 
 
 def check_beginning(model: nn.Module, image_shape: Sequence[int], number: int, transfer: Transfer | None) -> None:
-    """Raises `InputError` where what a network takes over is nothing, or lacks one of the first layers, which are to
-    be frozen, or where there are fewer layers."""
+    """Raises `InputError` unless a network takes over something, and all of the first layers that are to be frozen.
+
+    It also raises where there are fewer layers.
+    """
     frozen = Frozen.first(model, image_shape, number)
     if transfer is None:
         return

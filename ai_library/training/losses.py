@@ -8,8 +8,9 @@ import optax
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """The cross-entropy of each example; a share of its label may be spread evenly over all classes (label smoothing:
-    Szegedy et al., arXiv:1512.00567).
+    """The cross-entropy of each example.
+
+    A share of its label may be spread evenly over all classes (label smoothing: Szegedy et al., arXiv:1512.00567).
     """
 
     label_smoothing: float = 0.0

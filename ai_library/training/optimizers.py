@@ -40,6 +40,7 @@ class OneCycle:
 
     @classmethod
     def of(cls, highest: float, warmup: float, steps: int) -> "OneCycle":
+        """The schedule of plain numbers: highest learning rate, share of the steps before it, and number of steps."""
         return cls(jnp.float32(highest), jnp.float32(warmup), jnp.int32(steps))
 
     def __call__(self, step: ArrayLike) -> jax.Array:
@@ -84,6 +85,7 @@ class NamedOptimizer:
             ) from error
 
     def __call__(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        """The optax transformation that follows a schedule."""
         return _optimizers()[self.name](learning_rate=schedule, **json.loads(self.arguments))
 
 

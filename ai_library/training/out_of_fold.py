@@ -16,7 +16,7 @@ def predict_out_of_fold(
 ) -> Report:
     """Trains a network on each k - 1 of k folds of all examples, and predicts the fold that is left.
 
-    The labels that are probably wrong follow from it:
+    The labels that are probably wrong follow from it::
 
         report = predict_out_of_fold(CNN(num_classes=source.num_classes), source, TrainConfig(epochs=4))
         errors = find_label_errors(report.labels, report.probabilities)

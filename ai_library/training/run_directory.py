@@ -135,8 +135,10 @@ class RunDirectory:
         return record, tree
 
     def begin(self, source: "DataSource", tree: dict[str, Any], n: int = 64) -> None:
-        """Logs a grid of the first training images. Raises `InputError` where a checkpoint can't hold the tree, which
-        is to be saved."""
+        """Logs a grid of the first training images.
+
+        Raises `InputError` where a checkpoint can't hold the tree, which is to be saved.
+        """
         self._checkpoints.check_storable(tree)
         self._open_curves(0, [])
         if self._curves:
@@ -219,22 +221,23 @@ class Bystander:
     missing: Sequence[str] = ()
 
     def restore(self, wanted: dict[str, Any], steps_per_epoch: int) -> NoReturn:
+        """Raises `InputError`: there is nothing to resume from."""
         raise InputError("a run that keeps no run directory cannot be resumed: name it as run_dir")
 
     def begin(self, source: "DataSource", tree: dict[str, Any]) -> None:
-        pass
+        """Writes nothing."""
 
     def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, learning_rate: float) -> None:
-        pass
+        """Writes nothing."""
 
     def log_epoch(self, history: list[dict[str, Any]], report: "Report", params: dict[str, Any]) -> None:
-        pass
+        """Writes nothing."""
 
     def log_end(self, chosen: dict[str, Any]) -> None:
-        pass
+        """Writes nothing."""
 
     def save(self, record: dict[str, Any], tree: dict[str, Any]) -> None:
-        pass
+        """Writes nothing."""
 
 
 def _flat(settings, prefix=""):
@@ -276,8 +279,11 @@ def _part(settings, name) -> dict[str, Any]:
 
 
 def _as_may_be(path, old, new):
-    """The old settings with what the new ones may have in other words: more epochs, and, where an earlier version did
-    not have them, defaults of the configuration, an initial classifier and digests of the images."""
+    """The old settings, updated by those new ones that a resumed run may change.
+
+    These are more epochs, and, where an earlier version did not have them, defaults of the configuration, an initial
+    classifier and digests of the images.
+    """
     if "initial" in new:
         old = {"initial": None, **old}
     train, source = old.get("train"), old.get("source")
@@ -303,7 +309,7 @@ def _completed(old, defaults, new):
 
 
 def _check_steps(record, epochs, per_epoch):
-    """Raises `SealedFileError` where steps and epochs of a record do not fit each other, or those of the run."""
+    """Raises `SealedFileError` where steps and epochs of a record contradict each other, or those of the run."""
     history, step = record["history"], record["step"]
     rows = [(epoch, epoch * per_epoch) for epoch in range(1, len(history) + 1)]
     fits = len(history) == step // per_epoch <= epochs and (history or not record["stopped"])

@@ -197,9 +197,10 @@ def train_step(
 def check_step(
     state: TrainState, image_shape: Sequence[int], batch_size: int, sharding: NamedSharding | None = None
 ) -> None:
-    """Raises `InputError` where a step on such a batch cannot be taken, or would give a state of another form: an
-    optimizer may need more than gradients, a loss may fail. Nothing is computed. The step is traced, and not again for
-    a batch with this sharding.
+    """Raises `InputError` where a step on such a batch cannot be taken, or would give a state of another form.
+
+    For example, an optimizer may need more than gradients, or a loss may fail. Nothing is computed. The step is traced,
+    and not again for a batch with this sharding.
     """
     images = jax.ShapeDtypeStruct((batch_size, *image_shape), np.uint8, sharding=sharding)
     labels = jax.ShapeDtypeStruct((batch_size,), np.int32, sharding=sharding)

@@ -40,6 +40,7 @@ class EventFile:
         self._write(first_step, session_log=SessionLog(status=SessionLog.START))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
+        """One point of a curve."""
         self._write(step, summary=tensorboardX.summary.scalar(tag, value))
 
     def images(self, tag: str, images: np.ndarray, step: int) -> None:
@@ -71,6 +72,7 @@ class EventFile:
             self._writer.flush()
 
     def close(self) -> None:
+        """Writes out all rows and closes the file."""
         with naming(self._folder):
             self._writer.close()
 

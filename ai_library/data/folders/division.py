@@ -63,8 +63,9 @@ class Division:
 
 
 def shares_of(made: frozenset[str]) -> dict[str, float]:
-    """The share of the undivided images that goes to each split, where the user `made` these splits: what is missing
-    comes out of train. Empty where there is nothing to divide.
+    """The share of the undivided images that goes to each split, where the user `made` these splits.
+
+    Missing splits are taken out of train. Empty where there is nothing to divide.
     """
     if not made:
         return SHARES

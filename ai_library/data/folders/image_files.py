@@ -19,8 +19,10 @@ _NAMES = 1 << 14  # of a folder, sorted at a time
 
 
 def image_files(folder: str | Path) -> Iterator[Path]:
-    """The image files in a folder and all below it, by their endings: those of a folder in the order of their names,
-    then those of its sub-folders in that order. Holds the names of one folder at a time.
+    """The image files in a folder and all folders below it, recognised by their endings.
+
+    The order is that of the names: first the files of a folder, then those of its sub-folders. The names of one folder
+    at a time are in memory.
 
     Names that begin with a full stop are passed over, and folders of a NAS or a system: programs leave such files for
     themselves. Links are followed.
@@ -57,6 +59,7 @@ def _names(place):
 
 @contextlib.contextmanager
 def listing(place: str | Path) -> Iterator[None]:
+    """Raises `InputError` in place of an `OSError` within the block, which lists a folder."""
     try:
         yield
     except OSError as error:

@@ -82,6 +82,7 @@ class ImageFolderDataSource(DataSource):
         return {**super().settings(), "files": digest}
 
     def load(self, split: str) -> ArrayExamples:
+        """Returns the examples of a split, which are read from the files once."""
         own = self._slice(split)
         return ArrayExamples(self.read.images[own], self._labels(split))
 
@@ -140,6 +141,7 @@ class ImageFolderDataSource(DataSource):
         return np.array([path in paths for path in self.paths(split)])
 
     def groups_of(self, split: str) -> NDArray[np.intp] | None:
+        """Returns the group (n,) of each example of a split, or None where each image is a group of its own."""
         names, groups = np.unique(self._read_and_divided[1].groups, return_inverse=True)
         return groups[self._slice(split)] if len(names) < len(groups) else None
 

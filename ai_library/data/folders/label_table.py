@@ -127,8 +127,11 @@ def _rows(table):
 
 
 def _found(rows, images, folder):
-    """The image of each row by its path below the folder, the paths of rows without exactly one, and those that were
-    found only without folders that are not on the way to `folder`."""
+    """Finds the image of each row of a table.
+
+    Returns the images by their paths below the folder, the paths of rows without exactly one image, and those that were
+    found only by leaving out folders that are not on the way to `folder`.
+    """
     known = defaultdict(set)
     for name in images:
         for text in (name, name.rpartition("/")[2]):

@@ -104,8 +104,9 @@ class _Entry:
 
 
 def walk(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
-    """Yields (path, parts, reason) of all files below a folder: those of a folder in the order of their names, then
-    those of its sub-folders. Raises `InputError` where a folder can't be listed or is there twice, by a link.
+    """Yields (path, parts, reason) of all files below a folder: its own files by name, then those of its sub-folders.
+
+    Raises `InputError` where a folder can't be listed, or is there twice, by a link.
     """
     waiting, listed_already = [((), "")], set()
     while waiting:
@@ -140,8 +141,10 @@ def _pass_over(found, reason, which):
 
 
 def _descended(root, found, notes):
-    """Goes down to the folder that holds the classes or the splits, as long as one sub-folder alone has images, and
-    those in folders of their own; returns it."""
+    """Returns the folder that holds the classes or the splits.
+
+    Goes down as long as only one sub-folder has images, in folders of their own.
+    """
     given = root
     while True:
         tops = {entry.parts[0] for entry in _images(found) if len(entry.parts) > 1}

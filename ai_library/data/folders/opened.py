@@ -22,7 +22,9 @@ class Opened(Protocol):
     """Images that were found, and not yet read."""
 
     @property
-    def layout(self) -> Layout: ...
+    def layout(self) -> Layout:
+        """Which images there are, their classes and splits."""
+        ...
 
     def read(self, image_shape: Sequence[int], *, skip_broken: bool, progress: Progress | None) -> ReadFiles:
         """Reads all files of the layout, in its order: see `read_all`."""

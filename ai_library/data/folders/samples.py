@@ -45,16 +45,24 @@ class Reader(Protocol):
     """What `read_samples` asks of whoever predicts the images; a `Classifier` is one."""
 
     @property
-    def block(self) -> int: ...
+    def block(self) -> int:
+        """How many images are predicted at a time."""
+        ...
 
     @property
-    def class_names(self) -> tuple[str, ...]: ...
+    def class_names(self) -> tuple[str, ...]:
+        """What the labels 0, 1, ... mean."""
+        ...
 
     @property
-    def image_shape(self) -> tuple[int, int, int]: ...
+    def image_shape(self) -> tuple[int, int, int]:
+        """(h, w, c) of the images that it takes."""
+        ...
 
     @property
-    def content_size(self) -> int | None: ...
+    def content_size(self) -> int | None:
+        """How image files are brought to that shape: see `fit_image`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,9 @@ class Samples(Iterable[Sample]):
 
 
 def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = False) -> Samples:
-    """The images of a file, of a folder whose sub-folders are named like classes, of a zip of one, of a table of pixels
-    (see `read_pixels`), or of an npz file.
+    """The images to predict, of a file, a folder, a zip of a folder, a table of pixels, or an npz file.
+
+    Sub-folders are labels where they are named like classes. See `read_pixels` for tables.
 
     Files are read in threads, a few ahead. Class names are compared as Unicode's NFC. Where all class names are
     numbers, but not 0, 1, ... in this order, labels of an npz file are taken for these names, and a note says so.
@@ -266,8 +275,7 @@ def _check_images(path, shape, by_columns, dtype):
 
 
 def _labels_of(path, archive, class_names):
-    """Which of the classes each label of an npz file means, as {label: number of the class}, and a note where it is not
-    the number itself."""
+    """Returns {label: number of the class} of an npz file, and a note where the two numbers differ."""
     numbers = {i: i for i in range(len(class_names))}
     names = {int(name): i for i, name in enumerate(class_names) if name.isascii() and name.isdecimal()}
     named = len(names) == len(class_names) and names != numbers

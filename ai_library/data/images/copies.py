@@ -28,8 +28,9 @@ def same_pixels(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
 
 
 def near_copies(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    """Yields (i, j), i < j, for images (n, h, w, c) that were resized, compressed anew, or turned by quarters: for each
-    image j that is a copy of an earlier one, or of a copy of it, and so on, the first of them, i.
+    """Yields (i, j), i < j, of images (n, h, w, c) that were resized, compressed again, or turned by quarters.
+
+    j is each image that is a copy of an earlier one, or of a copy of it, and so on; i is the first of these.
 
     Two images are copies where their thumbnails of 16x16 grey pixels, without their means, point the same way: 1 - the
     cosine is at most 0.004. Where all images are as unlike each other as noise is, or photographs of different things,

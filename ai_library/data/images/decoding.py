@@ -249,8 +249,10 @@ def _reduce_jpeg(file, needed):
 
 
 def _pixels(image, channels):
-    """The pixels (h, w) or (h, w, c) uint8 of a Pillow image in so many channels, and remarks; it is turned upright in
-    place."""
+    """The pixels (h, w) or (h, w, c) uint8 of a Pillow image in so many channels, and remarks.
+
+    The image is turned upright in place.
+    """
     remarks = []
     image = reduced(image)
     if image.mode == "F":

@@ -10,8 +10,10 @@ _VISIBLE = 64  # levels, as the mean of a drawing's difference from its ground
 
 
 def on_ground(image: Image.Image, grey: bool) -> tuple[Image.Image, str]:
-    """Lays an RGBA image on a ground that leaves what is drawn visible, and tells which one: white, as most programs
-    have it, or black where the drawing is nearly white. An opaque image stays as it is, and nothing is told.
+    """Lays an RGBA image on a background that leaves the drawing visible, and returns which one.
+
+    The background is white, as in most programs, or black where the drawing is nearly white. An opaque image stays as
+    it is, and no background is named.
 
     Args:
         image: Of mode RGBA.

@@ -23,8 +23,11 @@ _EVEN = 0.06  # of the contrast, within which nearly all of an even ground lies
 
 
 def is_even(level: np.ndarray) -> bool:
-    """Whether content lies on a ground of one level: most of the pixels (h, w) that are nearer to the border's level
-    than to the farthest from it differ from the former by next to nothing."""
+    """Whether content (h, w) lies on a background of one level.
+
+    That is so where most of the pixels that are nearer to the border's level than to the farthest level differ from the
+    border's by next to nothing.
+    """
     step = max(1, max(level.shape) // _SIDE)
     level = level[::step, ::step]
     border = np.concatenate([level[0], level[-1], level[:, 0], level[:, -1]])

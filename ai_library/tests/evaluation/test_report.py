@@ -1,6 +1,5 @@
 """The metrics of a report agree with independent sources."""
 
-import doctest
 import json
 from dataclasses import replace
 
@@ -13,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_library import InputError, Report, evaluate
-from ai_library.evaluation import report as report_module
 
 NAMES = ("a", "b", "c")
 
@@ -113,10 +111,6 @@ def test_calibration_error_by_hand():
     probabilities = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
     report = Report(probabilities, np.array([0, 0, 0, 1, 0, 0]), ("yes", "no"))
     assert report.ece == pytest.approx((4 * abs(0.75 - 0.9) + 2 * abs(1 - 0.6)) / 6)
-
-
-def test_the_example_in_the_documentation_gives_what_it_shows():
-    assert doctest.testmod(report_module) == (0, 3)
 
 
 def test_metrics_have_what_the_file_promises(classifier, source):

@@ -1,0 +1,92 @@
+"""The site of `docs/` builds without a warning, has every public name, and is read and searched without a network."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ai_library
+
+pytestmark = pytest.mark.slow
+
+pytest.importorskip("furo", reason="furo is missing: pip install -e .[docs]")
+pytest.importorskip("myst_nb", reason="myst-nb is missing: pip install -e .[docs]")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site: the command of README and development.md, which ends with an error where there is a warning."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", folder / "doctrees"]
+    done = subprocess.run([*command, "docs", folder / "html"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+def test_every_public_name_is_in_the_reference(site):
+    from sphinx.util.inventory import InventoryFile
+
+    with open(site / "objects.inv", "rb") as file:
+        inventory = InventoryFile.load(file, "", lambda base, path: path)
+    names = {name for kind in inventory if kind.startswith("py:") for name in inventory[kind]}
+    assert {f"ai_library.{name}" for name in ai_library.__all__} - names == set()
+    assert {"ai_library.Trainer.fit", "ai_library.Report.accuracy_interval"} <= names
+
+
+def test_code_in_docstrings_is_shown_as_code(site):
+    """A block of it follows two colons; after one it would be a quotation."""
+    pages = [*(site / "reference").glob("*.html")]
+    assert len(pages) >= 5
+    assert [page.name for page in pages if "<blockquote" in page.read_text()] == []
+
+
+def test_the_pages_ask_nothing_of_other_places(site):
+    asking = re.compile(
+        r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"https?:|<link\b[^>]*\bhref=\"https?:|url\(https?:"
+    )
+    pages = [*site.rglob("*.html"), *site.rglob("*.css")]
+    assert len(pages) > 30
+    assert [path.name for path in pages if asking.search(path.read_text())] == []
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e .[dev]")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("Debian's chromium is not installed")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_it_is_read_on_a_phone_and_on_a_desk_in_light_and_in_dark(site, browser, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
+    for name in ("performance.html", "reference/models.html"):
+        page, complaints = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme), []
+        page.on("console", lambda message, complaints=complaints: complaints.append(message.text))
+        page.on("pageerror", lambda error, complaints=complaints: complaints.append(str(error)))
+        page.goto((site / name).as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert complaints == []
+        found = axe.Axe().run(page).response["violations"]
+        serious = [each for each in found if each["impact"] in ("serious", "critical")]
+        assert [(name, each["id"], each["nodes"][0]["html"]) for each in serious] == []
+        page.close()
+
+
+def test_the_search_finds_a_public_name_in_the_files_alone(site, browser):
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())
+    page.get_by_role("textbox", name="Search").fill("TrainConfig")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="ai_library.TrainConfig", exact=True).click()
+    assert page.url.endswith("reference/training.html#ai_library.TrainConfig")
+    page.close()
