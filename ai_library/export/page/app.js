@@ -33,16 +33,17 @@ function answerTo(image) {
 
 function boardChanged(settled) {
   const question = ++asked;
-  element("hint").hidden = !board.isEmpty;
-  element("undo").disabled = element("clear").disabled = board.isEmpty;
   element("several").hidden = true;
   tellRemarks([]);
   if (board.isEmpty) return showNothing();
   requestAnimationFrame(() => {
     if (question !== asked) return;
-    const image = board.pixels;
-    show(answerTo(shape[2] === 1 && !contentSize ? converted(image, 1) : image), settled);
+    show(answerToDrawing(), settled);
   });
+}
+
+function answerToDrawing() {
+  return answerTo(converted(board.pixels, channelsToDecode(shape, contentSize)));
 }
 
 /** One file is shown on the board, several in a table. */
@@ -56,9 +57,6 @@ async function takeFiles(files) {
     if (question !== asked) return;
     if (files.length > 1) rows.append(rowOf(file.name, answer, error));
     if (index === 0) {
-      element("hint").hidden = true;
-      element("undo").disabled = true;
-      element("clear").disabled = false;
       tellRemarks(error ? [] : remarks);
       if (error) showError(file.name, error);
       else {
@@ -82,6 +80,7 @@ async function answerToFile(file) {
 }
 
 function show({ seen, probabilities, label, confidence, sure }, settled) {
+  element("hint").hidden = true;
   const name = names[label];
   const doubt = `perhaps ${name}, ${percent(confidence)}`;
   element("headline").textContent = sure ? name : "not sure";
@@ -97,6 +96,7 @@ function show({ seen, probabilities, label, confidence, sure }, settled) {
 }
 
 function showNothing() {
+  element("hint").hidden = false;
   element("headline").textContent = "Draw something";
   element("headline").classList.add("waiting");
   element("confidence").textContent = "or choose an image";
@@ -158,12 +158,15 @@ function made(tag, className = "", text = "") {
 
 /** Never 100%, which nothing is. */
 function percent(share) {
-  return share >= 0.9995 ? "over 99.9%" : `${(100 * share).toFixed(1)}%`;
+  return share >= 0.9995 ? ">99.9%" : `${(100 * share).toFixed(1)}%`;
 }
 
 function listen() {
   element("undo").addEventListener("click", () => board.undo());
-  element("clear").addEventListener("click", () => board.clear());
+  element("clear").addEventListener("click", () => {
+    board.clear();
+    boardChanged(true);
+  });
   for (const input of document.querySelectorAll("input[type=file]")) {
     input.addEventListener("change", async () => {
       const files = [...input.files];
@@ -184,13 +187,15 @@ function listen() {
   });
 }
 
-element("classes").textContent = new Intl.ListFormat("en", { type: "disjunction" }).format(names.slice(0, 30));
+element("classes").textContent = names.join(", ");
 element("threshold").textContent =
   threshold === null
     ? "This model has no threshold: it was saved without the table that says when it is not sure, and always answers."
-    : `Below ${percent(threshold)}, the line in each bar, it is not sure: all but the least certain 1% of the images that the ` +
-      "model was evaluated on reached it.";
+    : `Below ${percent(threshold)}, the line in each bar, this model is not sure. Of the images that it was evaluated on, the ` +
+      "most certain 99% are above.";
 if (threshold !== null) element("bars").style.setProperty("--threshold", `${100 * threshold}%`);
 element("bars").classList.toggle("limited", threshold !== null);
+element("photograph").hidden = navigator.maxTouchPoints === 0; // elsewhere it would choose a file
 listen();
 showNothing();
+setTimeout(answerToDrawing); // so that the code is compiled before the first stroke

@@ -51,13 +51,13 @@ class Board {
 
   clear() {
     this.#strokes = [];
-    this.undo();
+    this.#stroke = null;
+    this.#paint();
   }
 
   /** Shows a picture in the place of what was drawn, until the next stroke. */
   show(image) {
-    this.#strokes = [];
-    this.#stroke = null;
+    this.clear();
     const { width, height } = this.#canvas;
     const scale = Math.min(width / image.width, height / image.height);
     const [across, down] = [image.width * scale, image.height * scale];

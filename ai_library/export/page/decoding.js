@@ -14,13 +14,18 @@ async function decoded(file, [height, width, channels], contentSize) {
   const isPng = PNG_SIGNATURE.every((byte, i) => bytes[i] === byte);
   const needed = Math.max(height, width, contentSize ? DETAIL : 0);
   let { image, size, remarks } = isPng ? await decodedPng(bytes) : await decodedByBrowser(file, bytes, needed);
-  const wanted = contentSize && channels === 1 ? 3 : channels;
+  const wanted = channelsToDecode([height, width, channels], contentSize);
   if (image.channels % 2 === 0 && wanted % 2 === 1) {
     const laid = onGround(converted(image, 4), wanted === 1);
     if (laid.remark) remarks = [...remarks, laid.remark];
     image = laid.image;
   }
   return { image: converted(image, wanted), size, remarks };
+}
+
+/** Ink is found on paper by its colour. */
+function channelsToDecode([, , channels], contentSize) {
+  return contentSize && channels === 1 ? 3 : channels;
 }
 
 /** By which whole number to divide the sides, so that there are about enough pixels at most. */

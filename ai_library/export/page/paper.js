@@ -31,12 +31,12 @@ function freed(image) {
   if (factor > 1) image = shrunk(image, factor);
   const { width, height, channels } = image;
   const ground = groundOf(image);
-  const relative = Float32Array.from(image.data, (value, i) => {
-    const start = i - (i % channels);
+  const relative = new Float32Array(image.data.length);
+  for (let start = 0; start < relative.length; start += channels) {
     let sum = 0;
-    for (let channel = 0; channel < channels; channel++) sum += ground[start + channel];
-    return (value - ground[i]) / (sum / channels + DARK);
-  });
+    for (let i = start; i < start + channels; i++) sum += ground[i];
+    for (let i = start; i < start + channels; i++) relative[i] = (image.data[i] - ground[i]) / (sum / channels + DARK);
+  }
   const ink = alongInk(filtered(relative, width, height, channels, gaussian(BLUR)), channels);
   const noise = 1.4826 * median(ink.map(Math.abs));
   const strongest = highest(ink, FEW_PIXELS);
@@ -187,16 +187,19 @@ function ranked({ width, height, channels, data }, percent, window) {
 /** Each channel convolved with a kernel along the columns and along the rows; the border's pixels go on outside. */
 function filtered(data, width, height, channels, kernel) {
   const reach = kernel.length >> 1;
-  const along = (source, length, stride) =>
-    source.map((_, i) => {
+  const along = (source, length, stride) => {
+    const found = new Float32Array(source.length);
+    for (let i = 0; i < found.length; i++) {
       const place = Math.floor(i / stride) % length;
       let sum = 0;
       for (let tap = -reach; tap <= reach; tap++) {
         const to = Math.min(Math.max(place + tap, 0), length - 1);
         sum += source[i + (to - place) * stride] * kernel[tap + reach];
       }
-      return sum;
-    });
+      found[i] = sum;
+    }
+    return found;
+  };
   return along(along(data, height, width * channels), width, channels);
 }
 
@@ -209,9 +212,13 @@ function gaussian(sigma) {
 
 /** Of each pixel's channels as a vector. */
 function lengths(data, channels) {
-  return Float32Array.from({ length: data.length / channels }, (_, pixel) =>
-    Math.hypot(...data.subarray(pixel * channels, (pixel + 1) * channels)),
-  );
+  const found = new Float32Array(data.length / channels);
+  for (let pixel = 0; pixel < found.length; pixel++) {
+    let sum = 0;
+    for (let i = pixel * channels; i < (pixel + 1) * channels; i++) sum += data[i] * data[i];
+    found[pixel] = Math.sqrt(sum);
+  }
+  return found;
 }
 
 /** The highest so many values, or all, in ascending order. */
