@@ -1,18 +1,29 @@
-"""The library's own networks as graphs of ONNX' operators."""
+"""The library's own networks as graphs of ONNX' operators, which need no package: a file of any format is made of them."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import InputError
 from ..networks.architecture import EPSILON, POOLED, PREPROCESSING
+from ..networks.classifier import Classifier
 from ..networks.cnn import CNN
 from ..networks.resnet import ResNet
-
-if TYPE_CHECKING:
-    import onnx
+from .description import check_exportable
 
 INPUT, OUTPUT = "images", "probabilities"
+_FLOAT = 1
+"""ONNX' number of float32."""
+
+
+class Node(NamedTuple):
+    """An operator of ONNX with what it takes, by names of other nodes' outputs and of constants."""
+
+    operator: str
+    inputs: list[str]
+    output: str
+    attributes: dict[str, Any]
 
 
 class Graph:
@@ -22,27 +33,24 @@ class Graph:
     """
 
     def __init__(self):
-        from onnx import TensorProto, helper, numpy_helper
+        self.nodes: list[Node] = []
+        self.constants: dict[str, np.ndarray] = {}
 
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self._node, self._constant, self._float = helper.make_node, numpy_helper.from_array, TensorProto.FLOAT
-
-    def add(self, operator: str, *inputs: "str | np.ndarray", output: str | None = None, **attributes: Any) -> str:
+    def add(self, operator: str, *inputs: str | np.ndarray, output: str | None = None, **attributes: Any) -> str:
         """Adds a node that takes outputs of others, by their names, and constants."""
         names = [each if isinstance(each, str) else self._stored(each) for each in inputs]
         output = output or f"{operator}_{len(self.nodes)}"
-        self.nodes.append(self._node(operator, names, [output], name=output, **attributes))
+        self.nodes.append(Node(operator, names, output, attributes))
         return output
 
     def _stored(self, array):
         name = f"constant_{len(self.constants)}"
-        self.constants.append(self._constant(np.ascontiguousarray(array), name))
+        self.constants[name] = np.ascontiguousarray(array)
         return name
 
     def normalised(self, images: str) -> str:
         """Pixels (n, h, w, c) uint8 as `normalise` gives them."""
-        x = self.add("Cast", images, to=self._float)
+        x = self.add("Cast", images, to=_FLOAT)
         x = self.add("Mul", x, np.array(PREPROCESSING["scale"], np.float32))
         x = self.add("Add", x, np.array(PREPROCESSING["offset"], np.float32))
         return self.add("Transpose", x, perm=[0, 3, 1, 2])
@@ -116,3 +124,30 @@ def add_resnet(graph: Graph, x: str, model: ResNet, variables: Mapping[str, Any]
 
 def _dense(params):
     return np.asarray(params["kernel"]), np.asarray(params["bias"])
+
+
+_NETWORKS = {CNN: add_cnn, ResNet: add_resnet}
+
+
+def graph_of(classifier: Classifier, exported: str) -> Graph:
+    """The graph from images (n, h, w, c) uint8, `INPUT`, to probabilities (n, classes) float32, `OUTPUT`.
+
+    Args:
+        classifier: Its network is a `CNN` or a `ResNet` itself: any other may compute anything.
+        exported: What is made of the graph, for an error.
+
+    Raises `InputError` for another network, and for one that does not fit its variables or class names.
+    """
+    add = _NETWORKS.get(type(classifier.model))
+    if add is None:
+        raise InputError(
+            f"{exported} is written for {' and '.join(kind.__name__ for kind in _NETWORKS)}, not for "
+            f"{type(classifier.model).__name__}: use export_stablehlo"
+        )
+    check_exportable(classifier)
+    graph = Graph()
+    sides = classifier.image_shape[:2]
+    logits = add(graph, graph.normalised(INPUT), classifier.model, classifier.variables, sides)
+    cooled = graph.add("Div", logits, np.array(classifier.temperature, np.float32))
+    graph.add("Softmax", cooled, output=OUTPUT, axis=1)
+    return graph

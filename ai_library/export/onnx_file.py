@@ -3,19 +3,14 @@
 import json
 from pathlib import Path
 
-import numpy as np
-
-from ..errors import InputError, MissingExtraError
+from ..errors import MissingExtraError
 from ..files.atomic import write_bytes
 from ..networks.classifier import Classifier
-from ..networks.cnn import CNN
-from ..networks.resnet import ResNet
-from .description import check_exportable, described
-from .graph import INPUT, OUTPUT, Graph, add_cnn, add_resnet
+from .description import described
+from .graph import INPUT, OUTPUT, graph_of
 
 OPSET = 17
 """Of ONNX' operators; every runtime since 2022 has it."""
-_NETWORKS = {CNN: add_cnn, ResNet: add_resnet}
 
 
 def export_onnx(path: str | Path, classifier: Classifier) -> None:
@@ -34,27 +29,19 @@ def export_onnx(path: str | Path, classifier: Classifier) -> None:
         InputError: The network is another one, or the file can't be written.
         MissingExtraError: onnx is not installed.
     """
-    add = _NETWORKS.get(type(classifier.model))
-    if add is None:
-        raise InputError(
-            f"ONNX is written for {' and '.join(kind.__name__ for kind in _NETWORKS)}, not for "
-            f"{type(classifier.model).__name__}: use export_stablehlo"
-        )
+    graph = graph_of(classifier, "ONNX")
     try:
         import onnx
     except ModuleNotFoundError as error:
         raise MissingExtraError(error, "export") from error
-    check_exportable(classifier)
+    nodes = [onnx.helper.make_node(kind, given, [out], name=out, **more) for kind, given, out, more in graph.nodes]
+    constants = [onnx.numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
     height, width, channels = classifier.image_shape
-    graph = Graph()
-    logits = add(graph, graph.normalised(INPUT), classifier.model, classifier.variables, (height, width))
-    cooled = graph.add("Div", logits, np.array(classifier.temperature, np.float32))
-    graph.add("Softmax", cooled, output=OUTPUT, axis=1)
     images = onnx.helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, ["n", height, width, channels])
     classes = ["n", len(classifier.class_names)]
     found = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, classes)
     model = onnx.helper.make_model(
-        onnx.helper.make_graph(graph.nodes, "classifier", [images], [found], graph.constants),
+        onnx.helper.make_graph(nodes, "classifier", [images], [found], constants),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=8,
         producer_name="ai_library",
