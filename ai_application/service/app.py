@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import prometheus_client
 from starlette.applications import Starlette
@@ -23,7 +24,10 @@ from .batching import Batcher
 from .limits import Bodies, Limits, RefusedError
 from .observed import Metrics, Observed
 
-EXTENSIONS = ["binary_tensor_data", "classification"]
+_Result = TypeVar("_Result")
+_EXTENSIONS = ["binary_tensor_data", "classification"]
+_FILE_KINDS = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+"""What clients say of a body that they know nothing of; curl says the last."""
 
 
 def application(classifiers: Mapping[str, Classifier], limits: Limits, log: Callable[[str], None] = print) -> Starlette:
@@ -105,10 +109,8 @@ class _Service:
         """Predicts the image file that the body is."""
         model = self._model(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind and kind != "application/octet-stream" and not kind.startswith("image/"):
-            raise RefusedError(
-                415, f"the body must be an image file, got {kind[:60]!r}: send it as image/png, image/jpeg, ..."
-            )
+        if kind not in _FILE_KINDS and not kind.startswith("image/"):
+            raise RefusedError(415, f"the body must be the image file itself, got {kind[:60]!r}: send it as image/*")
         classifier = model.classifier
         with self._bodies.holding() as held:
             body = await self._bodies.read(request, held)
@@ -141,7 +143,7 @@ class _Service:
         return Response(content, headers=headers)
 
     async def server(self, _) -> Response:
-        return JSONResponse({"name": "ai_application", "version": __version__, "extensions": EXTENSIONS})
+        return JSONResponse({"name": "ai_application", "version": __version__, "extensions": _EXTENSIONS})
 
     async def live(self, _) -> Response:
         return JSONResponse({"live": True})
@@ -169,9 +171,8 @@ class _Service:
         """The model that an address names. Raises `RefusedError` where there is none of this name and version."""
         name, version = request.path_params["model"], request.path_params.get("version", protocol.VERSION)
         if name not in self._models or version != protocol.VERSION:
-            raise RefusedError(
-                404, f"there is no such model: {', '.join(self._models)}, each of version {protocol.VERSION}"
-            )
+            there = ", ".join(self._models)
+            raise RefusedError(404, f"there is no such model; there are {there}, each of version {protocol.VERSION}")
         return self._models[name]
 
     async def _predicted(self, model, images):
@@ -180,7 +181,7 @@ class _Service:
         except InputError as error:
             raise RefusedError(400, str(error)) from error
 
-    def _in_thread(self, function, *arguments):
+    def _in_thread(self, function: "Callable[..., _Result]", *arguments: Any) -> "asyncio.Future[_Result]":
         return asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
 

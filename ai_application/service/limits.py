@@ -93,9 +93,7 @@ def _unpacking(encoding, most):
     if encoding == "identity":
         return lambda body: body
     if encoding not in ("gzip", "deflate"):
-        raise RefusedError(
-            415, f"the encoding {encoding[:40]!r} is not known: send the body as it is, or by gzip or deflate"
-        )
+        raise RefusedError(415, f"the encoding must be identity, gzip or deflate, got {encoding[:40]!r}")
 
     def unpack(body):
         unpacking = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # of either kind

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,7 +26,7 @@ class Metrics:
 
 
 class Observed:
-    """Counts each request, and logs a line without anything that its client wrote but the method."""
+    """Counts each request, and logs a line, which has nothing that its client wrote."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log: Callable[[str], None]):
         self._app, self._metrics, self._log = app, metrics, log
@@ -47,10 +48,8 @@ class Observed:
                 await self._app(scope, receive, sending)
             finally:
                 seconds = time.perf_counter() - begun
-                path = getattr(
-                    scope.get("route"), "path", "-"
-                )  # not what the client asked for: the address as declared
-                method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "-"
+                path = getattr(scope.get("route"), "path", "-")  # as declared, not what the client wrote
+                method = scope["method"] if scope["method"] in HTTPMethod.__members__ else "-"
                 self._metrics.requests.labels(method, path, status).inc()
                 self._metrics.seconds.labels(path).observe(seconds)
                 self._log(f"{method} {path} {status or 'no answer'} {1000 * seconds:.1f} ms")

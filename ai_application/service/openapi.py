@@ -9,6 +9,7 @@ from .protocol import HEADER_LENGTH, IMAGES, LABELS, PROBABILITIES, VERSION
 _TEXT = {"type": "string"}
 _YES_NO = {"type": "boolean"}
 _PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
+_ERROR = {"type": "object", "properties": {"error": _TEXT}}
 _BYTES = {"type": "string", "format": "binary"}
 
 
@@ -30,11 +31,9 @@ def description(models: list[str]) -> dict[str, Any]:
         ("/v2/models/{model}/versions/{version}", [model, version]),
     ):
         ready = _json(_object(name=_TEXT, ready=_YES_NO))
+        about = _operation("What a model takes and gives", _json(_metadata()), 404)
         paths |= {
-            start: {
-                "parameters": parameters,
-                "get": _operation("What a model takes and gives", _json(_metadata()), 404),
-            },
+            start: {"parameters": parameters, "get": about},
             f"{start}/ready": {"parameters": parameters, "get": _operation("Whether it answers", ready, 404, 503)},
             f"{start}/infer": {"parameters": parameters, "post": _infer()},
         }
@@ -44,11 +43,7 @@ def description(models: list[str]) -> dict[str, Any]:
 
 def _operation(summary: str, content: dict[str, Any], *errors: int) -> dict[str, Any]:
     """What an address does, gives and answers in vain; every address may also fail."""
-    told = {
-        str(status): {"description": "An error", "content": _json(_object(error=_TEXT))} for status in (500, *errors)
-    }
-    if 503 in errors:  # which a server that is not ready answers
-        told["503"]["content"] = _json({"type": "object"})
+    told = {str(status): {"description": "An error", "content": _json(_ERROR)} for status in (500, *errors)}
     return {"summary": summary, "responses": {"200": {"description": summary, "content": content}, **told}}
 
 

@@ -117,9 +117,8 @@ def _images(tensor, binary, classifier):
         raise RefusedError(400, f"{IMAGES} must have the datatype UINT8, got {str(tensor.get('datatype'))[:40]!r}")
     shape, wanted = _checked(tensor.get("shape"), list, f"the shape of {IMAGES}"), list(classifier.image_shape)
     if not all(type(side) is int for side in shape) or shape[1:] != wanted or not 1 <= shape[0] < 2**31:
-        raise RefusedError(
-            400, f"{IMAGES} must have the shape [n, {', '.join(map(str, wanted))}], n from 1, got {_cut(shape)}"
-        )
+        sides = ", ".join(map(str, wanted))
+        raise RefusedError(400, f"{IMAGES} must have the shape [n, {sides}] with n from 1, got {_cut(shape)}")
     size = math.prod(shape)
     given = _checked(tensor.get("parameters", {}), dict, f"the parameters of {IMAGES}").get("binary_data_size")
     if given is not None:
@@ -131,9 +130,7 @@ def _images(tensor, binary, classifier):
             )
         return np.frombuffer(binary, np.uint8).reshape(shape)
     if binary:
-        raise RefusedError(
-            400, f"{len(binary)} bytes come after the JSON, which no tensor's binary_data_size speaks of"
-        )
+        raise RefusedError(400, f"{len(binary)} bytes come after the JSON, of which no binary_data_size speaks")
     data = _checked(tensor.get("data"), list, f"the data of {IMAGES}")
     try:
         numbers = np.array(data)
@@ -161,9 +158,7 @@ def _wanted(request, classes):
         own = _checked(output.get("parameters", {}), dict, "the parameters of an output")
         count = own.get("classification", 0)
         if type(count) is not int or count < 0 or (count and name != PROBABILITIES):
-            raise RefusedError(
-                400, f"classification must be a number of classes, of {PROBABILITIES}, got {_cut(count)}"
-            )
+            raise RefusedError(400, f"classification must be a count of {PROBABILITIES}, got {_cut(count)} of {name}")
         found.append(_Wanted(name, own.get("binary_data", all_binary) is True, min(count, classes)))
     return found
 

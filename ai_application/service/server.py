@@ -70,7 +70,7 @@ def _protocol(limits):
             super().connection_made(transport)
             self._wait()
             if len(self.connections) > limits.max_connections:
-                next(iter(silent)).close()
+                next(iter(silent)).transport.close()
 
         def connection_lost(self, exc):
             self._wait_no_longer()
@@ -92,13 +92,9 @@ def _protocol(limits):
             else:
                 super().shutdown()
 
-        def close(self):
-            self._wait_no_longer()
-            self.transport.close()
-
         def _wait(self):
             self._wait_no_longer()
-            silent[self] = self.loop.call_later(limits.idle_seconds, self.close)
+            silent[self] = self.loop.call_later(limits.idle_seconds, self.transport.close)
 
         def _wait_no_longer(self):
             if timer := silent.pop(self, None):
