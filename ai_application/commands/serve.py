@@ -7,16 +7,18 @@ SIGTERM or Ctrl-C ends the service after what was begun is done.
 import argparse
 import dataclasses
 import re
+import sys
+from contextlib import closing
 from pathlib import Path
 
 from ai_library import InputError, load_model
-from ai_library.files.text import escaped
 
 from .. import MODELS
 from ..command_line import command, short
 from ..own_networks import add_network_argument, network_classes
 from ..service.app import application
 from ..service.limits import Limits
+from ..service.observed import Lines
 from ..service.server import listening, run
 
 
@@ -46,10 +48,10 @@ def main():
         name = _name(path, classifiers)
         classifiers[name] = load_model(path, network_classes(arguments.network))
     limits = Limits(**{limit.name: getattr(arguments, limit.name) for limit in dataclasses.fields(Limits)})
-    with listening(arguments.host, arguments.port) as listener:
+    with listening(arguments.host, arguments.port) as listener, closing(Lines(sys.stdout.fileno())) as log:
         host, port, *_ = listener.getsockname()
         print(f"serving {', '.join(classifiers)} on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-        run(application(classifiers, limits, lambda line: print(escaped(line), flush=True)), listener, limits)
+        run(application(classifiers, limits, log), listener, limits)
 
 
 def _name(path, others):

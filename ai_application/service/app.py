@@ -16,7 +16,6 @@ from starlette.routing import Route
 
 from ai_library import Classifier, InputError, __version__
 from ai_library.data.images.reading import read_file
-from ai_library.export.page_file import page_of
 from ai_library.runtime.cpu import cores
 
 from . import openapi, protocol
@@ -26,6 +25,10 @@ from .observed import Metrics, Observed
 
 _Result = TypeVar("_Result")
 _EXTENSIONS = ["binary_tensor_data", "classification"]
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 _FILE_KINDS = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 """What clients say of a body that they know nothing of; curl says the last."""
 
@@ -42,6 +45,7 @@ def application(classifiers: Mapping[str, Classifier], limits: Limits, log: Call
         lifespan=service.lifespan,
         exception_handlers={RefusedError: _refused, HTTPException: _http_error, Exception: _failed},
     )
+    app.router.redirect_slashes = False  # to an address that the client's Host header says
     app.add_middleware(Observed, metrics=metrics, log=log)
     return app
 
@@ -82,11 +86,11 @@ class _Service:
         ]
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, _):
+    async def lifespan(self, app):
         """Warms up beside the first requests, so that they are told that nothing is ready yet."""
-        warming = asyncio.gather(*(model.warm_up() for model in self._models.values()))
+        app.state.warming = asyncio.gather(*(model.warm_up() for model in self._models.values()))
         yield
-        warming.cancel()
+        app.state.warming.cancel()
         self._threads.shutdown()
 
     async def index(self, _) -> Response:
@@ -188,14 +192,18 @@ class _Service:
 def _page_of(classifier):
     """The page of a model; None where its network cannot run in a page."""
     try:
+        from ai_library.export.page_file import page_of  # pyright: ignore[reportMissingImports]
+    except ModuleNotFoundError:
+        return None
+    try:
         return page_of(classifier)
     except InputError:
         return None
 
 
 def _page(content):
-    """A page, which brings all that it needs: see its own policy."""
-    return HTMLResponse(content, headers={"x-content-type-options": "nosniff"})
+    """A page, which brings all that it needs and may ask for nothing else."""
+    return HTMLResponse(content, headers={"content-security-policy": _POLICY})
 
 
 def _error(status, told, headers=None):

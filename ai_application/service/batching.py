@@ -1,6 +1,7 @@
 """Predicts the images of many requests together."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ class Batcher:
     def __init__(self, classifier: Classifier, max_waiting: int, observe: Callable[[int], None]):
         self.classifier, self.ready = classifier, False
         self._max_waiting, self._observe = max_waiting, observe
-        self._waiting: list[tuple[np.ndarray, asyncio.Future]] = []
+        self._waiting: deque[tuple[np.ndarray, asyncio.Future]] = deque()
         self._images = 0
         self._thread = ThreadPoolExecutor(1)
         self._running: asyncio.Task | None = None
@@ -45,9 +46,11 @@ class Batcher:
         """The probabilities (n, classes) float64 of images (n, h, w, c) uint8.
 
         Raises:
-            RefusedError: Too many images wait already.
+            RefusedError: Too many images wait already, or these alone are too many.
             InputError: The network gives numbers that are none.
         """
+        if len(images) > self._max_waiting:
+            raise RefusedError(413, f"{len(images):,} images are too many at once: send {self._max_waiting:,} at most")
         if self._images + len(images) > self._max_waiting:
             raise RefusedError(429, f"{self._images:,} images wait already: try again", retry_after="1")
         answer = asyncio.get_running_loop().create_future()
@@ -61,7 +64,7 @@ class Batcher:
         """Predicts what waits until nothing does."""
         loop = asyncio.get_running_loop()
         while self._waiting:
-            together, self._waiting = self._waiting, []
+            together = self._next()
             try:
                 found = await loop.run_in_executor(self._thread, self._predicted, [images for images, _ in together])
             except Exception as error:
@@ -76,6 +79,14 @@ class Batcher:
                 else:
                     answer.set_result(numbers)
         self._running = None
+
+    def _next(self):
+        """The requests that are predicted next: the first that waits, and those after it that fit into its block."""
+        together = [self._waiting.popleft()]
+        room = self.classifier.block - len(together[0][0])
+        while self._waiting and (room := room - len(self._waiting[0][0])) >= 0:
+            together.append(self._waiting.popleft())
+        return together
 
     async def _alone(self, images):
         try:

@@ -15,7 +15,9 @@ class Limits:
 
     max_body: int = field(default=16 * MB, metadata={"help": "bytes of a request's body, as sent and unpacked (413)"})
     max_bodies: int = field(default=256 * MB, metadata={"help": "bytes of all bodies that are held at once (503)"})
-    max_waiting: int = field(default=4096, metadata={"help": "images of a model that wait to be predicted (429)"})
+    max_waiting: int = field(
+        default=4096, metadata={"help": "images that wait for a model (429), or come in a request (413)"}
+    )
     max_connections: int = field(
         default=512, metadata={"help": "open connections; of more, the one that has said nothing for longest is closed"}
     )
@@ -61,7 +63,9 @@ class Bodies:
             raise RefusedError(408, f"the body did not arrive within {self._limits.body_seconds:g} seconds") from None
         except ClientDisconnect:
             raise RefusedError(400, "the client left before its body was there") from None
-        return unpack(b"".join(parts))
+        body = unpack(b"".join(parts))
+        held.take(max(0, len(body) - size))
+        return body
 
     def take(self, size: int) -> None:
         """Counts bytes that are held from now on. Raises `RefusedError` where these are too many for all requests."""
@@ -103,8 +107,8 @@ def _unpacking(encoding, most):
             raise RefusedError(400, f"the body is not what {encoding} writes") from None
         if len(whole) > most:
             raise RefusedError(413, f"the body unpacks to more than the {most:,} bytes that are taken")
-        if not unpacking.eof:
-            raise RefusedError(400, f"the body is not what {encoding} writes: its end is missing")
+        if not unpacking.eof or unpacking.unused_data:
+            raise RefusedError(400, f"the body is not what {encoding} writes: its end is missing, or not the body's")
         return whole
 
     return unpack

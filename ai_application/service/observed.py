@@ -1,11 +1,44 @@
 """What is told of the requests: a line each, and the figures that Prometheus collects."""
 
+import contextlib
+import os
+import queue
+import threading
 import time
 from collections.abc import Callable
 from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ai_library.files.text import escaped
+
+
+class Lines:
+    """Writes lines to a file descriptor in a thread of its own, so that nobody waits for whoever should read them.
+
+    What cannot be written is dropped, and so is what comes while `most` lines wait.
+    """
+
+    def __init__(self, descriptor: int, most: int = 10_000):
+        self._descriptor, self._lines = descriptor, queue.Queue(most)
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def __call__(self, line: str) -> None:
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(line)
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Waits so long for what is still to be written."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=seconds)
+        self._thread.join(seconds)
+
+    def _write(self):
+        while (line := self._lines.get()) is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, f"{escaped(line)}\n".encode())
 
 
 class Metrics:
@@ -41,6 +74,7 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
             await send(message)
 
         with self._metrics.running.track_inprogress():

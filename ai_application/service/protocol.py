@@ -4,6 +4,7 @@ See https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-pr
 documentation for the extensions.
 """
 
+import itertools
 import json
 import math
 import reprlib
@@ -120,7 +121,7 @@ def _images(tensor, binary, classifier):
         sides = ", ".join(map(str, wanted))
         raise RefusedError(400, f"{IMAGES} must have the shape [n, {sides}] with n from 1, got {_cut(shape)}")
     size = math.prod(shape)
-    given = _checked(tensor.get("parameters", {}), dict, f"the parameters of {IMAGES}").get("binary_data_size")
+    given = _checked(_parameters(tensor), dict, f"the parameters of {IMAGES}").get("binary_data_size")
     if given is not None:
         if type(given) is not int or not given == size == len(binary):
             raise RefusedError(
@@ -131,21 +132,34 @@ def _images(tensor, binary, classifier):
         return np.frombuffer(binary, np.uint8).reshape(shape)
     if binary:
         raise RefusedError(400, f"{len(binary)} bytes come after the JSON, of which no binary_data_size speaks")
-    data = _checked(tensor.get("data"), list, f"the data of {IMAGES}")
-    try:
-        numbers = np.array(data)
-    except (ValueError, OverflowError):
-        numbers = np.array(None)
-    if numbers.dtype.kind != "i" or numbers.size != size or numbers.shape not in ((size,), tuple(shape)):
+    numbers = _flat(_checked(tensor.get("data"), list, f"the data of {IMAGES}"), shape)
+    if numbers is None or len(numbers) != size or set(map(type, numbers)) != {int}:
         raise RefusedError(400, f"the data of {IMAGES} must be {size} whole numbers, flat or nested by the shape")
-    if numbers.min() < 0 or numbers.max() > 255:
-        raise RefusedError(400, f"the data of {IMAGES} must be from 0 to 255, got {numbers.min()} to {numbers.max()}")
-    return numbers.astype(np.uint8).reshape(shape)
+    try:
+        return np.frombuffer(bytes(numbers), np.uint8).reshape(shape)
+    except ValueError:
+        raise RefusedError(400, f"the data of {IMAGES} must be from 0 to 255") from None
+
+
+def _flat(data, shape):
+    """The numbers of JSON's arrays, flat or nested by the shape; None where they are nested otherwise.
+
+    They do not go through numpy, which gives all texts of an array the room of the longest one.
+    """
+    if not data or type(data[0]) is not list:
+        return data
+    if len(data) != shape[0]:
+        return None
+    for side in shape[1:]:
+        if any(type(part) is not list or len(part) != side for part in data):
+            return None
+        data = list(itertools.chain.from_iterable(data))
+    return data
 
 
 def _wanted(request, classes):
     """The outputs that a request asks for; all of them where it names none."""
-    parameters = _checked(request.get("parameters", {}), dict, "parameters")
+    parameters = _checked(_parameters(request), dict, "parameters")
     all_binary = parameters.get("binary_data_output", False) is True
     asked = request.get("outputs")
     if not asked:
@@ -155,7 +169,7 @@ def _wanted(request, classes):
         name = _checked(output, dict, "an output").get("name")
         if not isinstance(name, str) or name not in _DATATYPES or name in [each.name for each in found]:
             raise RefusedError(400, f"outputs must name each of {', '.join(_DATATYPES)} at most once, got {_cut(name)}")
-        own = _checked(output.get("parameters", {}), dict, "the parameters of an output")
+        own = _checked(_parameters(output), dict, "the parameters of an output")
         count = own.get("classification", 0)
         if type(count) is not int or count < 0 or (count and name != PROBABILITIES):
             raise RefusedError(400, f"classification must be a count of {PROBABILITIES}, got {_cut(count)} of {name}")
@@ -179,6 +193,11 @@ def _packed(texts):
     """Texts as the protocol has BYTES: each with its length before it."""
     encoded = [str(text).encode() for text in np.ravel(texts)]
     return b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
+
+
+def _parameters(fields):
+    """The parameters of a part of a request; null, as some clients write it, says that there are none."""
+    return {} if fields.get("parameters") is None else fields["parameters"]
 
 
 def _whole(text, name):

@@ -5,8 +5,11 @@ import contextlib
 import gzip
 import io
 import json
+import re
+import sys
 import threading
 import time
+import types
 import zlib
 
 import numpy as np
@@ -169,7 +172,9 @@ WRONG = {
     "texts": (infer(data=["0"] * 4096), "whole numbers"),
     "NaN": (json.dumps(infer(data=[float("nan")] * 4096)).encode(), "whole numbers"),
     "too large": (infer(data=[256] * 4096), "0 to 255"),
-    "enormous": (infer(data=[10**30] * 4096), "whole numbers"),
+    "enormous": (infer(data=[10**30] * 4096), "0 to 255"),
+    "a long text": (infer(data=["x" * 2**20] + [""] * 4095), "whole numbers"),
+    "nested otherwise": (infer(data=[[0] * 2048] * 2), "nested by the shape"),
     "no data": (infer(data=None), "an array"),
     "binary size": (infer(parameters={"binary_data_size": 5}), "binary_data_size"),
     "parameters": (infer(parameters=[1]), "an object"),
@@ -326,11 +331,23 @@ def test_requests_are_logged_and_counted_without_what_clients_wrote(client, log)
     assert "secret" not in figures
 
 
-def test_the_page_of_each_model_is_served(client):
-    assert client.get("/").text.count("<a href=") == 2
-    page = client.get("/page/mnist")
-    assert page.headers["content-type"].startswith("text/html")
-    assert page.headers["x-content-type-options"] == "nosniff"
+def test_the_page_of_each_model_is_served_and_may_ask_for_nothing(monkeypatch):
+    def page_of(classifier):
+        if len(classifier.class_names) == 3:
+            raise InputError("this network cannot run in a page")
+        return classifier.class_names[0].encode()
+
+    monkeypatch.setitem(sys.modules, "ai_library.export.page_file", types.SimpleNamespace(page_of=page_of))
+    one, other, without = (small_classifier(names) for names in (("ant", "bee"), ("cat", "dog"), ("x", "y", "z")))
+    with serving(one=one) as client:
+        page = client.get("/")
+        assert (page.text, page.headers["content-type"]) == ("ant", "text/html; charset=utf-8")
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+        assert page.headers["x-content-type-options"] == "nosniff"
+    with serving(one=one, other=other, without=without) as client:
+        assert re.findall('<a href="(.*?)"', client.get("/").text) == ["page/one", "page/other"]
+        assert client.get("/page/other").text == "cat"
+        assert client.get("/page/without").status_code == 404
 
 
 def test_every_address_is_described(client):
