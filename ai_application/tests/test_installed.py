@@ -21,6 +21,7 @@ COMMANDS = (
     "draw-shapes",
     "export-mnist",
     "predict",
+    "serve",
     "train-folder",
     "train-mnist",
     "train-shapes",
