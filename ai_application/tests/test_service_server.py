@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from ai_application import EVALUATION, MODELS
+from ai_application.service.server import listening
 from ai_library import load_model, save_model
 from ai_library.tests.model_files import small_classifier
 
@@ -276,6 +277,13 @@ def test_names_that_addresses_cannot_have_are_refused(names, message, tmp_path):
     )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert message in done.stderr
+
+
+def test_answers_do_not_wait_until_their_beginning_is_acknowledged():
+    with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_that_is_taken_is_named():
