@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import ctypes
 import math
 import signal
 import socket
+import struct
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +24,8 @@ _GRACE_SECONDS = 1.0
 """For which idle connections stay open when the server ends: a request may be on its way."""
 _MOST_HEADERS = 16 * 1024
 _BACKLOG = 2048
+_SO_ATTACH_FILTER, _RETURN = 26, 6
+"""Of Linux: the option of a socket, and the instruction of its filters (linux/filter.h)."""
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -91,6 +96,8 @@ class _Server(uvicorn.Server):
             if isinstance(connection, H11Protocol) and connection.cycle is not None:
                 connection.cycle.default_headers = state.default_headers
         # The system has accepted connections that nobody took from it yet, which closing its socket would reset.
+        for listener in sockets or []:
+            _let_none_in(listener)
         left = [connection for listener in sockets or [] for connection in _taken(listener)]
         for server in self.servers:
             server.close()
@@ -101,6 +108,16 @@ class _Server(uvicorn.Server):
     def _connection(self):
         create = self.config.http_protocol_class
         return create(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # pyright: ignore[reportCallIssue]
+
+
+def _let_none_in(listener):
+    """Lets a socket, where Linux can, drop what asks for a new connection. Its client asks again a second later, when
+    nobody listens: otherwise one could come between the last that is taken and the end of the socket."""
+    if sys.platform == "linux":
+        program = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, 0))  # nothing of a packet
+        with contextlib.suppress(OSError):
+            filter_of_one = struct.pack("HP", 1, ctypes.addressof(program))
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_of_one)
 
 
 def _taken(listener):
