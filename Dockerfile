@@ -1,5 +1,6 @@
 # The application with its trained models and evaluation images: predicts them, or what its arguments name, to /results.
 #   docker build -t ai-application .
+# Or serves them: docker run -p 8000:8000 ai-application serve
 # For NVIDIA's GPUs (run it with --gpus all): docker build --build-arg REQUIREMENTS=requirements-cuda.txt ...
 FROM python:3.13-slim
 ARG REQUIREMENTS=requirements.txt
@@ -24,4 +25,5 @@ RUN python scripts/describe_model.py ai_application/models/shapes.msgpack ai_app
 # /dev/shm can be written by any user, under --read-only too; nothing but matplotlib's font list goes there.
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/dev/shm MPLCONFIGDIR=/dev/shm/matplotlib
 USER 10001:10001
+EXPOSE 8000
 ENTRYPOINT ["/app/docker-entrypoint.sh"]

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Arguments, or none, go to predict.py, whose results go to the mapped /results; a command is run as it is.
+# Arguments, or none, go to predict.py, whose results go to the mapped /results; "serve" and its arguments to serve.py,
+# where the host's port leads to it; a command is run as it is.
 set -eu
 
 case "${1:--}" in
   -*) ;;
+  serve) shift && exec python scripts/serve.py --host 0.0.0.0 "$@" ;;
   *) exec "$@" ;;
 esac
 case " $* " in

@@ -17,10 +17,10 @@ KINDS = {nn.Conv2d: "Conv", nn.BatchNorm2d: "BatchNorm", nn.BatchNorm1d: "BatchN
 
 def convert(weights, model):
     weights = SameWeights(weights)
-    torch.save({"network": weights.name, "state": _build(weights).state_dict()}, model)
+    torch.save({"network": weights.name, "state": built(weights).state_dict()}, model)
 
 
-def _build(weights):
+def built(weights):
     from peer_step_pytorch import build
 
     model = build(weights.network).eval()
@@ -39,8 +39,8 @@ def bulk(weights, precision):
 
     torch._inductor.config.freezing = True  # what TORCHINDUCTOR_FREEZING=1 sets
     weights = SameWeights(weights)
-    model = _build(weights)
-    last = _build(weights).to(memory_format=torch.channels_last)
+    model = built(weights)
+    last = built(weights).to(memory_format=torch.channels_last)
 
     def prepared(images, layout):
         return torch.from_numpy(as_float(images)).permute(0, 3, 1, 2).contiguous(memory_format=layout)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -115,6 +116,31 @@ def test_a_users_own_images_are_predicted(image, results, tmp_path):
     status, _, errors = docker("run", "--rm", *LOCKED, *volumes, image, "--data", "/images")
     assert status == 0, errors
     assert len((results / "predictions.csv").read_text().splitlines()) == 1 + len(committed)
+
+
+def test_it_serves_without_rights_and_ends_with_status_0(image):
+    name = f"{TAG}-serving"
+    ask = (
+        "import sys, urllib.request; body = sys.stdin.buffer.read() or None; "
+        "print(urllib.request.urlopen(sys.argv[1], body).read().decode())"
+    )
+    status, _, errors = docker("run", "--detach", "--name", name, *LOCKED, image, "serve")
+    assert status == 0, errors
+    try:
+        within = ["docker", "exec", "--interactive", name, "python", "-c", ask]
+        for _ in range(100):
+            ready = subprocess.run([*within, "http://127.0.0.1:8000/v2/health/ready"], input=b"", capture_output=True)
+            if ready.returncode == 0:
+                break
+            time.sleep(0.2)
+        file = (ROOT / "ai_application/evaluation/shapes/star/00007.png").read_bytes()
+        answer = subprocess.run([*within, "http://127.0.0.1:8000/predict/shapes"], input=file, capture_output=True)
+        assert json.loads(answer.stdout)["class"] == "star", answer.stderr
+        assert docker("stop", "--time=20", name)[0] == 0
+        assert docker("inspect", "--format={{.State.ExitCode}}", name)[1].strip() == "0"
+        assert docker("logs", name)[1].startswith("serving shapes on http://0.0.0.0:8000\n")
+    finally:
+        docker("rm", "--force", name)
 
 
 def test_it_trains(image, results):

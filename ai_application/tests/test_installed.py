@@ -21,6 +21,7 @@ COMMANDS = (
     "draw-shapes",
     "export-mnist",
     "predict",
+    "serve",
     "study",
     "train-folder",
     "train-mnist",

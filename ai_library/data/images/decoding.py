@@ -73,7 +73,7 @@ class Decoded(NamedTuple):
     """What had to be done to read it, each a sentence that others share."""
 
 
-def decode(path: str | os.PathLike[str], channels: int, needed: int | None = None) -> Decoded:
+def decode(path: str | os.PathLike[str] | bytes, channels: int, needed: int | None = None) -> Decoded:
     """The pixels of an image file.
 
     Of an animation the first frame is read; a photograph is turned upright by its EXIF tag. Integers of more than 8
@@ -82,7 +82,7 @@ def decode(path: str | os.PathLike[str], channels: int, needed: int | None = Non
     missing is read as viewers read it.
 
     Args:
-        path: The file. HEIC is read where pillow-heif is installed.
+        path: The file, or its content. HEIC is read where pillow-heif is installed.
         channels: 1 to 4: grey, grey and opacity, colour, colour and opacity.
         needed: Pixels of the longer side that are asked for: a large JPEG that has far more is decoded at a half, a
             quarter or an eighth of its size.
@@ -152,11 +152,8 @@ def scaled_levels(values: np.ndarray) -> tuple["NDArray[np.uint8]", str]:
 
 
 def _decoded(path, channels, needed):
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError("is no regular file")  # and a pipe would keep its reader waiting for ever
-    if status.st_size > _MAX_BYTES:
-        raise InputError(_too_large(f"{status.st_size:,} bytes"))
+    if (size := _size(path)) > _MAX_BYTES:
+        raise InputError(_too_large(f"{size:,} bytes"))
     with _opened(path) as file:
         size, mode = file.size, file.mode
         if file.width * file.height > MAX_PIXELS:
@@ -173,11 +170,25 @@ def _decoded(path, channels, needed):
     return Decoded(pixels, size, mode, (DEEP_COLOUR, *remarks) if deep else remarks)
 
 
+def _size(path):
+    """The number of bytes of a file."""
+    if isinstance(path, bytes):
+        return len(path)
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError("is no regular file")  # and a pipe would keep its reader waiting for ever
+    return status.st_size
+
+
+def _stream(path):
+    """A file as a stream of bytes, for whoever closes it."""
+    return io.BytesIO(path) if isinstance(path, bytes) else open(path, "rb")
+
+
 @contextlib.contextmanager
 def _opened(path) -> Iterator[Image.Image]:
-    """An image file by its path or its content."""
     try:
-        with Image.open(path, formats=_FORMATS) as file:
+        with Image.open(_stream(path) if isinstance(path, bytes) else path, formats=_FORMATS) as file:
             yield file
     except UnidentifiedImageError:
         if _beginning(path)[4:12] not in _HEIC:
@@ -204,7 +215,7 @@ def _completed(path, needed) -> Iterator[Image.Image]:
 
     Raises `OSError` where more is missing than a few of its pixels, or of a progressive one than the last scans.
     """
-    with open(path, "rb") as stream:
+    with _stream(path) as stream:
         content = stream.read(MAX_PIXELS).rstrip(b"\xff")
 
     def opened(end):
@@ -283,11 +294,11 @@ def _heic(path) -> Image.Image:
             "is a HEIC image, as phones take them, which needs the package pillow-heif: install 'ai-library[heic]', or "
             "save it as JPEG"
         ) from error
-    return HeifImageFile(path)
+    return HeifImageFile(_stream(path) if isinstance(path, bytes) else path)
 
 
 def _beginning(path) -> bytes:
-    with open(path, "rb") as stream:
+    with _stream(path) as stream:
         return stream.read(64)
 
 

@@ -113,8 +113,8 @@ def read_pillow(image: Image.Image, image_shape: Sequence[int], content_size: in
     return fit_image(decode_pillow(image, _channels(image_shape, content_size)).pixels, image_shape, content_size)
 
 
-def read_file(path: Path, image_shape: Sequence[int], content_size: int | None = None) -> ReadFile:
-    """One image file as `read_image` gives it, with what was found, or why it cannot be read."""
+def read_file(path: Path | bytes, image_shape: Sequence[int], content_size: int | None = None) -> ReadFile:
+    """One image file, or its content, as `read_image` gives it, with what was found, or why it cannot be read."""
     try:
         pixels, size, mode, remarks = _decoded(path, image_shape, content_size)
         return ReadFile(fit_image(pixels, image_shape, content_size), size, mode, remarks)

@@ -1,0 +1,1 @@
+"""Trained models behind HTTP: the Open Inference Protocol, image files, and the page that classifies drawings."""

@@ -1,0 +1,106 @@
+"""Predicts the images of many requests together."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ai_library import Classifier
+
+from .limits import RefusedError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Batcher:
+    """Predicts images for one model in a thread of its own.
+
+    What comes while a prediction runs is predicted together, next: nobody waits for others to come. An image goes
+    through the network in blocks of `Classifier.block` at most, however many a request has, so that its numbers do not
+    depend on who else asks.
+
+    Args:
+        classifier: The model.
+        max_waiting: Images that may wait.
+        observe: Is told how many images each call of the network has.
+    """
+
+    def __init__(self, classifier: Classifier, max_waiting: int, observe: Callable[[int], None]):
+        self.classifier, self.ready = classifier, False
+        self._max_waiting, self._observe = max_waiting, observe
+        self._waiting: deque[tuple[np.ndarray, asyncio.Future]] = deque()
+        self._images = 0
+        self._thread = ThreadPoolExecutor(1)
+        self._running: asyncio.Task | None = None
+
+    async def warm_up(self) -> None:
+        """Predicts an image, for which the network is compiled where it has to be; only then it is ready."""
+        await self.predict(np.zeros((1, *self.classifier.image_shape), np.uint8))
+        self.ready = True
+
+    async def predict(self, images: np.ndarray) -> "NDArray[np.float64]":
+        """The probabilities (n, classes) float64 of images (n, h, w, c) uint8.
+
+        Raises:
+            RefusedError: Too many images wait already, or these alone are too many.
+            InputError: The network gives numbers that are none.
+        """
+        if len(images) > self._max_waiting:
+            raise RefusedError(413, f"{len(images):,} images are too many at once: send {self._max_waiting:,} at most")
+        if self._images + len(images) > self._max_waiting:
+            raise RefusedError(429, f"{self._images:,} images wait already: try again", retry_after="1")
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.append((images, answer))
+        self._images += len(images)
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return await answer
+
+    async def _run(self):
+        """Predicts what waits until nothing does."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            together = self._next()
+            try:
+                found = await loop.run_in_executor(self._thread, self._predicted, [images for images, _ in together])
+            except Exception as error:
+                # Whose images these are is found one by one: only they are answered by the error.
+                found = [await self._alone(images) for images, _ in together] if len(together) > 1 else [error]
+            for (images, answer), numbers in zip(together, found, strict=True):
+                self._images -= len(images)
+                if answer.cancelled():  # the client has gone
+                    continue
+                if isinstance(numbers, Exception):
+                    answer.set_exception(numbers)
+                else:
+                    answer.set_result(numbers)
+        self._running = None
+
+    def _next(self):
+        """The requests that are predicted next: the first that waits, and those after it that fit into its block."""
+        together = [self._waiting.popleft()]
+        room = self.classifier.block - len(together[0][0])
+        while self._waiting and (room := room - len(self._waiting[0][0])) >= 0:
+            together.append(self._waiting.popleft())
+        return together
+
+    async def _alone(self, images):
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._predicted, [images])
+        except Exception as error:
+            return error
+        return found[0]
+
+    def _predicted(self, requests):
+        """The probabilities of the images of several requests."""
+        images, block = np.concatenate(requests), self.classifier.block
+        parts = [images[start : start + block] for start in range(0, len(images), block)]
+        for part in parts:
+            self._observe(len(part))
+        logits = [logits for part in parts for logits in self.classifier.predict_logits([part])]
+        probabilities = self.classifier.probabilities(np.concatenate(logits))
+        return np.split(probabilities, np.cumsum([len(images) for images in requests])[:-1])

@@ -1,0 +1,89 @@
+"""What is told of the requests: a line each, and the figures that Prometheus collects."""
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPMethod
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ai_library.files.text import escaped
+
+
+class Lines:
+    """Writes lines to a file descriptor in a thread of its own, so that nobody waits for whoever should read them.
+
+    What cannot be written is dropped, and so is what comes while `most` lines wait.
+    """
+
+    def __init__(self, descriptor: int, most: int = 10_000):
+        self._descriptor, self._lines = descriptor, queue.Queue(most)
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def __call__(self, line: str) -> None:
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(line)
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Waits so long for what is still to be written."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=seconds)
+        self._thread.join(seconds)
+
+    def _write(self):
+        while (line := self._lines.get()) is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, f"{escaped(line)}\n".encode())
+
+
+class Metrics:
+    """The figures, in a registry of their own."""
+
+    def __init__(self):
+        self.registry = CollectorRegistry()
+        self.requests = Counter("ai_requests", "Requests", ["method", "path", "status"], registry=self.registry)
+        self.seconds = Histogram("ai_request_seconds", "Time to the answer", ["path"], registry=self.registry)
+        self.running = Gauge("ai_requests_running", "Requests that wait for their answer", registry=self.registry)
+        self.batch_images = Histogram(
+            "ai_batch_images",
+            "Images that went through the network together",
+            ["model"],
+            buckets=[2**power for power in range(8)],
+            registry=self.registry,
+        )
+
+
+class Observed:
+    """Counts each request, and logs a line, which has nothing that its client wrote."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, log: Callable[[str], None]):
+        self._app, self._metrics, self._log = app, metrics, log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), 0
+
+        async def sending(message: Message):
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
+            await send(message)
+
+        with self._metrics.running.track_inprogress():
+            try:
+                await self._app(scope, receive, sending)
+            finally:
+                seconds = time.perf_counter() - begun
+                path = getattr(scope.get("route"), "path", "-")  # as declared, not what the client wrote
+                method = scope["method"] if scope["method"] in HTTPMethod.__members__ else "-"
+                self._metrics.requests.labels(method, path, status).inc()
+                self._metrics.seconds.labels(path).observe(seconds)
+                self._log(f"{method} {path} {status or 'no answer'} {1000 * seconds:.1f} ms")

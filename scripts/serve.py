@@ -1,0 +1,11 @@
+"""Serves trained models over HTTP."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone, without installing it
+
+from ai_application.start import serve
+
+if __name__ == "__main__":
+    sys.exit(serve())
