@@ -104,8 +104,7 @@ class Study:
         verbose: bool = True,
     ):
         self.conditions: dict[str, Condition] = _checked(conditions)
-        seeds = range(whole_number("seeds", seeds, 1, 2**32)) if isinstance(seeds, Integral) else seeds
-        self.seeds: list[int] = [whole_number("a seed", seed, 0, 2**32 - 1) for seed in seeds]
+        self.seeds: list[int] = [whole_number("a seed", seed, 0, 2**32 - 1) for seed in _each(seeds)]
         if not self.seeds or len({*self.seeds}) != len(self.seeds):
             raise InputError(f"seeds must be one or more, each once, got {self.seeds}")
         self.folder: Path = Path(folder)
@@ -286,6 +285,11 @@ class Study:
                 except ValueError as error:
                     raise InputError(f"{path} is damaged: remove it, and the run is evaluated again") from error
         return self._rows
+
+
+def _each(seeds: Any) -> Sequence[int]:
+    """The seeds, where only their number is given those from 0."""
+    return range(whole_number("seeds", seeds, 1, 2**32)) if isinstance(seeds, Integral) else seeds
 
 
 def _checked(conditions):
