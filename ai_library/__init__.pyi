@@ -31,11 +31,11 @@ from .evaluation.slices import accuracy_grid as accuracy_grid
 from .evaluation.slices import find_slices as find_slices
 from .export.onnx_file import export_onnx as export_onnx
 from .export.stablehlo_file import export_stablehlo as export_stablehlo
-from .laboratory.psychometric import PsychometricCurve as PsychometricCurve
-from .laboratory.psychometric import psychometric as psychometric
 from .laboratory.curves import ErrorCurve as ErrorCurve
 from .laboratory.curves import learning_curve as learning_curve
 from .laboratory.curves import noise_curve as noise_curve
+from .laboratory.psychometric import PsychometricCurve as PsychometricCurve
+from .laboratory.psychometric import psychometric as psychometric
 from .laboratory.results import StudyResults as StudyResults
 from .laboratory.study import Condition as Condition
 from .laboratory.study import Study as Study

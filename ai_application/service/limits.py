@@ -74,6 +74,7 @@ class Bodies:
         self._held += size
 
     def give_back(self, size: int) -> None:
+        """Counts bytes that are held no longer."""
         self._held -= size
 
 

@@ -26,6 +26,7 @@ class Lines:
         self._thread.start()
 
     def __call__(self, line: str) -> None:
+        """Has a line written, or drops it where too many wait."""
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(line)
 
@@ -65,6 +66,7 @@ class Observed:
         self._app, self._metrics, self._log = app, metrics, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request, as ASGI has it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -111,8 +111,11 @@ class _Server(uvicorn.Server):
 
 
 def _let_none_in(listener):
-    """Lets a socket, where Linux can, drop what asks for a new connection. Its client asks again a second later, when
-    nobody listens: otherwise one could come between the last that is taken and the end of the socket."""
+    """Lets a socket, where Linux can, drop what asks for a new connection.
+
+    Its client asks again a second later, when nobody listens: otherwise one could come between the last that is taken
+    and the end of the socket.
+    """
     if sys.platform == "linux":
         program = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, 0))  # nothing of a packet
         with contextlib.suppress(OSError):
@@ -128,9 +131,11 @@ def _taken(listener):
 
 
 def _protocol(limits):
-    """The protocol of each connection. Those that keep the server waiting, for a request, for the rest of one or until
-    they take their answer, are closed after a time; where there are too many connections, at once, beginning with the
-    one that it has waited for longest."""
+    """The protocol of each connection.
+
+    Connections that keep the server waiting, for a request, for the rest of one or until they take their answer, are
+    closed after a time; where there are too many, at once, beginning with the one that it has waited for longest.
+    """
     waited_for: dict[Any, asyncio.TimerHandle] = {}  # in the order in which that began
 
     class Protocol(H11Protocol):

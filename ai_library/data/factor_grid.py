@@ -90,8 +90,9 @@ class FactorGrid:
         return self.cells(inner | ({"class": tuple(classes)} if classes else {}))
 
     def ladder(self, known: int, classes: Iterable[str], rare: int = 1) -> "HeldOut":
-        """Holds out the combinations of more than `known` rare values. So training shows each combination of any
-        `known` of the factors, and none of the rare values of one more.
+        """Holds out the combinations of more than `known` rare values.
+
+        So training shows each combination of any `known` of the factors, and none of the rare values of one more.
 
         It is the orthotopic evaluation of Camposampiero et al. (Scalable Evaluation and Neural Models for Compositional
         Generalization, NeurIPS 2025) with the similarity index c = `known`. What a higher step holds out, a lower one
@@ -122,8 +123,9 @@ class FactorGrid:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Which combinations of class and cells are kept out of train, validation and evaluation: made by the methods of
-    `FactorGrid`, and taken by `ShapeDataSource(hold_out=...)`.
+    """Which combinations of class and cells are kept out of train, validation and evaluation.
+
+    It is made by the methods of `FactorGrid`, and taken by `ShapeDataSource(hold_out=...)`.
 
     A shape that does not have a factor, such as a circle a rotation, is never held out by a combination that names it.
 
@@ -186,8 +188,9 @@ class HeldOut:
 def cells_to_draw(
     held_out: HeldOut, class_names: Sequence[str], image_size: int, channels: int, ranges: ShapeRanges, held: bool
 ) -> tuple[Cells, NDArray[np.bool_]]:
-    """Returns the cells with their probabilities under the condition that they are held out, or that they are not, and
-    (classes,) bool which classes have such cells.
+    """Returns the cells with their probabilities, and (classes,) bool which classes have such cells.
+
+    The probabilities are those under the condition that cells are held out, or that they are not.
 
     Raises:
         InputError: The shapes' ranges cannot be divided so, or some class has nothing left to train on, or nothing is

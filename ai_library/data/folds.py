@@ -51,8 +51,9 @@ class _Pool(NamedTuple):
 
 
 def folds(source: DataSource, k: int) -> list[FoldDataSource]:
-    """Divides all examples of train, validation and evaluation into k folds, and returns k sources: each example is in
-    `evaluation` once.
+    """Divides all examples of train, validation and evaluation into k folds, and returns k sources.
+
+    Each example is in the `evaluation` of one of them.
 
     A fold has its share of every class, and groups of examples (see `DataSource.groups_of`) are never divided. Of the
     other folds 15 % are `validation`, by the same rules.

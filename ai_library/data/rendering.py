@@ -32,8 +32,9 @@ def draw(
     channels: int,
     ranges: ShapeRanges,
 ) -> tuple[jax.Array, jax.Array, Factors[jax.Array]]:
-    """Draws the items `indices` (b,) uint32 of the stream `key`; item `i` shows class `i mod len(class_names)`, unless
-    the conditions say something else.
+    """Draws the items `indices` (b,) uint32 of the stream `key`.
+
+    Item `i` shows class `i mod len(class_names)`, unless the conditions say something else.
 
     Returns images (b, h, w, c) uint8, labels (b,) int32 and the `Factors` of what is shown. The class names are out of
     `SHAPES`. A pure function, to be called in a larger program that JAX compiles; `draw_compiled` is it by itself.

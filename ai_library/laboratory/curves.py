@@ -48,8 +48,9 @@ class ErrorCurve:
         return self._seen(mean(self._lines[1]))
 
     def at(self, level: float) -> Estimate:
-        """The error that the line gives at a level, with the 95 % interval of the line. Beyond the levels that were
-        measured it holds as far as the line does, which no interval knows.
+        """The error that the line gives at a level, with the 95 % interval of the line.
+
+        Beyond the levels that were measured it holds as far as the line does, which no interval knows.
         """
         slopes, factors = self._lines
         return self._seen(mean(factors + slopes * (math.log(level) if self.power_law else level)))

@@ -116,8 +116,9 @@ def fewest_for_sign_flip(compared: int = 1) -> int:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p values, each corrected for how many there are: compared with 5 %, the chance that any of them calls equal
-    conditions different is at most 5 % (Holm, Scandinavian Journal of Statistics 6, 1979).
+    """The p values, each corrected for how many there are (Holm, Scandinavian Journal of Statistics 6, 1979).
+
+    Compared with 5 %, the chance that any of them calls equal conditions different is at most 5 %.
     """
     corrected, highest, m = [0.0] * len(p_values), 0.0, len(p_values)
     for rank, place in enumerate(sorted(range(m), key=p_values.__getitem__)):

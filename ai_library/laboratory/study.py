@@ -268,8 +268,10 @@ class Study:
         self._write(self.folder / TABLE, lambda: self._results(self._rows).table())
 
     def _write(self, path, content):
-        """Writes a file about all finished runs: again, where another process has finished one in the meantime, whose
-        file this one may have replaced.
+        """Writes a file about all finished runs.
+
+        It is written again where another process has finished a run in the meantime, whose file this one may have
+        replaced.
         """
         known = None
         while known != (known := len(self._finished())):
