@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from ai_library import Classifier, InputError, __version__
 from ai_library.data.images.reading import read_file
+from ai_library.export.page_file import page_of
 from ai_library.runtime.cpu import cores
 
 from . import openapi, protocol
@@ -191,10 +192,6 @@ class _Service:
 
 def _page_of(classifier):
     """The page of a model; None where its network cannot run in a page."""
-    try:
-        from ai_library.export.page_file import page_of  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError:
-        return None
     try:
         return page_of(classifier)
     except InputError:
