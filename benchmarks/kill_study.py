@@ -37,26 +37,35 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         assert start(Path(folder, "whole")).wait() == 0
-        seconds, killed = time.monotonic() - began, Path(folder, "killed")
-        moments = []
+        seconds, wanted = time.monotonic() - began, Path(folder, "whole/runs.csv").read_bytes()
+        moments, ended = [], []
         while len(moments) < arguments.kills:
-            workers = [start(killed) for _ in range(arguments.workers)]
-            before = left(killed)
-            while len(moments) % 5 and left(killed) == before and any(worker.poll() is None for worker in workers):
-                time.sleep(0.01)
-            time.sleep(rng.uniform(0, 2 * seconds / arguments.kills))
-            for worker in workers:
-                worker.kill()
-            if any(worker.wait() == -signal.SIGKILL for worker in workers):
-                moments.append(len([*killed.glob("runs/*/*/result.json")]))
-        assert start(killed).wait() == 0
-        one, other = (Path(folder, name, "runs.csv").read_bytes() for name in ("whole", "killed"))
-    what = "the same" if one == other else "not the same"
+            killed = Path(folder, f"killed-{len(ended)}")
+            done = kill(killed, arguments, moments, seconds, rng)
+            assert done or start(killed).wait() == 0
+            ended.append((killed / "runs.csv").read_bytes() == wanted)
     lines = [
         f"moments drawn with seed {seed}; {arguments.workers} at once; {seconds:.0f} s without a kill",
-        f"{len(moments)} kills, after {', '.join(map(str, moments))} of 15 runs: runs.csv is {what}, byte for byte",
+        f"{len(moments)} kills in {len(ended)} studies, after {', '.join(map(str, moments))} of their 15 runs",
+        f"{sum(ended)} of {len(ended)} ended with the same runs.csv, byte for byte",
     ]
     keep("kill_study", lines, "jax", "jaxlib", "flax")
+
+
+def kill(folder, arguments, moments, seconds, rng):
+    """Kills a study until there were enough kills, or it is done: whether it is. Adds how many runs each kill found."""
+    while len(moments) < arguments.kills:
+        workers = [start(folder) for _ in range(arguments.workers)]
+        before = left(folder)
+        while len(moments) % 5 and left(folder) == before and any(worker.poll() is None for worker in workers):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, seconds / 5))
+        for worker in workers:
+            worker.kill()
+        if -signal.SIGKILL not in [worker.wait() for worker in workers]:
+            return True
+        moments.append(len([*folder.glob("runs/*/*/result.json")]))
+    return False
 
 
 def left(folder):
