@@ -1,4 +1,4 @@
-"""The library's own networks as graphs of ONNX' operators, which need no package: a file of any format is made of them."""
+"""The library's own networks as graphs of ONNX' operators, of which files and pages are made."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
