@@ -30,6 +30,7 @@ from .evaluation.slices import accuracy_by as accuracy_by
 from .evaluation.slices import accuracy_grid as accuracy_grid
 from .evaluation.slices import find_slices as find_slices
 from .export.onnx_file import export_onnx as export_onnx
+from .export.page_file import export_page as export_page
 from .export.stablehlo_file import export_stablehlo as export_stablehlo
 from .laboratory.curves import ErrorCurve as ErrorCurve
 from .laboratory.curves import learning_curve as learning_curve

@@ -1,4 +1,4 @@
-"""Writes a trained model as ONNX or StableHLO."""
+"""Writes a trained model as ONNX, StableHLO or a page."""
 
 import sys
 from pathlib import Path

@@ -1,19 +1,19 @@
-"""Writes a trained model in a form that other software runs: ONNX, or StableHLO for JAX.
+"""Writes a trained model in a form that other software runs: ONNX, StableHLO for JAX, or a page for browsers.
 
-Preprocessing, temperature and class names are inside: the input is images (n, h, w, c) of bytes, the output their
-probabilities.
+Preprocessing, temperature and class names are inside. The input of the first two is images (n, h, w, c) of bytes, the
+output their probabilities; the page is drawn on, and takes image files.
 """
 
 import argparse
 import os
 from pathlib import Path
 
-from ai_library import InputError, export_onnx, export_stablehlo, load_model
+from ai_library import InputError, export_onnx, export_page, export_stablehlo, load_model
 
 from ..command_line import command, shown
 from ..own_networks import add_network_argument, network_classes
 
-FORMATS = {"onnx": export_onnx, "stablehlo": export_stablehlo}
+FORMATS = {"onnx": export_onnx, "stablehlo": export_stablehlo, "page": export_page}
 
 
 @command
@@ -21,7 +21,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, metavar="MODEL", help="the model file")
     parser.add_argument(
-        "--format", choices=FORMATS, required=True, help="onnx: CNN and ResNet; stablehlo: networks of your own, too"
+        "--format",
+        choices=FORMATS,
+        required=True,
+        help="onnx, and page, one HTML file: CNN and ResNet; stablehlo: networks of your own, too",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write")
     add_network_argument(parser)

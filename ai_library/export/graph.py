@@ -1,4 +1,4 @@
-"""The library's networks as graphs of ONNX' operators. They need no package: files of any format are made of them."""
+"""The library's own networks as graphs of ONNX' operators, of which files and pages are made."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

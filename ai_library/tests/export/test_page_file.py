@@ -1,0 +1,247 @@
+"""A page answers as its classifier does, whatever the network and the image file, and does without a connection."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from ai_library import CNN, Classifier, InputError, ResNet, export_page
+from ai_library.export.page_file import page_of
+from ai_library.tests.export.classifiers import classifier_of
+from ai_library.tests.export.pages import answers, assert_same, chromium, draw, opened
+from ai_library.tests.model_files import small_classifier
+from ai_library.tests.own_networks import Mirrored, made
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
+SMALL = {"features": (4, 8, 8, 8, 4), "dense": 8}
+NETWORKS = {
+    "CNN, grey": (CNN(num_classes=3, **SMALL), (16, 16, 1)),
+    "CNN, grey and opacity, without patches": (CNN(num_classes=13, **SMALL, patch=1), (9, 9, 2)),
+    "CNN, colour, an odd size": (CNN(num_classes=3, **SMALL), (15, 22, 3)),
+    "ResNet, colour": (ResNet(num_classes=3, features=(4, 6, 5), blocks=2, patch=2), (16, 12, 3)),
+    "ResNet, colour and opacity, one row": (ResNet(num_classes=2, features=(4, 8)), (1, 40, 4)),
+}
+SQUARE = [(0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75), (0.25, 0.25)]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def page_file(tmp_path):
+    """A function that exports a classifier; it returns the path."""
+
+    def export(classifier):
+        export_page(tmp_path / "page.html", classifier)
+        return tmp_path / "page.html"
+
+    return export
+
+
+def smooth(height, width, channels):
+    """Pixels (h, w, c) without noise, as a drawing or a photograph has them."""
+    few = np.random.default_rng(height + width).integers(0, 256, (7, 7, 4), np.uint8)
+    return np.asarray(Image.fromarray(few, "RGBA").resize((width, height), Image.Resampling.BICUBIC))[..., :channels]
+
+
+def saved_images():
+    """Yields names, Pillow images and how to save them: of each kind that PNG has, in sizes that nothing divides."""
+    for size in ((1, 1), (1, 9), (50, 41), (180, 23), (23, 180), (61, 340)):
+        colour, name = Image.fromarray(smooth(*size, 3)), f"{size[0]}x{size[1]}"
+        grey = colour.convert("L")
+        yield f"colour {name}", colour, {}
+        yield f"transparent {name}", Image.fromarray(smooth(*size, 4)), {}
+        yield f"grey {name}", grey, {}
+        yield f"grey and opacity {name}", Image.fromarray(smooth(*size, 2)), {}
+        yield f"palette {name}", colour.quantize(37), {}
+        yield f"palette of 2 bits {name}", colour.quantize(4), {"bits": 2}
+        yield f"palette and opacity {name}", colour.quantize(16), {"transparency": bytes(range(0, 240, 15))}
+        yield f"one bit {name}", grey.convert("1"), {}
+        yield f"16 bits {name}", Image.fromarray(np.asarray(grey).astype(np.uint16) * 257), {}
+        yield f"12 bits {name}", Image.fromarray(np.asarray(grey).astype(np.uint16) * 11), {}
+        yield (
+            f"one colour transparent {name}",
+            Image.fromarray(smooth(*size, 3) // 64 * 64),
+            {"transparency": (64, 64, 0)},
+        )
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x112] = orientation
+        yield f"turned by EXIF {orientation}", Image.fromarray(smooth(30, 20, 3)), {"exif": exif}
+    for ink in (10, 250):
+        drawing = Image.new("RGBA", (70, 60))
+        ImageDraw.Draw(drawing).ellipse((12, 9, 50, 47), fill=(ink, ink, ink, 255))
+        yield f"drawn on nothing in {ink}", drawing, {}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Image files that a program may stumble over."""
+    folder = tmp_path_factory.mktemp("images")
+    for name, image, options in saved_images():
+        image.save(folder / f"{name}.png", **options)
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_it_answers_as_the_classifier_to_every_kind_of_file(network, browser, page_file, files):
+    model, image_shape = NETWORKS[network]
+    classifier = classifier_of(model, image_shape, temperature=0.7)
+    with opened(browser, page_file(classifier)) as page:
+        assert_same(answers(page, files), classifier, files)
+
+
+def test_content_is_cut_out_as_the_library_does_it(browser, page_file, tmp_path):
+    classifier = classifier_of(CNN(num_classes=3, **SMALL), (28, 28, 1), content_size=20)
+    files = []
+    for index, (paper, ink) in enumerate([(255, 0), (0, 255), (180, 90), (230, 20), (210, 60), (250, 120)]):
+        sheet = Image.new("RGB", (90 + 41 * index, 120 - 9 * index), (paper,) * 3)
+        ImageDraw.Draw(sheet).line([(30, 20), (60, 40), (35, 70)], fill=(ink, ink, ink + 20), width=7)
+        if index > 2:  # a sheet with a shade and noise, as photographs have it
+            rng, pixels = np.random.default_rng(index), np.asarray(sheet, float)
+            shade = np.linspace(1, 0.6, sheet.width)[:, None]
+            sheet = Image.fromarray((pixels * shade + rng.normal(0, 3, pixels.shape)).clip(0, 255).astype(np.uint8))
+        files.append(tmp_path / f"{index}.png")
+        sheet.save(files[-1])
+    with opened(browser, page_file(classifier)) as page:
+        assert_same(answers(page, files), classifier, files)
+
+
+def test_large_images_are_reduced_as_the_library_does_it(browser, page_file, tmp_path):
+    classifier = classifier_of(CNN(num_classes=3, **SMALL), (16, 16, 1))
+    Image.fromarray(smooth(4099, 4001, 1)[..., 0]).save(tmp_path / "large.png", compress_level=1)
+    with opened(browser, page_file(classifier)) as page:
+        assert_same(answers(page, [tmp_path / "large.png"]), classifier, [tmp_path / "large.png"])
+
+
+def test_what_the_browser_decodes_is_near_and_the_page_says_so(browser, page_file, tmp_path):
+    classifier = classifier_of(CNN(num_classes=3, **SMALL), (16, 16, 3))
+    files = [tmp_path / name for name in ("a.jpg", "b.webp", "c.gif", "d.bmp")]
+    for file in files:
+        Image.fromarray(smooth(60, 80, 3)).save(file)
+    with opened(browser, page_file(classifier)) as page:
+        found = answers(page, files)
+        assert "decoded by this browser" in page.inner_text("#remarks")
+        wanted = classifier.predict_proba(files)
+    np.testing.assert_allclose([each["probabilities"] for each in found], wanted, atol=0.01)
+
+
+def test_files_that_cannot_be_read_are_told_and_keep_no_other_from_its_answer(browser, page_file, tmp_path, files):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("text")
+    (tmp_path / "cut.png").write_bytes(files[0].read_bytes()[:60])
+    broken = [tmp_path / f"{name}.png" for name in ("cut", "empty", "text")]
+    with opened(browser, page_file(classifier_of(*NETWORKS["CNN, grey"]))) as page:
+        found = answers(page, [*broken, files[0]])
+        assert "error" not in found[3]
+        assert page.inner_text("#confidence").startswith("cut.png cannot be read: it is a broken PNG")
+        told = page.locator("#rows").inner_text()
+    assert [each["error"] for each in found[:3]] == [
+        "it is a broken PNG",
+        "it is empty",
+        "it is no image, or of a format that this browser does not read",
+    ]
+    assert all(each["error"] in told for each in found[:3])
+
+
+def test_files_can_be_dropped_and_pasted(browser, page_file):
+    make = """type => new Promise((done) => {
+        const data = new DataTransfer();
+        document.createElement("canvas").toBlob((blob) => {
+            data.items.add(new File([blob], `${type}.png`, { type: "image/png" }));
+            document.addEventListener("answer", ({ detail }) => done(detail.name), { once: true });
+            const Kind = type === "drop" ? DragEvent : ClipboardEvent;
+            dispatchEvent(new Kind(type, { dataTransfer: data, clipboardData: data, cancelable: true }));
+        });
+    })"""
+    with opened(browser, page_file(classifier_of(*NETWORKS["CNN, grey"]))) as page:
+        assert [page.evaluate(make, kind) for kind in ("drop", "paste")] == ["drop.png", "paste.png"]
+
+
+def with_threshold(classifier, confidence):
+    return replace(classifier, metrics={"evaluation": {"coverage": [{"coverage": 0.99, "confidence": confidence}]}})
+
+
+def test_below_the_threshold_it_is_not_sure(browser, page_file):
+    fresh = small_classifier(("ant", "bee"))
+    for confidence, headline in ((0.5, "ant"), (0.6, "not sure")):
+        with opened(browser, page_file(with_threshold(fresh, confidence))) as page:
+            draw(page, SQUARE)
+            page.wait_for_selector(f"#headline:text-is('{headline}')")
+            assert f"Below {confidence:.1%}" in page.inner_text("#threshold")
+            assert "ant, 50.0%" in page.locator("#status").text_content()
+    with opened(browser, page_file(fresh)) as page:
+        draw(page, SQUARE)
+        page.wait_for_selector("#headline:text-is('ant')")
+        assert "no threshold" in page.inner_text("#threshold")
+
+
+def drawn(page):
+    """How many pixels of the board are ink."""
+    page.wait_for_timeout(50)
+    count = "board => board.getContext('2d').getImageData(0, 0, 448, 448).data.filter((x, i) => i % 4 === 0 && x < 99).length"
+    return page.locator("#board").evaluate(count)
+
+
+def test_it_is_drawn_on_by_keyboard_and_what_is_drawn_can_be_undone(browser, page_file):
+    with opened(browser, page_file(classifier_of(*NETWORKS["CNN, grey"]))) as page:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "board"
+        for key in ("ArrowUp", "Space", *["ArrowRight"] * 5, "Shift+ArrowDown", "Space", "ArrowDown"):
+            page.keyboard.press(key)
+        first = drawn(page)
+        assert first > 32 * 5 * 16 * 0.9
+        assert re.search("class [0-2], ", page.locator("#status").text_content())
+        for key in ("ArrowDown", "ArrowDown", "ArrowDown", "Space", "ArrowLeft", "Escape"):
+            page.keyboard.press(key)
+        assert drawn(page) > first
+        page.keyboard.press("Control+z")
+        assert drawn(page) == first
+        page.get_by_role("button", name="Clear").press("Enter")
+        assert drawn(page) == 0
+        assert page.inner_text("#headline") == "Draw something"
+
+
+def test_names_can_neither_break_the_page_nor_run(browser, page_file):
+    names = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\u2028${x}\u202e", "a\x00\n"]
+    model = CNN(num_classes=4, **SMALL)
+    hostile = replace(classifier_of(model, (16, 16, 1)), class_names=tuple(names))
+    with opened(browser, page_file(hostile)) as page:
+        shown = page.locator("#bars .name").all_text_contents()
+    assert shown == [*names[:2], "\\u2028${x}\\u202e", "a\\x00\\n"]
+
+
+def test_of_many_classes_the_most_probable_are_shown(browser, page_file):
+    with opened(browser, page_file(classifier_of(*NETWORKS["CNN, grey and opacity, without patches"]))) as page:
+        draw(page, SQUARE)
+        page.wait_for_selector("#bars .value:not(:empty)")
+        shares = [float(text.strip("%>")) for text in page.locator("#bars .value").all_text_contents()]
+    assert len(shares) == 12
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_its_policy_lets_it_load_nothing():
+    page = page_of(small_classifier()).decode()
+    [policy] = re.findall('http-equiv="Content-Security-Policy" content="(.*?)"', page)
+    assert re.fullmatch(
+        r"default-src 'none'; script-src 'sha256-\S{44}'; style-src 'sha256-\S{44}'; base-uri 'none'; form-action 'none'",
+        policy,
+    )
+    assert page_of(small_classifier()).decode() == page
+
+
+def test_a_network_that_may_compute_something_else_is_refused(tmp_path):
+    with pytest.raises(
+        InputError, match="A page is written for CNN and ResNet, not for Mirrored: use export_stablehlo"
+    ):
+        export_page(tmp_path / "page.html", classifier_of(made(Mirrored), (16, 16, 1)))
+    classifier = small_classifier()
+    with pytest.raises(InputError, match="the classifier cannot be exported: it "):
+        export_page(tmp_path / "page.html", Classifier(classifier.network, {}, classifier.class_names, (16, 16, 1)))
+    assert not [*tmp_path.iterdir()]
