@@ -1,4 +1,4 @@
-"""The pages of the committed models, in Chromium: on a desk and on a phone, by file, by hand, by keyboard and by ear."""
+"""The pages of the committed models, in Chromium: on a desk and a phone, by file, by hand, by keyboard and by ear."""
 
 import gzip
 import math

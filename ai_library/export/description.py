@@ -10,8 +10,11 @@ from ..networks.network import check_network, variable_shapes
 
 
 def check_exportable(classifier: Classifier) -> None:
-    """Raises `InputError` unless the variables are finite and have the shapes and types of the network, and the network
-    gives one logit for each class name."""
+    """Raises `InputError` unless a classifier can be exported.
+
+    Its variables must be finite and have the shapes and types of the network, and the network give one logit for each
+    class name.
+    """
     check_network(classifier.model, classifier.image_shape, len(classifier.class_names))
     try:
         check_arrays(FORMAT.storable(classifier.variables), variable_shapes(classifier.model, classifier.image_shape))

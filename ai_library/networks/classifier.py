@@ -83,8 +83,10 @@ class Classifier:
 
     @cached_property
     def architecture(self) -> Architecture | None:
-        """What describes the network, if it is a `CNN` itself; unlike the module it needs no Flax. None for any other
-        network, a subclass of `CNN` included: it may compute something else with the same arguments and weights.
+        """What describes the network, if it is a `CNN` itself; unlike the module it needs no Flax.
+
+        None for any other network, a subclass of `CNN` included: it may compute something else with the same arguments
+        and weights.
         """
         if isinstance(self.network, Architecture):
             return self.network
@@ -128,8 +130,10 @@ class Classifier:
             yield from map_in_threads(predict, blocks)
 
     def features(self, images: AnyImages) -> "NDArray[np.float32]":
-        """Embeddings (n, width) float32 of images, as `predict` takes them: what the last `nn.Dense` of the network
-        makes its logits of. Raises `InputError` where no `nn.Dense` gives the logits, or one is not finite.
+        """Embeddings (n, width) float32 of images, as `predict` takes them.
+
+        They are what the last `nn.Dense` of the network makes its logits of. Raises `InputError` where no `nn.Dense`
+        gives the logits, or one is not finite.
         """
         from .network import predict_features
 
@@ -202,8 +206,9 @@ class Classifier:
         return np.arange(len(self.class_names))
 
     def metric(self, *names: str | int) -> int | float | None:
-        """A number out of `metrics`, such as `metric("evaluation", "accuracy")`. A model file may hold anything there:
-        None where it is no number, or none that a float holds exactly.
+        """A number out of `metrics`, such as `metric("evaluation", "accuracy")`.
+
+        A model file may hold anything there: None where it is no number, or none that a float holds exactly.
         """
         found: Any = self.metrics
         for name in names:
@@ -216,9 +221,10 @@ class Classifier:
 
     @property
     def abstain_below(self) -> float | None:
-        """The confidence in [0, 1] below which an answer is better left to a person: it was reached by the most certain
-        99 % of the images that the model was evaluated on, as the table "coverage" of its `metrics` has it. None where
-        it has no such table, or too few images for one.
+        """The confidence in [0, 1] below which an answer is better left to a person.
+
+        It was reached by the most certain 99 % of the images that the model was evaluated on, as the table "coverage"
+        of its `metrics` has it. None where it has no such table, or too few images for one.
         """
         for row in count():
             coverage = self.metric("evaluation", "coverage", row, "coverage")

@@ -72,7 +72,7 @@ def answers(page, files):
 
 
 def assert_same(found, classifier, files):
-    """A page's answers are those of the classifier, and of odd channels, which a canvas keeps, it sees the same pixels."""
+    """A page's answers are those of the classifier; of odd channels, which a canvas keeps, it sees the same pixels."""
     assert [each.get("error") for each in found] == [None] * len(files)
     images = as_images(files, classifier.image_shape, classifier.content_size)
     wanted = classifier.predict_proba(images)

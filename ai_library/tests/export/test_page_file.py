@@ -185,7 +185,8 @@ def test_below_the_threshold_it_is_not_sure(browser, page_file):
 def drawn(page):
     """How many pixels of the board are ink."""
     page.wait_for_timeout(50)
-    count = "board => board.getContext('2d').getImageData(0, 0, 448, 448).data.filter((x, i) => i % 4 === 0 && x < 99).length"
+    data = "board => board.getContext('2d').getImageData(0, 0, 448, 448).data"
+    count = f"{data}.filter((x, i) => i % 4 === 0 && x < 99).length"
     return page.locator("#board").evaluate(count)
 
 
@@ -230,7 +231,8 @@ def test_its_policy_lets_it_load_nothing():
     page = page_of(small_classifier()).decode()
     [policy] = re.findall('http-equiv="Content-Security-Policy" content="(.*?)"', page)
     assert re.fullmatch(
-        r"default-src 'none'; script-src 'sha256-\S{44}'; style-src 'sha256-\S{44}'; base-uri 'none'; form-action 'none'",
+        r"default-src 'none'; script-src 'sha256-\S{44}'; style-src 'sha256-\S{44}'; "
+        r"base-uri 'none'; form-action 'none'",
         policy,
     )
     assert page_of(small_classifier()).decode() == page
