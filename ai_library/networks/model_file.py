@@ -5,7 +5,6 @@ metrics, versions of the packages, and the network's name and arguments; its arr
 collections of the network's state. Files of version 2 are read: they have an "architecture", that of a `CNN`.
 """
 
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +40,8 @@ def save_model(path: str | Path, classifier: Classifier) -> None:
     Raises:
         InputError: The file can't be written, or could not be read again as the same network.
     """
+    import importlib.metadata  # which takes a tenth of the time that one image takes to be predicted
+
     header = {
         "class_names": classifier.class_names,
         "image_shape": classifier.image_shape,

@@ -1,7 +1,6 @@
 """The page `report.html`: one file that needs no network, and with it `metrics.json`."""
 
 import base64
-import importlib.metadata
 import io
 import json
 import platform
@@ -209,7 +208,8 @@ def _card(findings):
     if source is None and (accuracy := classifier.metric("evaluation", "accuracy")) is not None:
         n = classifier.metric("evaluation", "n")
         card["Accuracy when trained"] = f"{accuracy:.2%}" + (f" on {n:,} images it was not trained on" if n else "")
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "optax", "numpy")]
+    used = [sys.modules[name] for name in ("jax", "flax", "optax", "numpy") if name in sys.modules]
+    versions = [f"{module.__name__} {module.__version__}" for module in used]
     card["Evaluated with"] = ", ".join([f"Python {platform.python_version()}", *versions])
     return card
 

@@ -1,7 +1,6 @@
 """What several processes must have in common is compared before they begin; what differs is named in all of them."""
 
 import hashlib
-import importlib.metadata
 import json
 import platform
 import sys
@@ -65,10 +64,14 @@ def differences(first: Any, second: Any, text: str) -> str:
 def code_version(*own: type) -> dict[str, str]:
     """What tells the code of this library, of the packages that compute, and of the modules of some classes from that
     of another version."""
+    import importlib.metadata  # which a process by itself does without
+
+    # An environment or a build may stand beside the folders of the package.
     folders = [path.parent for path in _PACKAGE.glob("*/__init__.py") if path.parent.name != "tests"]
+    modules = [*_PACKAGE.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "Pillow")
     return {
-        "ai_library": _digest(sorted(path for folder in folders for path in folder.glob("*.py"))),
+        "ai_library": _digest(sorted(modules)),
         "Python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
         **{kind.__name__: _digest(_files(kind)) for kind in own},

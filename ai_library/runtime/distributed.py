@@ -9,7 +9,6 @@ import ctypes
 import math
 import os
 import signal
-import socket
 import sys
 import time
 import warnings
@@ -245,6 +244,8 @@ def listening_address(coordinator: str) -> str | None:
     """The address and port where the first process listens; None, JAX's word for all addresses, where the one that was
     named is another machine's, or only this machine's own name for itself. Who connects needs no password.
     """
+    import socket  # which a process by itself does without
+
     host, _, port = coordinator.rpartition(":")
     with contextlib.suppress(OSError):
         found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
@@ -265,6 +266,8 @@ def _is_loopback(host):
 def _check_own_address(coordinator):
     """Warns where other machines would be sent back to themselves: on CPUs, processes meet at the address that the name
     of each one's machine has."""
+    import socket
+
     host = (coordinator or "").rpartition(":")[0]
     if not coordinator or _is_loopback(host):
         return

@@ -99,7 +99,8 @@ def test_code_is_told_from_other_code(monkeypatch, tmp_path):
     (tmp_path / "package/data").mkdir(parents=True)
     (tmp_path / "package/data/__init__.py").touch()
     monkeypatch.setattr(agreement, "_PACKAGE", tmp_path / "package")
-    (tmp_path / "package/data/a.py").write_text("a = 1")
+    (tmp_path / "package/data/images").mkdir()
+    (tmp_path / "package/data/images/a.py").write_text("a = 1")
     first = agreement.code_version()["ai_library"]
-    (tmp_path / "package/data/a.py").write_text("a = 2")
+    (tmp_path / "package/data/images/a.py").write_text("a = 2")
     assert agreement.code_version()["ai_library"] not in (first, version["ai_library"])
