@@ -1,4 +1,4 @@
-"""The pages of the committed models in Chromium: how large they are, how long an answer takes, and how near it is to Python's.
+"""The pages of the committed models in Chromium: their size, the time of an answer, and how near it is to Python's.
 
 An answer's time is that of fitting the pixels and running the network, in milliseconds, after a first pass.
 """

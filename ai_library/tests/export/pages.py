@@ -25,7 +25,7 @@ _COLLECT = """count => {
     window.collected = new Promise((done) => {
         window.collect = ({ detail }) => {
             const seen = [...document.querySelectorAll("#rows canvas")].at(-1) ?? document.getElementById("seen");
-            const { data } = seen.getContext("2d").getImageData(0, 0, seen.width, seen.height);
+            const { data } = detail.error ? { data: [] } : seen.getContext("2d").getImageData(0, 0, seen.width, seen.height);
             if (found.push({ ...detail, seen: btoa(String.fromCharCode(...data)) }) === count) done(found);
         };
     });
@@ -58,8 +58,8 @@ def opened(browser, path, device="desk", **options):
     page.goto(path.as_uri())
     yield page
     context.close()
-    assert requests == [path.as_uri()]
-    assert complaints == []
+    assert requests == [path.as_uri()], requests
+    assert complaints == [], complaints
 
 
 def answers(page, files):
