@@ -55,6 +55,13 @@ def test_onnx_and_stablehlo_of_a_model_file(model, export, tmp_path):
         assert json.loads(archive.read("classifier.json"))["class_names"] == ["ant", "bee"]
 
 
+def test_a_page_of_a_model_file(model, export, tmp_path):
+    status, output, errors = export(model, "--format", "page", "--output", tmp_path / "page.html")
+    assert (status, errors) == (0, "")
+    assert f"page.html: {(tmp_path / 'page.html').stat().st_size:,} bytes" in output
+    assert '"class_names": ["ant", "bee"]' in (tmp_path / "page.html").read_text()
+
+
 def test_a_network_of_ones_own_is_exported_for_jax_and_not_as_onnx(own_model, export, tmp_path):
     status, output, errors = export(own_model, *OWN, "--format", "onnx", "--output", tmp_path / "m.onnx")
     assert (status, output, errors.count("\n")) == (1, "", 1)

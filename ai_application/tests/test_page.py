@@ -1,4 +1,4 @@
-"""The pages of the committed models, in Chromium: on a desk and a phone, by file, by hand, by keyboard and by ear."""
+"""The pages of the committed models in Chromium, on a desk and on a phone: by file, by hand, by keyboard and by ear."""
 
 import gzip
 import math
@@ -19,7 +19,7 @@ APPLICATION = Path(__file__).resolve().parents[1]
 MOST_BYTES = 3_500_000
 CORNERS = {"square": 4, "pentagon": 5, "hexagon": 6}
 DIGITS = {  # strokes as people write them
-    "1": [[(0.38, 0.32), (0.52, 0.2), (0.52, 0.8)]],
+    "1": [[(0.5, 0.2), (0.5, 0.8)]],
     "2": [[(0.33, 0.33), (0.42, 0.22), (0.58, 0.22), (0.66, 0.35), (0.6, 0.5), (0.35, 0.78), (0.7, 0.78)]],
     "3": [
         [
@@ -46,8 +46,8 @@ def ring(corners):
 
 
 DRAWINGS = {
-    "shapes": {"circle": [ring(60)], **{name: [ring(corners)] for name, corners in CORNERS.items()}},
-    "mnist": {"0": [ring(60)], **DIGITS},
+    "shapes": {"circle": [ring(24)], **{name: [ring(corners)] for name, corners in CORNERS.items()}},
+    "mnist": {"0": [ring(24)], **DIGITS},
 }
 
 

@@ -57,6 +57,7 @@ from ai_library import (
     evaluate,
     evaluate_corrupted,
     export_onnx,
+    export_page,
     export_stablehlo,
     factor_table,
     find_label_errors,
@@ -167,6 +168,7 @@ def kept(classifier: Classifier, path: Path) -> Classifier:
     export_stablehlo(path.with_suffix(".zip"), classifier)
     try:
         export_onnx(path.with_suffix(".onnx"), classifier)
+        export_page(path.with_suffix(".html"), classifier)
     except InputError as error:  # it is no network of the library's own
         print(error)
     try:

@@ -52,7 +52,7 @@ def smooth(height, width, channels):
 
 def saved_images():
     """Yields names, Pillow images and how to save them: of each kind that PNG has, in sizes that nothing divides."""
-    for size in ((1, 1), (1, 9), (50, 41), (180, 23), (23, 180), (61, 340)):
+    for size in ((1, 9), (50, 41), (180, 23)):
         colour, name = Image.fromarray(smooth(*size, 3)), f"{size[0]}x{size[1]}"
         grey = colour.convert("L")
         yield f"colour {name}", colour, {}
@@ -65,11 +65,8 @@ def saved_images():
         yield f"one bit {name}", grey.convert("1"), {}
         yield f"16 bits {name}", Image.fromarray(np.asarray(grey).astype(np.uint16) * 257), {}
         yield f"12 bits {name}", Image.fromarray(np.asarray(grey).astype(np.uint16) * 11), {}
-        yield (
-            f"one colour transparent {name}",
-            Image.fromarray(smooth(*size, 3) // 64 * 64),
-            {"transparency": (64, 64, 0)},
-        )
+        few = Image.fromarray(smooth(*size, 3) // 64 * 64)
+        yield f"one colour transparent {name}", few, {"transparency": (64, 64, 0)}
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x112] = orientation
@@ -139,7 +136,7 @@ def test_files_that_cannot_be_read_are_told_and_keep_no_other_from_its_answer(br
     broken = [tmp_path / f"{name}.png" for name in ("cut", "empty", "text")]
     with opened(browser, page_file(classifier_of(*NETWORKS["CNN, grey"]))) as page:
         found = answers(page, [*broken, files[0]])
-        assert "error" not in found[3]
+        assert found[3]["error"] is None
         assert page.inner_text("#confidence").startswith("cut.png cannot be read: it is a broken PNG")
         told = page.locator("#rows").inner_text()
     assert [each["error"] for each in found[:3]] == [
@@ -174,6 +171,7 @@ def test_below_the_threshold_it_is_not_sure(browser, page_file):
         with opened(browser, page_file(with_threshold(fresh, confidence))) as page:
             draw(page, SQUARE)
             page.wait_for_selector(f"#headline:text-is('{headline}')")
+            page.wait_for_selector("#status:not(:empty)", state="attached")
             assert f"Below {confidence:.1%}" in page.inner_text("#threshold")
             assert "ant, 50.0%" in page.locator("#status").text_content()
     with opened(browser, page_file(fresh)) as page:
@@ -185,9 +183,8 @@ def test_below_the_threshold_it_is_not_sure(browser, page_file):
 def drawn(page):
     """How many pixels of the board are ink."""
     page.wait_for_timeout(50)
-    data = "board => board.getContext('2d').getImageData(0, 0, 448, 448).data"
-    count = f"{data}.filter((x, i) => i % 4 === 0 && x < 99).length"
-    return page.locator("#board").evaluate(count)
+    pixels = "board => [...board.getContext('2d').getImageData(0, 0, board.width, board.height).data]"
+    return sum(level < 99 for level in page.locator("#board").evaluate(pixels)[::4])
 
 
 def test_it_is_drawn_on_by_keyboard_and_what_is_drawn_can_be_undone(browser, page_file):
@@ -239,9 +236,7 @@ def test_its_policy_lets_it_load_nothing():
 
 
 def test_a_network_that_may_compute_something_else_is_refused(tmp_path):
-    with pytest.raises(
-        InputError, match="A page is written for CNN and ResNet, not for Mirrored: use export_stablehlo"
-    ):
+    with pytest.raises(InputError, match="A page is written for CNN and ResNet, not for Mirrored"):
         export_page(tmp_path / "page.html", classifier_of(made(Mirrored), (16, 16, 1)))
     classifier = small_classifier()
     with pytest.raises(InputError, match="the classifier cannot be exported: it "):
