@@ -25,8 +25,8 @@ _COLLECT = """count => {
     window.collected = new Promise((done) => {
         window.collect = ({ detail }) => {
             const seen = [...document.querySelectorAll("#rows canvas")].at(-1) ?? document.getElementById("seen");
-            const pixels = () => seen.getContext("2d").getImageData(0, 0, seen.width, seen.height);
-            const { data } = detail.error ? { data: [] } : pixels();
+            const read = () => seen.getContext("2d").getImageData(0, 0, seen.width, seen.height).data;
+            const data = detail.error ? [] : read();
             if (found.push({ ...detail, seen: btoa(String.fromCharCode(...data)) }) === count) done(found);
         };
     });
