@@ -14,7 +14,7 @@ from ..networks.classifier import Classifier
 from .description import described
 from .graph import graph_of
 
-_FOLDER = Path(__file__).parent / "page"
+_FOLDER = Path(__file__).parent / "page-parts"  # with a name that no package has
 _SCRIPTS = ("engine", "pillow", "paper", "fitting", "png", "decoding", "board", "app")
 """They make one module, whose last part starts it."""
 

@@ -55,6 +55,8 @@ class Condition:
 class Study:
     """Conditions times seeds, in a folder that keeps every run.
 
+    For example::
+
         study = Study(
             {
                 "plain": Condition(network=network, source=ShapeDataSource, config=TrainConfig(epochs=2)),
