@@ -176,7 +176,7 @@ def test_an_image_of_one_of_many_classes_takes_little_memory_and_room(tmp_path, 
     samples = [Sample("0", classes - 1, np.zeros((16, 16, 1), np.uint8))]
     kept = []
     assert peak_bytes(lambda: kept.append(predict_samples(many, samples, tmp_path))) < 200e6
-    (findings,) = kept
+    findings = kept[-1]
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["per_class"][f"class {classes - 1}"]["support"] == 1
     assert findings.report.n == metrics["n"] == 1
