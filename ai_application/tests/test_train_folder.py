@@ -76,6 +76,7 @@ def test_accuracy_is_given_with_and_without_leaked_images(leaking, train, tmp_pa
     assert "5 of the images have copies in earlier splits" in (tmp_path / "run/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_table_comes_before_the_first_epoch(train, tmp_path):
     draw_folder(tmp_path / "up/images", {"a": 20, "b": 30, "a/.hidden": 2, "b/notes.txt": "x"})
     told = train(tmp_path / "up", "--run-dir", tmp_path / "run")
