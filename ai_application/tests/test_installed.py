@@ -28,7 +28,7 @@ COMMANDS = (
     "train-shapes",
 )
 PYTHON = ("*.py", "*.pyi", "py.typed")
-DATA = ("*.msgpack", "page.css", "page.html", "data_check.html", "study.html", "evaluation/shapes/*/*.png")
+DATA = ("*.msgpack", "reporting/*.css", "reporting/*.html", "page-parts/*", "evaluation/shapes/*/*.png")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
