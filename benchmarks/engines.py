@@ -2,14 +2,13 @@
 
     python benchmarks/engines.py [--images 1 100 10000] [--rounds 5]
 
-Seconds and peak memory of whole processes that read a model and images of bytes from files and give their
+Seconds of whole processes that read a model and images of bytes from files and give their
 probabilities, in turns. ONNX Runtime reads a graph that `export_onnx` wrote before; making it when a model is read
 would take what `import onnx` takes, which is told apart. All must give the same probabilities within 1e-5.
 """
 
 import argparse
 import itertools
-import os
 import statistics
 import subprocess
 import sys
@@ -57,17 +56,14 @@ def predict(engine, model, images, output):
 
 
 def process(*arguments):
-    """(seconds, MB at most) of a process of this Python."""
+    """Seconds of a process of this Python."""
     start = time.perf_counter()
-    child = subprocess.Popen([sys.executable, *map(str, arguments)])
-    _, status, used = os.wait4(child.pid, 0)
-    if status:
-        raise RuntimeError(f"{arguments} ended with {status}")
-    return time.perf_counter() - start, used.ru_maxrss / 1024
+    subprocess.run([sys.executable, *map(str, arguments)], check=True)
+    return time.perf_counter() - start
 
 
 def measure(place, count, rounds):
-    """{engine: [(seconds, MB)]} on some of the generated images."""
+    """{engine: [seconds]} on some of the generated images."""
     from ai_library import ShapeDataSource
 
     engines = [each for each in (CHOSEN, NUMPY, JAX, ONNX) if each != NUMPY or count <= SLOW]
@@ -100,15 +96,13 @@ def main():
         export_onnx(Path(place, "shapes.onnx"), load_model(MODEL))
         for count in arguments.images:
             taken = measure(Path(place), count, arguments.rounds)
-            lines.append(f"{f'{count:,} image' + 's' * (count > 1):<24}{'seconds':>9}{'MB':>6}{'of ONNX Runtime':>22}")
-            seconds = {engine: [each for each, _ in used] for engine, used in taken.items()}
-            for engine, used in taken.items():
-                memory = max(each for _, each in used)
-                median, times = statistics.median(seconds[engine]), ratio(seconds[engine], seconds[ONNX])
-                lines.append(f"{engine:<24}{median:>9.3f}{memory:>6.0f}{times:>16.2f} times")
+            lines.append(f"{f'{count:,} image' + 's' * (count > 1):<24}{'seconds':>9}{'of ONNX Runtime':>22}")
+            for engine, seconds in taken.items():
+                median, times = statistics.median(seconds), ratio(seconds, taken[ONNX])
+                lines.append(f"{engine:<24}{median:>9.3f}{times:>16.2f} times")
             lines.append("")
     for module in ("numpy", "numpy, onnxruntime", "numpy, onnx", "numpy, jax", "numpy, jax, flax.linen"):
-        imported = statistics.median(process("-c", f"import {module}")[0] for _ in range(arguments.rounds))
+        imported = statistics.median(process("-c", f"import {module}") for _ in range(arguments.rounds))
         lines.append(f"a process that imports {module:<24}{imported:>6.3f} seconds")
     keep("engines", lines, "jax", "flax", "numpy", "onnx", "onnxruntime")
 
