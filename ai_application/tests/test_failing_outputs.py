@@ -114,7 +114,8 @@ ALL += ["both ASCII", "terminal gone"]
 FEW = ["both closed", "both full", "both pipe", "both ASCII", "terminal gone"]
 
 
-@pytest.mark.parametrize(("name", "kind"), [*(("train_folder", kind) for kind in FEW), ("train_shapes", "both full")])
+@pytest.mark.parametrize("name", ["train_folder", "train_shapes"])
+@pytest.mark.parametrize("kind", FEW)
 def test_a_training_ends_well_whatever_becomes_of_its_output(name, kind, images, tmp_path):
     words = training(images, tmp_path)
     if name == "train_shapes":

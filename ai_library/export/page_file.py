@@ -58,7 +58,7 @@ def page_of(classifier: Classifier) -> bytes:
         "base-uri 'none'; form-action 'none'",
         style=style,
         model=json.dumps(model).replace("<", "\\u003c"),  # so that no name ends the element
-        weights=base64.b64encode(weights).decode(),
+        weights=base64.b64encode(weights.tobytes()).decode(),
         script=script,
     )
     return page.encode()
