@@ -6,10 +6,8 @@ import gzip
 import io
 import json
 import re
-import sys
 import threading
 import time
-import types
 import zlib
 
 import numpy as np
@@ -23,6 +21,7 @@ from ai_application import EVALUATION, MODELS
 from ai_application.service.app import application
 from ai_application.service.limits import Limits
 from ai_library import Classifier, InputError, load_model
+from ai_library.export.page_file import page_of
 from ai_library.tests.model_files import small_classifier
 
 IMAGES = sorted(EVALUATION.glob("shapes/*/*.png"))[::30]
@@ -331,13 +330,17 @@ def test_requests_are_logged_and_counted_without_what_clients_wrote(client, log)
     assert "secret" not in figures
 
 
+def test_the_page_is_the_one_that_is_exported(client, shapes):
+    assert client.get("/page/shapes").content == page_of(shapes)
+
+
 def test_the_page_of_each_model_is_served_and_may_ask_for_nothing(monkeypatch):
     def page_of(classifier):
         if len(classifier.class_names) == 3:
             raise InputError("this network cannot run in a page")
         return classifier.class_names[0].encode()
 
-    monkeypatch.setitem(sys.modules, "ai_library.export.page_file", types.SimpleNamespace(page_of=page_of))
+    monkeypatch.setattr("ai_application.service.app.page_of", page_of)
     one, other, without = (small_classifier(names) for names in (("ant", "bee"), ("cat", "dog"), ("x", "y", "z")))
     with serving(one=one) as client:
         page = client.get("/")
