@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from ai_library import export_page, load_model
-from ai_library.tests.export.pages import answers, assert_same, chromium, draw, opened
+from ai_library.tests.browser import chromium
+from ai_library.tests.export.pages import answers, assert_same, draw, opened
 
 pytestmark = pytest.mark.slow
 

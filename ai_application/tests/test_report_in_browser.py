@@ -1,6 +1,5 @@
 """`report.html` as people open it: on a phone and on a desk, light and dark, by hand, by keyboard and by ear."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,31 +8,20 @@ from ai_application.mnist import MnistDataSource
 from ai_library import ArrayDataSource, ShapeDataSource, evaluate, load_model
 from ai_library.reporting.findings import examine
 from ai_library.reporting.page import write_findings
+from ai_library.tests.browser import chromium
 
 pytestmark = pytest.mark.slow
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install -e .[dev]")
+
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("Debian's chromium is not installed")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,11 @@
 
 import base64
 import contextlib
-import shutil
 
 import numpy as np
-import pytest
 
 from ai_library.data.images.image_arrays import as_images
 
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 DEVICES = {
     "desk": {"viewport": {"width": 1100, "height": 760}},
     "phone": {
@@ -33,19 +30,6 @@ _COLLECT = """count => {
     document.addEventListener("answer", window.collect);
 }"""
 _COLLECTED = "window.collected.finally(() => document.removeEventListener('answer', window.collect))"
-
-
-@contextlib.contextmanager
-def chromium():
-    """A browser; skips the test where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("Debian's chromium is not installed")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @contextlib.contextmanager

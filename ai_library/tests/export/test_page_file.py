@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw
 
 from ai_library import CNN, Classifier, InputError, ResNet, export_page
 from ai_library.export.page_file import page_of
+from ai_library.tests.browser import chromium
 from ai_library.tests.export.classifiers import classifier_of
-from ai_library.tests.export.pages import answers, assert_same, chromium, draw, opened
+from ai_library.tests.export.pages import answers, assert_same, draw, opened
 from ai_library.tests.model_files import small_classifier
 from ai_library.tests.own_networks import Mirrored, made
 
