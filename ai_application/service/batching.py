@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -101,6 +102,7 @@ class Batcher:
         parts = [images[start : start + block] for start in range(0, len(images), block)]
         for part in parts:
             self._observe(len(part))
-        logits = [logits for part in parts for logits in self.classifier.predict_logits([part])]
+        predict = partial(self.classifier.predict_logits, again=True)
+        logits = [logits for part in parts for logits in predict([part])]
         probabilities = self.classifier.probabilities(np.concatenate(logits))
         return np.split(probabilities, np.cumsum([len(images) for images in requests])[:-1])

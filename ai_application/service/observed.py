@@ -13,6 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ai_library.files.text import escaped
 
+_TOGETHER = 32
+"""Lines that are written at once: a pipe takes as many bytes whole or not at all."""
+_GATHER_SECONDS = 0.005
+
 
 class Lines:
     """Writes lines to a file descriptor in a thread of its own, so that nobody waits for whoever should read them.
@@ -37,9 +41,16 @@ class Lines:
         self._thread.join(seconds)
 
     def _write(self):
-        while (line := self._lines.get()) is not None:
+        lines = []
+        while None not in lines:
+            lines = [self._lines.get()]
+            time.sleep(_GATHER_SECONDS)
+            with contextlib.suppress(queue.Empty):
+                while None not in lines and len(lines) < _TOGETHER:
+                    lines.append(self._lines.get_nowait())
+            text = "".join(f"{escaped(line)}\n" for line in lines if line is not None)
             with contextlib.suppress(OSError):
-                os.write(self._descriptor, f"{escaped(line)}\n".encode())
+                os.write(self._descriptor, text.encode())
 
 
 class Metrics:

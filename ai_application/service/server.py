@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ai_library import InputError
 
@@ -23,6 +23,9 @@ from .limits import Limits
 _GRACE_SECONDS = 1.0
 """For which idle connections stay open when the server ends: a request may be on its way."""
 _MOST_HEADERS = 16 * 1024
+"""Bytes that a connection may send before they make the head of a request, or a part of its body."""
+_MOST_AHEAD = 16
+"""Requests that a connection may send before the first of them is answered."""
 _BACKLOG = 2048
 _SO_ATTACH_FILTER, _RETURN = 26, 6
 """Of Linux: the option of a socket, and the instruction of its filters (linux/filter.h)."""
@@ -58,7 +61,6 @@ def run(app: Starlette, listener: socket.socket, limits: Limits) -> None:
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        h11_max_incomplete_event_size=_MOST_HEADERS,
         timeout_keep_alive=math.ceil(limits.idle_seconds),
         timeout_graceful_shutdown=math.ceil(limits.finish_seconds),
     )
@@ -93,7 +95,7 @@ class _Server(uvicorn.Server):
         state = self.server_state
         state.default_headers = [*state.default_headers, (b"connection", b"close")]
         for connection in state.connections:
-            if isinstance(connection, H11Protocol) and connection.cycle is not None:
+            if isinstance(connection, HttpToolsProtocol) and connection.cycle is not None:
                 connection.cycle.default_headers = state.default_headers
         # The system has accepted connections that nobody took from it yet, which closing its socket would reset.
         for listener in sockets or []:
@@ -138,9 +140,10 @@ def _protocol(limits):
     """
     waited_for: dict[Any, asyncio.TimerHandle] = {}  # in the order in which that began
 
-    class Protocol(H11Protocol):
+    class Protocol(HttpToolsProtocol):
         def connection_made(self, transport):
             super().connection_made(transport)
+            self._incomplete = 0
             self._wait(limits.idle_seconds)
             if len(self.connections) > limits.max_connections:
                 longest = next(iter(waited_for))
@@ -153,13 +156,30 @@ def _protocol(limits):
 
         def data_received(self, data):
             before = self.cycle
+            self._incomplete += len(data)
             super().data_received(data)
+            if self._incomplete > _MOST_HEADERS and not self.transport.is_closing():
+                self.send_400_response("Too long a head.")
             if self.cycle is None or self.cycle.response_complete or self.flow.write_paused:
                 return
             if not self.cycle.more_body:
                 self._wait_no_longer()
             elif self.cycle is not before:  # who reads the body answers before that
                 self._wait(limits.body_seconds + _GRACE_SECONDS)
+
+        def on_headers_complete(self):
+            self._incomplete = 0
+            if len(self.pipeline) == _MOST_AHEAD:
+                raise ValueError("too many requests at once")  # which the parser answers by a 400
+            super().on_headers_complete()
+
+        def on_body(self, body):
+            self._incomplete = 0
+            super().on_body(body)
+
+        def on_message_complete(self):
+            self._incomplete = 0
+            super().on_message_complete()
 
         def on_response_complete(self):
             super().on_response_complete()

@@ -1,131 +1,15 @@
-"""The library's own networks as graphs of ONNX' operators, of which files and pages are made."""
-
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+"""A classifier as a graph of ONNX' operators, from bytes of pixels to probabilities."""
 
 import numpy as np
 
 from ..errors import InputError
-from ..networks.architecture import EPSILON, POOLED, PREPROCESSING
 from ..networks.classifier import Classifier
 from ..networks.cnn import CNN
+from ..networks.graph import INPUT, Graph, add_cnn, add_resnet
 from ..networks.resnet import ResNet
 from .description import check_exportable
 
-INPUT, OUTPUT = "images", "probabilities"
-_FLOAT = 1
-"""ONNX' number of float32."""
-
-
-class Node(NamedTuple):
-    """An operator of ONNX with what it takes, by names of other nodes' outputs and of constants."""
-
-    operator: str
-    inputs: list[str]
-    output: str
-    attributes: dict[str, Any]
-
-
-class Graph:
-    """The nodes of a graph that are there so far; each method adds one, and returns the name of what it gives.
-
-    Between the first and the last node, images are (n, c, h, w) float32, as ONNX' operators take them.
-    """
-
-    def __init__(self):
-        self.nodes: list[Node] = []
-        self.constants: dict[str, np.ndarray] = {}
-
-    def add(self, operator: str, *inputs: str | np.ndarray, output: str | None = None, **attributes: Any) -> str:
-        """Adds a node that takes outputs of others, by their names, and constants."""
-        names = [each if isinstance(each, str) else self._stored(each) for each in inputs]
-        output = output or f"{operator}_{len(self.nodes)}"
-        self.nodes.append(Node(operator, names, output, attributes))
-        return output
-
-    def _stored(self, array):
-        name = f"constant_{len(self.constants)}"
-        self.constants[name] = np.ascontiguousarray(array)
-        return name
-
-    def normalised(self, images: str) -> str:
-        """Pixels (n, h, w, c) uint8 as `normalise` gives them."""
-        x = self.add("Cast", images, to=_FLOAT)
-        x = self.add("Mul", x, np.array(PREPROCESSING["scale"], np.float32))
-        x = self.add("Add", x, np.array(PREPROCESSING["offset"], np.float32))
-        return self.add("Transpose", x, perm=[0, 3, 1, 2])
-
-    def patches(self, x: str, sides: tuple[int, int], patch: int) -> tuple[str, tuple[int, int]]:
-        """`space_to_depth` of images with these sides; returns the sides that are left, too."""
-        rows, columns = (-(-side // patch) for side in sides)
-        missing = [rows * patch - sides[0], columns * patch - sides[1]]
-        if any(missing):
-            x = self.add("Pad", x, np.array([0, 0, 0, 0, 0, 0, *missing], np.int64))
-        return (self.add("SpaceToDepth", x, blocksize=patch) if patch > 1 else x), (rows, columns)
-
-    def conv(self, x: str, kernel: np.ndarray) -> str:
-        """A convolution by a kernel (3, 3, i, o), or by one (i, o) of a single cell."""
-        side = 3 if kernel.ndim == 4 else 1
-        weights = kernel.reshape(side, side, *kernel.shape[-2:]).transpose(3, 2, 0, 1)
-        return self.add("Conv", x, weights, kernel_shape=[side, side], pads=[side // 2] * 4)
-
-    def pooled(self, x: str, sides: tuple[int, int]) -> tuple[str, tuple[int, int]]:
-        """`max_pool`, where there is more than one row and column; returns the sides that are left, too."""
-        if min(sides) == 1:
-            return x, sides
-        x = self.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
-        return x, (-(-sides[0] // 2), -(-sides[1] // 2))
-
-    def norm_relu(self, x: str, params: Mapping[str, Any], stats: Mapping[str, Any]) -> str:
-        """`BatchNormReLU` by the running statistics."""
-        arrays = params["scale"], params["bias"], stats["mean"], stats["var"]
-        return self.add("Relu", self.add("BatchNormalization", x, *map(np.asarray, arrays), epsilon=EPSILON))
-
-
-def add_cnn(graph: Graph, x: str, model: CNN, variables: Mapping[str, Any], sides: tuple[int, int]) -> str:
-    """Adds a `CNN` to normalised images with these sides; returns the name of the logits."""
-    params, stats = variables["params"], variables["batch_stats"]
-    x, sides = graph.patches(x, sides, model.patch)
-    for layer in range(len(model.features)):
-        x = graph.conv(x, np.asarray(params[f"Conv_{layer}"]["kernel"]))
-        if layer in POOLED:
-            x, sides = graph.pooled(x, sides)
-        x = graph.norm_relu(x, params[f"BatchNorm_{layer}"], stats[f"BatchNorm_{layer}"])
-    last = f"BatchNorm_{len(model.features)}"
-    # The network's cells are in the order (h, w, c), the graph's in (c, h, w).
-    kernel = np.asarray(params["Dense_0"]["kernel"])
-    kernel = kernel.reshape(*sides, -1, model.dense).transpose(2, 0, 1, 3).reshape(-1, model.dense)
-    x = graph.norm_relu(graph.add("MatMul", graph.add("Flatten", x), kernel), params[last], stats[last])
-    return graph.add("Gemm", x, *_dense(params["Dense_1"]))
-
-
-def add_resnet(graph: Graph, x: str, model: ResNet, variables: Mapping[str, Any], sides: tuple[int, int]) -> str:
-    """The same of a `ResNet`. Flax numbers the layers of each kind in the order of their calls."""
-    params, stats = variables["params"], variables["batch_stats"]
-    convolutions = (np.asarray(params[f"Conv_{number}"]["kernel"]) for number in range(len(params)))
-    norms = (f"BatchNormReLU_{number}" for number in range(len(params)))
-
-    def norm_relu(x):
-        name = next(norms)
-        return graph.norm_relu(x, params[name], stats[name])
-
-    x, sides = graph.patches(x, sides, model.patch)
-    x = graph.conv(x, next(convolutions))
-    for stage in range(len(model.features)):
-        if stage:
-            x, sides = graph.pooled(x, sides)
-            x = graph.conv(x, np.asarray(params[f"Dense_{stage - 1}"]["kernel"]))
-        for _ in range(model.blocks):
-            y = graph.conv(norm_relu(x), next(convolutions))
-            x = graph.add("Add", x, graph.conv(norm_relu(y), next(convolutions)))
-    x = graph.add("Flatten", graph.add("GlobalAveragePool", norm_relu(x)))
-    return graph.add("Gemm", x, *_dense(params[f"Dense_{len(model.features) - 1}"]))
-
-
-def _dense(params):
-    return np.asarray(params["kernel"]), np.asarray(params["bias"])
-
-
+OUTPUT = "probabilities"
 _NETWORKS = {CNN: add_cnn, ResNet: add_resnet}
 
 

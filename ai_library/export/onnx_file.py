@@ -3,14 +3,10 @@
 import json
 from pathlib import Path
 
-from ..errors import MissingExtraError
 from ..files.atomic import write_bytes
 from ..networks.classifier import Classifier
 from .description import described
-from .graph import INPUT, OUTPUT, graph_of
-
-OPSET = 17
-"""Of ONNX' operators; every runtime since 2022 has it."""
+from .graph import OUTPUT, graph_of
 
 
 def export_onnx(path: str | Path, classifier: Classifier) -> None:
@@ -29,23 +25,9 @@ def export_onnx(path: str | Path, classifier: Classifier) -> None:
         InputError: The network is another one, or the file can't be written.
         MissingExtraError: onnx is not installed.
     """
-    graph = graph_of(classifier, "ONNX")
-    try:
-        import onnx
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error, "export") from error
-    nodes = [onnx.helper.make_node(kind, given, [out], name=out, **more) for kind, given, out, more in graph.nodes]
-    constants = [onnx.numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
-    height, width, channels = classifier.image_shape
-    images = onnx.helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, ["n", height, width, channels])
-    classes = ["n", len(classifier.class_names)]
-    found = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, classes)
-    model = onnx.helper.make_model(
-        onnx.helper.make_graph(nodes, "classifier", [images], [found], constants),
-        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
-        ir_version=8,
-        producer_name="ai_library",
-    )
+    model = graph_of(classifier, "ONNX").as_onnx(classifier.image_shape, OUTPUT, len(classifier.class_names))
+    import onnx  # which is there
+
     onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in described(classifier).items()})
     onnx.checker.check_model(model, full_check=True)
     write_bytes(path, model.SerializeToString(deterministic=True))

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 _REPEATABLE = "--xla_gpu_deterministic_ops=true"
 
@@ -16,6 +17,19 @@ def compute_repeatably() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_deterministic_ops" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_REPEATABLE}".strip()
+
+
+def computes_on_cpu() -> bool:
+    """Whether JAX computes on a CPU.
+
+    It is asked, which starts it, only where it may find another device: where it was imported already, or a plugin for
+    accelerators is installed.
+    """
+    if "jax" not in sys.modules and not any(map(find_spec, ("jax_plugins", "libtpu"))):
+        return True
+    import jax
+
+    return jax.default_backend() == "cpu"
 
 
 def device_name() -> str:

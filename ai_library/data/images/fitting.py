@@ -38,6 +38,8 @@ def fit_image(pixels: np.ndarray, image_shape: Sequence[int], content_size: int 
         pixels = np.asarray(laid.convert("RGB"))
     if content_size:
         pixels = _with_content(pixels, image_shape, content_size)
+    elif pixels.shape == (height, width, channels):
+        return pixels  # as most are: nothing is left to do
     image = _as_pil(pixels).convert(MODES[channels])
     if image.size != (width, height):
         scale = min(width / image.width, height / image.height)

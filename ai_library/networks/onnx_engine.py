@@ -1,0 +1,62 @@
+"""The network in ONNX Runtime, which has predicted many images on a CPU before JAX has compiled."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .architecture import Architecture
+from .graph import INPUT, Graph, add_cnn
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from numpy.typing import NDArray
+
+_TOGETHER = 8
+"""Images of a call: what the largest layers make of them stays in a core's cache."""
+_ERRORS = 3
+"""ONNX Runtime's severity of what it prints."""
+
+
+def onnx_runtime_is_there() -> bool:
+    """Whether ONNX Runtime is installed, and onnx, by which it gets the graph."""
+    return all(map(find_spec, ("onnx", "onnxruntime")))
+
+
+class OnnxEngine:
+    """Gives logits of a `CNN`, those of JAX but for rounding. It starts when it is first used.
+
+    Each call takes one core, and several threads may call at once. The numbers of an image do not depend on the others.
+
+    Args:
+        architecture: The network.
+        variables: As `Classifier` has them.
+        image_shape: (h, w, c) of the images.
+    """
+
+    def __init__(self, architecture: Architecture, variables: Mapping[str, Any], image_shape: Sequence[int]):
+        self._of = architecture, variables, tuple(image_shape)
+
+    def __reduce__(self):
+        return type(self), self._of  # a session can neither be copied nor sent
+
+    @cached_property
+    def _session(self) -> "onnxruntime.InferenceSession":
+        import onnxruntime
+
+        architecture, variables, image_shape = self._of
+        graph = Graph()
+        logits = add_cnn(graph, graph.normalised(INPUT), architecture, variables, image_shape[:2])
+        model = graph.as_onnx(image_shape, logits, architecture.num_classes)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, images: np.ndarray) -> "NDArray[np.float32]":
+        """The logits (n, num_classes) of images (n, h, w, c) uint8, for n from 1."""
+        session = self._session
+        parts = [images[start : start + _TOGETHER] for start in range(0, len(images), _TOGETHER)]
+        return np.concatenate([session.run(None, {INPUT: part})[0] for part in parts])
