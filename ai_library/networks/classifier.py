@@ -131,7 +131,8 @@ class Classifier:
         elif first:
             predict, block = self._engine()
             blocks = _blocks(chain(_emptied(first), blocks), block)
-            yield predict(next(blocks))  # compiles
+            if not self._is_for_onnx:
+                yield predict(next(blocks))  # compiles
             yield from map_in_threads(predict, blocks)
 
     def features(self, images: AnyImages) -> "NDArray[np.float32]":

@@ -1,7 +1,8 @@
 """The network in ONNX Runtime, which has predicted many images on a CPU before JAX has compiled."""
 
+import math
+import threading
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
 
-_TOGETHER = 8
-"""Images of a call: what the largest layers make of them stays in a core's cache."""
+_VALUES = 2**17
+"""Of the images of a call, so that what the largest layers make of them takes few megabytes."""
 _ERRORS = 3
 """ONNX Runtime's severity of what it prints."""
 
@@ -38,12 +39,12 @@ class OnnxEngine:
 
     def __init__(self, architecture: Architecture, variables: Mapping[str, Any], image_shape: Sequence[int]):
         self._of = architecture, variables, tuple(image_shape)
+        self._lock, self._session = threading.Lock(), None
 
     def __reduce__(self):
         return type(self), self._of  # a session can neither be copied nor sent
 
-    @cached_property
-    def _session(self) -> "onnxruntime.InferenceSession":
+    def _started(self) -> "onnxruntime.InferenceSession":
         import onnxruntime
 
         architecture, variables, image_shape = self._of
@@ -57,6 +58,8 @@ class OnnxEngine:
 
     def __call__(self, images: np.ndarray) -> "NDArray[np.float32]":
         """The logits (n, num_classes) of images (n, h, w, c) uint8, for n from 1."""
-        session = self._session
-        parts = [images[start : start + _TOGETHER] for start in range(0, len(images), _TOGETHER)]
+        with self._lock:
+            self._session = session = self._session or self._started()
+        together = max(1, _VALUES // math.prod(images.shape[1:]))
+        parts = [images[start : start + together] for start in range(0, len(images), together)]
         return np.concatenate([session.run(None, {INPUT: part})[0] for part in parts])

@@ -23,6 +23,9 @@ from .findings import HARDEST, Example, Findings
 from .page import findings_files
 from .results import PICTURE, results
 
+_TOGETHER = 16
+"""Images that are handed on at a time."""
+
 
 def predict_samples(
     classifier: Classifier, samples: Iterable[Sample], output: str | Path, command: str = ""
@@ -48,20 +51,23 @@ def predict_samples(
 
 def _predicted_findings(classifier, samples, rows, command):
     """Predicts the samples of this process, writes their rows, and gives the findings of all processes."""
-    names = classifier.class_names
+    names, cells = classifier.class_names, [*map(as_cell, classifier.class_names)]
     remarks, fault = collections.Counter(), ""
     images, unreadable, labels, logits, hardest = 0, 0, [], [np.zeros((0, len(names)), np.float32)], []
     table = csv.writer(rows, lineterminator="\n")
     if is_first():
-        table.writerow(["file", "label", "prediction", "confidence", *map(as_cell, names), "error"])
+        table.writerow(["file", "label", "prediction", "confidence", *cells, "error"])
     for block, block_logits in _predicted(classifier, samples):
         predicted = classifier.probabilities(block_logits)
         readable = [sample for sample in block if sample.image is not None]
-        own_rows = iter(predicted)
+        found = _cells(predicted, cells)
         for sample in block:
-            remarks.update(sample.remarks)
+            if sample.remarks:
+                remarks.update(sample.remarks)
             fault = fault or (f"{sample.name} {sample.error}" if sample.error else "")
-            table.writerow(_row(sample, None if sample.image is None else next(own_rows), names))
+            label = "" if sample.label is None else cells[sample.label]
+            more = next(found) if sample.image is not None else [*[""] * (2 + len(cells)), as_cell(sample.error)]
+            table.writerow([as_cell(sample.name), label, *more])
         labelled = [row for row, sample in enumerate(readable) if sample.label is not None]
         labels += [readable[row].label for row in labelled]
         logits.append(block_logits[labelled])
@@ -126,10 +132,13 @@ def _predicted(classifier, samples):
     waiting = collections.deque()
 
     def images():
-        for sample in samples:
-            waiting.append(sample)
-            if sample.image is not None:
-                yield sample.image[np.newaxis]
+        readable = (sample.image for sample in map(kept, samples) if sample.image is not None)
+        while part := list(itertools.islice(readable, _TOGETHER)):
+            yield np.stack(part)
+
+    def kept(sample):
+        waiting.append(sample)
+        return sample
 
     for logits in classifier.predict_logits(images(), shared=True):
         block, readable = [], 0
@@ -140,10 +149,8 @@ def _predicted(classifier, samples):
     yield waiting, np.zeros((0, len(classifier.class_names)), np.float32)  # unreadable ones after the last image
 
 
-def _row(sample, probabilities, class_names):
-    """A row of `predictions.csv`."""
-    name, label = as_cell(sample.name), "" if sample.label is None else as_cell(class_names[sample.label])
-    if probabilities is None:
-        return [name, label, "", "", *[""] * len(class_names), as_cell(sample.error)]
-    best = int(np.argmax(probabilities))
-    return [name, label, as_cell(class_names[best]), *(f"{p:.6f}" for p in (probabilities[best], *probabilities)), ""]
+def _cells(probabilities, names):
+    """Yields what a row of `predictions.csv` has of an image's probabilities, for each image."""
+    for best, numbers in zip(probabilities.argmax(axis=1).tolist(), probabilities.tolist(), strict=True):
+        texts = [f"{number:.6f}" for number in numbers]
+        yield [names[best], texts[best], *texts, ""]

@@ -5,28 +5,44 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from typing import TypeVar
 
 from .cpu import cores
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_FEW = 4  # items of a core that are handed over one by one
 
 
-def map_in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """`map(function, items)` with a thread for each core, which takes few items more than it has yielded."""
-    waiting = collections.deque()
-    with ThreadPoolExecutor(cores()) as threads:
+def map_in_threads(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], together: int = 1
+) -> Iterator[_Result]:
+    """`map(function, items)` with a thread for each core, which takes few items more than it has yielded.
+
+    Args:
+        function: What is done with each item.
+        items: They are taken in the caller's thread.
+        together: Items that a thread gets at a time once there were some: of many small ones, each would take longer to
+            be handed over than to be done.
+    """
+    items, waiting, taken, count = iter(items), collections.deque(), 0, cores()
+    with ThreadPoolExecutor(count) as threads:
         try:
-            for item in items:
-                waiting.append(threads.submit(function, item))
-                if len(waiting) > cores():
-                    yield waiting.popleft().result()
+            while part := list(islice(items, min(together, 1 + taken // (_FEW * count)))):
+                taken += len(part)
+                waiting.append(threads.submit(_mapped, function, part))
+                if len(waiting) > count:
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         finally:  # whoever takes the results may stop early
             for future in waiting:
                 future.cancel()
+
+
+def _mapped(function, items):
+    return [function(item) for item in items]
 
 
 class Room:

@@ -2,7 +2,6 @@
 
 import contextlib
 import heapq
-import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -31,30 +30,45 @@ def image_files(folder: str | Path) -> Iterator[Path]:
     """
     waiting, listed = [os.fspath(folder)], set()
     while waiting:
-        place, folders = waiting.pop(), []
+        place = waiting.pop()
         with listing(place):
             status = os.stat(place)
         if (status.st_dev, status.st_ino) in listed:
             raise InputError(f"{place} leads to a folder that is there already: remove the link")
         listed.add((status.st_dev, status.st_ino))
-        for name in _names(place):
-            if os.path.isdir(os.path.join(place, name)):
-                if not folder_passed_over(name):
-                    folders.append(os.path.join(place, name))
-            elif name.lower().endswith(IMAGE_ENDINGS):
-                yield Path(place, name)
-        waiting += reversed(folders)
+        folders, files = _contents(place)
+        yield from (Path(place, name) for name in files)
+        waiting += [os.path.join(place, name) for name in reversed(folders) if not folder_passed_over(name)]
 
 
-def _names(place):
-    """The names in a folder in order, held as the bytes that they are: a sixth of what a list of them takes."""
-    parts = []
+def _contents(place):
+    """The names of the folders in a folder, and those of its image files, in order.
+
+    The latter are held as the bytes that they are: a sixth of what a list of them takes.
+    """
+    folders, files, parts = [], [], []
     with listing(place), os.scandir(place) as entries:
-        names = (os.fsencode(entry.name) for entry in entries if not entry.name.startswith("."))
-        while part := sorted(itertools.islice(names, _NAMES)):
-            parts.append(b"\0".join(part))
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                folders.append(entry.name)
+            elif entry.name.lower().endswith(IMAGE_ENDINGS):
+                files.append(os.fsencode(entry.name))
+            if len(files) == _NAMES:
+                parts.append(b"\0".join(sorted(files)))
+                files = []
+    parts += [b"\0".join(sorted(files))] if files else []
     streams = [(found.group() for found in re.finditer(rb"[^\0]+", part)) for part in parts]
-    return map(os.fsdecode, heapq.merge(*streams))
+    return sorted(folders, key=os.fsencode), map(os.fsdecode, heapq.merge(*streams))
+
+
+def _is_folder(entry):
+    """Whether an entry is a folder, or a link to one; the listing itself says so of most."""
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself
+        return False
 
 
 @contextlib.contextmanager

@@ -181,7 +181,17 @@ def _from_table(path, classifier, unlabelled):
 
 def _from_folder(folder, given, classifier, unlabelled):
     """Samples of a folder that a message calls as it was `given`."""
-    found = collections.Counter(_sub_folder(path, folder) for path in image_files(folder))  # before any is read
+    start = len(str(folder / "x")) - 1  # of what the paths have below the folder, whose own parts cost time
+
+    def below(path):
+        return str(path)[start:]
+
+    def sub_folder(path):
+        """The first folder on the way to a file; None for a file that lies directly in the folder."""
+        first, separator, _ = below(path).partition(os.sep)
+        return first if separator else None
+
+    found = collections.Counter(map(sub_folder, image_files(folder)))  # before any is read
     if not found:
         raise InputError(
             f"{given} holds no images: a folder, or a zip of one, needs files that end in {', '.join(IMAGE_ENDINGS)}"
@@ -200,9 +210,9 @@ def _from_folder(folder, given, classifier, unlabelled):
     def read():
         paths, again = itertools.tee(itertools.islice(image_files(folder), own.start, own.stop))
         names, once_more = itertools.tee(again)
-        places = (None if unlabelled else _sub_folder(path, folder) for path in once_more)
+        places = (None if unlabelled else sub_folder(path) for path in once_more)
         known = (None if name is None else labels.get(name, labels[nfc(name)]) for name in places)
-        return _read(paths, (str(path.relative_to(folder)) for path in names), known, classifier)
+        return _read(paths, map(below, names), known, classifier)
 
     return Samples(len(own), read)
 
@@ -211,11 +221,6 @@ def _labels_by_name(class_names):
     """The labels by the names of classes, and by these in the form NFC."""
     labels = {name: label for label, name in enumerate(class_names)}
     return {**{nfc(name): label for name, label in labels.items()}, **labels}
-
-
-def _sub_folder(path, folder):
-    """The first folder on the way from `folder` to a file; None for a file that lies directly in it."""
-    return None if path.parent == folder else path.relative_to(folder).parts[0]
 
 
 def _read(paths, names, labels, classifier):

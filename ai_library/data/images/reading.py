@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_NAMED = 50  # of the broken files, in a message
+_TOGETHER = 8  # files that a thread reads one after another
 _DETAIL = 256  # pixels: content that is cut out of a photograph may be a small part of it
 
 Path = str | os.PathLike[str]
@@ -126,7 +127,7 @@ def read_files(
     paths: Iterable[Path], image_shape: Sequence[int], content_size: int | None = None
 ) -> Iterator[ReadFile]:
     """Yields what becomes of each file, in their order. Reads with a thread for each core, a few files ahead."""
-    return map_in_threads(partial(read_file, image_shape=image_shape, content_size=content_size), paths)
+    return map_in_threads(partial(read_file, image_shape=image_shape, content_size=content_size), paths, _TOGETHER)
 
 
 def read_all(
