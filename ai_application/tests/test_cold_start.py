@@ -39,6 +39,17 @@ def test_one_image_is_predicted_without_the_packages_that_start_slowly(model, tm
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.csv", "report.html"}
 
 
+def test_many_images_are_predicted_without_jax(tmp_path):
+    assert len(IMAGES) >= Classifier.FEW
+    command = [sys.executable, "-c", REPORT_IMPORTS, "--unlabelled", "--data", IMAGES[0].parents[1]]
+    done = subprocess.run(
+        [*command, "--output", tmp_path / "out"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    imported = eval(done.stdout.splitlines()[-1])
+    assert "onnxruntime" in imported
+    assert not imported & SLOW
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
 def test_the_committed_models_tell_few_images_what_they_tell_many(model):

@@ -42,7 +42,8 @@ def locked(path, python):
 def librarys_dependencies():
     library = project("ai_library/pyproject.toml")
     extras = library["optional-dependencies"]
-    return [*library["dependencies"], *extras["export"], *extras["report"], *extras["sklearn"], *extras["tensorboard"]]
+    needed = ("export", "fast", "report", "sklearn", "tensorboard")
+    return [*library["dependencies"], *itertools.chain.from_iterable(extras[name] for name in needed)]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -78,7 +79,7 @@ def test_every_package_that_the_image_installs_has_hashes():
 def test_the_lock_has_wheels_for_linux_macos_and_windows_on_every_python(tmp_path):
     def resolve(requirement, *options):
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-annotate", *options, "-"]
-        # ONNX Runtime, which only tests need, has builds from macOS 14 on.
+        # ONNX Runtime, which only tests need there, has builds from macOS 14 on.
         environment = {**os.environ, "MACOSX_DEPLOYMENT_TARGET": "14.0"}
         return subprocess.run(command, cwd=ROOT, env=environment, input=requirement, capture_output=True, text=True)
 

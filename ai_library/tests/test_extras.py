@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = {"PIL": "pillow", "pillow_heif": "pillow-heif", "sklearn": "scikit-learn", "markupsafe": "jinja2"}
 """Of the packages that have another name there; the last comes with jinja2."""
-OPTIONAL = ("jinja2", "flatbuffers", "markupsafe", "matplotlib", "onnx", "sklearn", "tensorboard", "tensorboardX")
+OPTIONAL = (
+    *("jinja2", "flatbuffers", "markupsafe", "matplotlib", "onnx", "onnxruntime", "sklearn", "tensorboard"),
+    "tensorboardX",
+)
 WITHOUT = f"import sys\nsys.modules |= dict.fromkeys({OPTIONAL})\n"
 LIFE = """
 from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer, evaluate, load_model, save_model
@@ -120,7 +123,9 @@ def test_the_library_asks_for_what_it_imports_and_for_nothing_else():
     def named(*lists):
         return {re.match(r"[\w-]+", requirement)[0] for requirements in lists for requirement in requirements}
 
-    optional = named(extras["heic"], extras["export"], extras["report"], extras["sklearn"], extras["tensorboard"])
-    assert optional == {"flatbuffers", "jinja2", "matplotlib", "onnx", "pillow-heif", "scikit-learn", "tensorboardX"}
+    optional = named(*(extras[name] for name in ("heic", "export", "fast", "report", "sklearn", "tensorboard")))
+    assert optional == {
+        *("flatbuffers", "jinja2", "matplotlib", "onnx", "onnxruntime", "pillow-heif", "scikit-learn", "tensorboardX")
+    }
     assert named(project["dependencies"]) == (imported() - optional) | {"jaxlib"}  # whose versions are jax's compiler
     assert optional <= imported()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ai_library import CNN, InputError, ResNet, export_onnx
-from ai_library.export.onnx_file import OPSET
+from ai_library.networks.graph import OPSET
 from ai_library.tests.export.classifiers import classifier_of, some_images
 from ai_library.tests.own_networks import Mirrored, made
 

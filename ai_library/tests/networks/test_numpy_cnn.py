@@ -1,7 +1,8 @@
-"""The network in numpy computes what the Flax network computes."""
+"""The engines of a CPU, numpy and ONNX Runtime, compute what the Flax network computes."""
 
 import dataclasses
 import math
+import pickle
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from ai_library import CNN, Classifier, load_model, save_model
 from ai_library.networks.architecture import EPSILON, Architecture
 from ai_library.networks.network import PART, arguments, predict_logits
 from ai_library.networks.numpy_cnn import logits_by_numpy
+from ai_library.networks.onnx_engine import OnnxEngine
 from ai_library.runtime.cpu import cores
 from ai_library.tests.memory import peak_bytes
 
@@ -75,9 +77,10 @@ def test_logits_are_those_of_float64_and_of_flax_but_for_rounding(image_shape, p
     architecture, variables = Architecture(**arguments(model)), lively(model, image_shape)
     images = np.random.default_rng(1).integers(0, 256, (2 * PART, *image_shape), np.uint8)
     found, exact = logits_by_numpy(architecture, variables, images), in_float64(architecture, variables, images)
-    assert found.dtype == np.float32
     largest = np.abs(exact).max()
-    np.testing.assert_allclose(found, exact, rtol=0, atol=TOLERANCE * largest)
+    for logits in (found, OnnxEngine(architecture, variables, image_shape)(images)):
+        assert logits.dtype == np.float32
+        np.testing.assert_allclose(logits, exact, rtol=0, atol=TOLERANCE * largest)
     if patch == 4 or image_shape == SHAPES[0]:  # each is compiled, which takes its time
         by_flax = predict_logits(model, variables, images)
         np.testing.assert_allclose(found, by_flax, rtol=0, atol=2 * TOLERANCE * largest)
@@ -124,6 +127,30 @@ def test_few_images_are_computed_one_by_one(classifier):
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 1), np.uint8)
     alone = [classifier.predict_proba(images[i : i + 1]) for i in range(5)]
     np.testing.assert_array_equal(np.concatenate(alone), classifier.predict_proba(images))
+
+
+def test_onnx_runtime_gives_an_image_the_same_numbers_whatever_comes_with_it():
+    model = CNN(num_classes=4, features=(8, 12, 16, 20, 24), dense=16)
+    engine = OnnxEngine(Architecture(**arguments(model)), lively(model, (64, 64, 1)), (64, 64, 1))
+    images = np.random.default_rng(0).integers(0, 256, (150, 64, 64, 1), np.uint8)
+    whole = engine(images)
+    for size in (1, 2, 7, 64):
+        np.testing.assert_array_equal(engine(images[-size:]), whole[-size:])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(engine))(images[:3]), whole[:3])
+
+
+def test_without_onnx_runtime_jax_predicts_many_images(classifier, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (Classifier.FEW, 32, 32, 1), np.uint8)
+    found = np.concatenate(list(classifier.predict_logits([images])))
+    again = np.concatenate(list(classifier.predict_logits([images[:5]], again=True)))
+    np.testing.assert_array_equal(again, found[:5])
+    monkeypatch.setattr("ai_library.networks.classifier.onnx_runtime_is_there", lambda: False)
+    without = dataclasses.replace(classifier)
+    by_jax = np.concatenate(list(without.predict_logits([images])))
+    np.testing.assert_allclose(by_jax, found, rtol=0, atol=1e-5 * np.abs(found).max())
+    assert (by_jax != found).any()  # they round otherwise
+    few = np.concatenate(list(without.predict_logits([images[:5]], again=True)))
+    np.testing.assert_array_equal(few, next(classifier.predict_logits([images[:5]])))
 
 
 def test_a_loaded_classifier_has_its_flax_network_when_that_is_asked_for(classifier, tmp_path):
