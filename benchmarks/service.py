@@ -251,7 +251,7 @@ def main():
             lines.append(f"the peer: {_versions(arguments.peer)}")
             peer.close()
     lines.append(f"{OURS} ended by SIGTERM with status {ours.close()}")
-    keep("service_hostile" if arguments.hostile else "service", lines, "numpy", "jax", "starlette", "uvicorn", "h11")
+    keep("service_hostile" if arguments.hostile else "service", lines, "numpy", "onnxruntime", "starlette", "uvicorn", "httptools")
 
 
 def _versions(python):

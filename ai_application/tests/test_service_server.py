@@ -26,6 +26,7 @@ from ai_library.tests.model_files import small_classifier
 ROOT = Path(__file__).resolve().parents[2]
 FILE = EVALUATION / "shapes/star/00007.png"
 IMAGE = np.asarray(Image.open(FILE))[None, ..., None]
+CHUNKED = b"POST /predict/shapes HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals, pipes and their sizes as Linux has them")
 
 
@@ -186,10 +187,11 @@ def test_connections_that_say_nothing_do_not_keep_others_from_right_answers(serv
         (b"POST /predict/shapes HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", b"HTTP/1.1 413 "),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 200_000, b"HTTP/1.1 400 "),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"HTTP/1.1 400 "),
-        (b"POST /predict/shapes HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", b"HTTP/1.1 400 "),
+        (CHUNKED + b"xyz\r\n", b"HTTP/1.1 400 "),
         (b"GET /%ff%00%1b HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 404 "),
+        (b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n" * 1000, b"HTTP/1.1 400 "),
     ],
-    ids=["head", "body", "unread body", "long", "headers", "TLS", "chunks", "path"],
+    ids=["head", "body", "unread body", "long", "headers", "TLS", "chunks", "path", "many ahead"],
 )
 def test_what_is_no_request_or_never_a_whole_one_is_answered_and_closed(service, sent, answer):
     found = b""
@@ -201,6 +203,26 @@ def test_what_is_no_request_or_never_a_whole_one_is_answered_and_closed(service,
     assert bool(found) == bool(answer)
     assert b"Traceback" not in found
     assert service.ask("GET", "/v2/health/live")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"GET / HTTP/1.1\r\nX: ", CHUNKED + b"1\r\nx\r\n0\r\nX: ", CHUNKED + b"1;x="],
+    ids=["header", "trailer", "extension"],
+)
+def test_what_never_ends_is_not_taken_for_long(service, begun):
+    with service.connected() as connection:
+        connection.sendall(begun)
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"x" * 30_000_000)
+
+
+def test_requests_that_come_before_an_answer_are_answered_in_their_order(service):
+    ask = b"GET /v2/models/%s HTTP/1.1\r\nHost: a\r\n%s\r\n"
+    with service.connected() as connection:
+        connection.sendall(ask % (b"shapes", b"") + ask % (b"none", b"") + ask % (b"shapes", b"Connection: close\r\n"))
+        answers = connection.makefile("rb").read()
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"404", b"200"]
 
 
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["one connection", "new connections"])
