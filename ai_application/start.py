@@ -19,6 +19,8 @@ def start(load: Callable[[], Callable[[], int]]) -> int:
     """
     from .streams import keep_descriptors, make_unfailing
 
+    # numpy's products are small here: threads for them would wait for each other longer than they compute.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     keep_descriptors()
     signals = Signals()
     make_unfailing()

@@ -251,7 +251,8 @@ def main():
             lines.append(f"the peer: {_versions(arguments.peer)}")
             peer.close()
     lines.append(f"{OURS} ended by SIGTERM with status {ours.close()}")
-    keep("service_hostile" if arguments.hostile else "service", lines, "numpy", "onnxruntime", "starlette", "uvicorn", "httptools")
+    packages = ("numpy", "onnxruntime", "starlette", "uvicorn", "httptools")
+    keep("service_hostile" if arguments.hostile else "service", lines, *packages)
 
 
 def _versions(python):
