@@ -125,15 +125,15 @@ class Classifier:
         first = collections.deque(islice(blocks, 2))
         found = sum(map(len, first))
         few = sum(all_gather(found) if shared else [found]) < 2 * self.block  # the stream has ended
-        if few and self.architecture and not (again and self._is_for_onnx):
+        if few and self.architecture and not (again and self._by_onnx):
             for images in first:
                 yield logits_by_numpy(self.architecture, self.variables, images)
         elif first:
             predict, block = self._engine()
             blocks = _blocks(chain(_emptied(first), blocks), block)
-            if not self._is_for_onnx:
+            if not self._by_onnx:
                 yield predict(next(blocks))  # compiles
-            yield from map_in_threads(predict, blocks)
+            yield from map(predict, blocks) if few else map_in_threads(predict, blocks)
 
     def features(self, images: AnyImages) -> "NDArray[np.float32]":
         """Embeddings (n, width) float32 of images, as `predict` takes them.
@@ -162,14 +162,13 @@ class Classifier:
 
         It is JAX, except on a CPU for a `CNN`: there ONNX Runtime starts sooner, where it is installed.
         """
-        return (self._by_onnx, self.block) if self._is_for_onnx else self._by_jax()
-
-    @cached_property
-    def _is_for_onnx(self):
-        return self.architecture is not None and onnx_runtime_is_there() and computes_on_cpu()
+        return (self._by_onnx, self.block) if self._by_onnx else self._by_jax()
 
     @cached_property
     def _by_onnx(self):
+        """ONNX Runtime with this network; None where JAX is to predict many images."""
+        if self.architecture is None or not onnx_runtime_is_there() or not computes_on_cpu():
+            return None
         return OnnxEngine(self.architecture, self.variables, self.image_shape)
 
     def _by_jax(self, function=None):

@@ -48,8 +48,8 @@ class OnnxEngine:
         import onnxruntime
 
         architecture, variables, image_shape = self._of
-        graph = Graph()
-        logits = add_cnn(graph, graph.normalised(INPUT), architecture, variables, image_shape[:2])
+        graph, (height, width, _) = Graph(), image_shape
+        logits = add_cnn(graph, graph.normalised(INPUT), architecture, variables, (height, width))
         model = graph.as_onnx(image_shape, logits, architecture.num_classes)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -62,4 +62,4 @@ class OnnxEngine:
             self._session = session = self._session or self._started()
         together = max(1, _VALUES // math.prod(images.shape[1:]))
         parts = [images[start : start + together] for start in range(0, len(images), together)]
-        return np.concatenate([session.run(None, {INPUT: part})[0] for part in parts])
+        return np.concatenate([np.asarray(session.run(None, {INPUT: part})[0]) for part in parts])
