@@ -9,6 +9,7 @@ would take what `import onnx` takes, which is told apart. All must give the same
 
 import argparse
 import itertools
+import os
 import statistics
 import subprocess
 import sys
@@ -58,7 +59,8 @@ def predict(engine, model, images, output):
 def process(*arguments):
     """Seconds of a process of this Python."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, *map(str, arguments)], check=True)
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # as the commands have it
+    subprocess.run([sys.executable, *map(str, arguments)], check=True, env=environment)
     return time.perf_counter() - start
 
 
