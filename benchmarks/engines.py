@@ -1,4 +1,4 @@
-"""Which engine predicts on a CPU: numpy and JAX, as `Classifier` chooses, or ONNX Runtime.
+"""Which engine predicts on a CPU: numpy, JAX, or ONNX Runtime; and `predict.py`, which chooses among them.
 
     python benchmarks/engines.py [--images 1 100 10000] [--rounds 5]
 
@@ -23,7 +23,7 @@ from measuring import ROOT, keep, ratio
 sys.path.insert(0, str(ROOT))
 
 MODEL = ROOT / "ai_application/models/shapes.msgpack"
-CHOSEN, NUMPY, JAX, ONNX = "as Classifier chooses", "numpy", "JAX", "ONNX Runtime"
+CHOSEN, NUMPY, JAX, ONNX = "as predict.py chooses", "numpy", "JAX", "ONNX Runtime"
 SLOW = 1000  # more images than numpy is tried with
 
 
@@ -46,7 +46,7 @@ def by_classifier(engine, model, images):
         predict, block = classifier._by_jax()
         logits = np.concatenate([predict(images[start : start + block]) for start in range(0, len(images), block)])
     else:
-        logits = np.concatenate(list(classifier.predict_logits([images])))
+        logits = np.concatenate(list(classifier.predict_logits([images], by_onnx="many")))
     return classifier.probabilities(logits)
 
 

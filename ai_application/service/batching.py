@@ -102,7 +102,7 @@ class Batcher:
         parts = [images[start : start + block] for start in range(0, len(images), block)]
         for part in parts:
             self._observe(len(part))
-        predict = partial(self.classifier.predict_logits, again=True)
+        predict = partial(self.classifier.predict_logits, by_onnx="all")
         logits = [logits for part in parts for logits in predict([part])]
         probabilities = self.classifier.probabilities(np.concatenate(logits))
         return np.split(probabilities, np.cumsum([len(images) for images in requests])[:-1])

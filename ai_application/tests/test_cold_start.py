@@ -56,6 +56,6 @@ def test_the_committed_models_tell_few_images_what_they_tell_many(model):
     classifier = load_model(model)
     images = np.stack([read_image(path, classifier.image_shape, classifier.content_size) for path in IMAGES])
     assert len(images) >= Classifier.FEW
-    many = np.concatenate(list(classifier.predict_logits([images])))
+    many = np.concatenate(list(classifier.predict_logits([images], by_onnx="many")))
     few = np.concatenate([next(classifier.predict_logits([block])) for block in np.split(images, 9)])
     np.testing.assert_allclose(few, many, rtol=0, atol=1e-5 * np.abs(many).max())

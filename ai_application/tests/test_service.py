@@ -36,7 +36,7 @@ def shapes():
 @pytest.fixture(scope="module")
 def expected(shapes):
     """The probabilities of `BATCH` as a service gives them, which differ from those of `predict_proba` by rounding."""
-    found = shapes.probabilities(next(shapes.predict_logits([BATCH], again=True)))
+    found = shapes.probabilities(next(shapes.predict_logits([BATCH], by_onnx="all")))
     np.testing.assert_allclose(found, shapes.predict_proba(BATCH), rtol=0, atol=1e-5)
     return found
 
@@ -264,7 +264,7 @@ class Slow(Classifier):
         super().__post_init__()
         vars(self).update(seen=[], let=threading.Semaphore(0))
 
-    def predict_logits(self, batches, shared=False, again=False):
+    def predict_logits(self, batches, shared=False, by_onnx="none"):
         for batch in batches:
             assert self.let.acquire(timeout=20)
             self.seen.append(len(batch))

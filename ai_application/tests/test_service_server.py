@@ -88,7 +88,7 @@ def service():
 def probabilities():
     """As a service gives them, which differ from those of `predict_proba` by rounding."""
     classifier = load_model(MODELS / "shapes.msgpack")
-    found = classifier.probabilities(next(classifier.predict_logits([IMAGE], again=True)))
+    found = classifier.probabilities(next(classifier.predict_logits([IMAGE], by_onnx="all")))
     np.testing.assert_allclose(found, classifier.predict_proba(IMAGE), rtol=0, atol=1e-5)
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain, count, islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -57,9 +57,9 @@ class Classifier:
     BLOCK: ClassVar[int] = 128
     """Most images of one call of the network on a CPU: see `block`."""
     FEW: ClassVar[int] = 2 * BLOCK
-    """Of a `CNN`, streams of fewer than two blocks go through numpy, which is done with them before another engine has
-    started: it does about 1,400 images of 64x64x1 a second; ONNX Runtime six times as many, but 0.15 seconds later; JAX
-    seven times as many, but two seconds later. See `_engine`."""
+    """Of a `CNN`, streams of fewer than two blocks go through numpy, which is done with them before JAX has been
+    imported and has compiled: on two cores it does about 1,400 images of 64x64x1 a second; JAX seven times as many, but
+    two seconds later."""
 
     network: "nn.Module | Architecture"
     variables: dict[str, Any]
@@ -106,32 +106,40 @@ class Classifier:
         return min(self.BLOCK, _power_of_two(self.image_shape))
 
     def predict_logits(
-        self, batches: Iterable[AnyImages], shared: bool = False, again: bool = False
+        self,
+        batches: Iterable[AnyImages],
+        shared: bool = False,
+        by_onnx: Literal["none", "many", "all"] = "none",
     ) -> "Iterator[NDArray[np.float32]]":
         """Yields logits (b, num_classes) float32 for a stream of images (b, h, w, c) uint8, block by block.
 
         The stream is cut anew into blocks of one size, so that the numbers do not depend on how it was batched.
         Holds two blocks at the beginning, afterwards one for each core and one more. `shared` says that all
         processes (see `distributed`) predict one stream, each a part: the numbers are then those of a process that
-        predicts all of it. `again` says that many calls follow, so that few images are worth the start of ONNX Runtime,
-        where it is what predicts many: the numbers of an image are then the same in each call.
+        predicts all of it.
+
+        `by_onnx` says which images ONNX Runtime predicts, where it is installed, of a `CNN` on a CPU: "none", or "many",
+        those that JAX would, or "all". Its logits differ in rounding. It starts in 0.15 seconds where JAX takes two,
+        and then is a fifth slower: for a process that predicts one stream and ends. With "all" the numbers of an image
+        are the same in each call: for a service.
 
         Raises `InputError` where a logit is not finite: weights that are may be too large for what is made of them.
         """
-        return map(self._checked, self._logits(batches, shared, again))
+        return map(self._checked, self._logits(batches, shared, by_onnx))
 
-    def _logits(self, batches, shared, again):
+    def _logits(self, batches, shared, by_onnx):
         blocks = _blocks(map(self._as_images, batches), self.block)
         first = collections.deque(islice(blocks, 2))
         found = sum(map(len, first))
         few = sum(all_gather(found) if shared else [found]) < 2 * self.block  # the stream has ended
-        if few and self.architecture and not (again and self._by_onnx):
+        onnx = None if by_onnx == "none" or (few and by_onnx == "many") else self._by_onnx
+        if few and self.architecture and not onnx:
             for images in first:
                 yield logits_by_numpy(self.architecture, self.variables, images)
         elif first:
-            predict, block = self._engine()
+            predict, block = (onnx, self.block) if onnx else self._by_jax()
             blocks = _blocks(chain(_emptied(first), blocks), block)
-            if not self._by_onnx:
+            if not onnx:
                 yield predict(next(blocks))  # compiles
             yield from map(predict, blocks) if few else map_in_threads(predict, blocks)
 
@@ -157,16 +165,9 @@ class Classifier:
             )
         return numbers
 
-    def _engine(self):
-        """What gives the logits for a block of many images, and how many these are.
-
-        It is JAX, except on a CPU for a `CNN`: there ONNX Runtime starts sooner, where it is installed.
-        """
-        return (self._by_onnx, self.block) if self._by_onnx else self._by_jax()
-
     @cached_property
     def _by_onnx(self):
-        """ONNX Runtime with this network; None where JAX is to predict many images."""
+        """ONNX Runtime with this network; None where it is not installed, or not what is fast for it here."""
         if self.architecture is None or not onnx_runtime_is_there() or not computes_on_cpu():
             return None
         return OnnxEngine(self.architecture, self.variables, self.image_shape)

@@ -140,7 +140,7 @@ def _predicted(classifier, samples):
         waiting.append(sample)
         return sample
 
-    for logits in classifier.predict_logits(images(), shared=True):
+    for logits in classifier.predict_logits(images(), shared=True, by_onnx="many"):
         block, readable = [], 0
         while readable < len(logits):
             block.append(waiting.popleft())

@@ -141,15 +141,17 @@ def test_onnx_runtime_gives_an_image_the_same_numbers_whatever_comes_with_it():
 
 def test_without_onnx_runtime_jax_predicts_many_images(classifier, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (Classifier.FEW, 32, 32, 1), np.uint8)
-    found = np.concatenate(list(classifier.predict_logits([images])))
-    again = np.concatenate(list(classifier.predict_logits([images[:5]], again=True)))
-    np.testing.assert_array_equal(again, found[:5])
-    monkeypatch.setattr("ai_library.networks.classifier.onnx_runtime_is_there", lambda: False)
-    without = dataclasses.replace(classifier)
-    by_jax = np.concatenate(list(without.predict_logits([images])))
+    found = np.concatenate(list(classifier.predict_logits([images], by_onnx="many")))
+    few = np.concatenate(list(classifier.predict_logits([images[:5]], by_onnx="all")))
+    np.testing.assert_array_equal(few, found[:5])
+    by_jax = np.concatenate(list(classifier.predict_logits([images])))
     np.testing.assert_allclose(by_jax, found, rtol=0, atol=1e-5 * np.abs(found).max())
     assert (by_jax != found).any()  # they round otherwise
-    few = np.concatenate(list(without.predict_logits([images[:5]], again=True)))
+    monkeypatch.setattr("ai_library.networks.classifier.onnx_runtime_is_there", lambda: False)
+    without = dataclasses.replace(classifier)
+    again = np.concatenate(list(without.predict_logits([images], by_onnx="many")))
+    np.testing.assert_array_equal(again, by_jax)
+    few = np.concatenate(list(without.predict_logits([images[:5]], by_onnx="all")))
     np.testing.assert_array_equal(few, next(classifier.predict_logits([images[:5]])))
 
 
