@@ -2,13 +2,11 @@
 
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-shutil.copyfile(ROOT / "main.ipynb", ROOT / "docs/tutorials/tour.ipynb")  # pages lie in this folder
 
 import ai_library
 
@@ -65,9 +63,14 @@ def relinked(text, folder, page):
     return LINK.sub(rewritten, text)
 
 
+# Pages lie in this folder, the notebook does not.
+TOUR = ROOT / "docs/tutorials/tour.ipynb"
+TOUR.write_text(relinked((ROOT / "main.ipynb").read_text(encoding="utf-8"), ROOT, TOUR), encoding="utf-8")
+
+
 def add_files(app, docname, source):
     page = ROOT / f"docs/{docname}.md"
-    if page.is_file():  # not the notebook
+    if page.is_file():  # the notebook is not: its links are rewritten above
         source[0] = relinked(source[0], page.parent, page)
     for name in PAGES.get(docname, ()):
         app.env.note_dependency(str(ROOT / name))

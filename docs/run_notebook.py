@@ -1,5 +1,10 @@
-"""Runs `main.ipynb` from its first cell to its last and writes its outputs anew."""
+"""Runs `main.ipynb` from its first cell to its last and writes its outputs anew.
 
+It runs as where only the library was installed: in an empty folder, and without the application.
+"""
+
+import os
+import tempfile
 from pathlib import Path
 
 import nbclient
@@ -12,7 +17,12 @@ def executed():
     """The notebook with the outputs of the current code, without the times it took."""
     notebook = nbformat.read(ROOT / "main.ipynb", as_version=4)
     options = {"timeout": 600, "kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
-    nbclient.NotebookClient(notebook, **options, resources={"metadata": {"path": str(ROOT)}}).execute()
+    with tempfile.TemporaryDirectory() as packages, tempfile.TemporaryDirectory() as empty:
+        (Path(packages) / "ai_library").symlink_to(ROOT / "ai_library")
+        (Path(packages) / "ai_application.py").write_text("raise ModuleNotFoundError('only the library is there')\n")
+        paths = [packages, *filter(None, [os.environ.get("PYTHONPATH")])]
+        client = nbclient.NotebookClient(notebook, **options, resources={"metadata": {"path": empty}})
+        client.execute(env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)})
     notebook.metadata.language_info = {"name": "python"}
     return notebook
 

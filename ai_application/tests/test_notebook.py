@@ -1,7 +1,8 @@
-"""The guided tour runs, and its committed outputs are those of the current code."""
+"""The guided tour runs without the application, and its committed outputs are those of the current code."""
 
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import nbformat
@@ -34,6 +35,12 @@ def texts(cell):
         data = output.get("data", {})
         shown += [output.get("text", ""), data.get("text/html", data.get("text/plain", "")), sorted(data)]
     return shown
+
+
+def test_it_imports_the_library_and_packages_of_its_extras_alone(pairs):
+    code = "\n".join(committed.source for committed, _ in pairs)
+    imported = {*re.findall(r"^ *(?:from|import) (\w+)", code, re.M)} - sys.stdlib_module_names
+    assert imported == {"ai_library", "flax", "matplotlib", "numpy", "PIL", "sklearn"}
 
 
 def test_every_cell_ran_in_its_order(pairs):
