@@ -1,4 +1,4 @@
-"""Runs `main.ipynb` from its first cell to its last and writes its outputs anew."""
+"""Runs all cells of `main.ipynb` and saves it with the new outputs."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def executed():
-    """The notebook with the outputs of the current code, without the times it took."""
+    """The notebook with the outputs of the current code, without execution times."""
     notebook = nbformat.read(ROOT / "main.ipynb", as_version=4)
     options = {"timeout": 600, "kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
     nbclient.NotebookClient(notebook, **options, resources={"metadata": {"path": str(ROOT)}}).execute()
