@@ -1,6 +1,6 @@
 #!/bin/sh
-# Arguments, or none, go to predict.py, whose results go to the mapped /results; "serve" and its arguments to serve.py,
-# where the host's port leads to it; a command is run as it is.
+# Options, or no arguments, are passed to predict.py, which writes to the mapped /results. "serve" starts serve.py, which
+# must listen on all addresses to be reachable through the host's port. Any other command is run unchanged.
 set -eu
 
 case "${1:--}" in

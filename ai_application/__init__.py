@@ -1,4 +1,4 @@
-"""MNIST as a data source, how it is trained, the trained models and the evaluation images."""
+"""Commands, recipes, trained models and evaluation images, and MNIST as a data source."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the commands share: how errors end them, several processes, and commands as a shell takes them."""
+"""Shared by all commands: exit status and error lines, several processes, and quoting of command lines."""
 
 import argparse
 import contextlib
@@ -20,7 +20,7 @@ from ai_library.runtime import distributed
 
 
 def command(main: Callable[[], None]) -> Callable[[], int]:
-    """Makes a command of a function: it returns the exit status that `exit_status` gives."""
+    """Decorates a `main` function, so that it returns the exit status of `exit_status`."""
 
     @functools.wraps(main)
     def run() -> int:
@@ -32,8 +32,8 @@ def command(main: Callable[[], None]) -> Callable[[], int]:
 def exit_status(main: Callable[[], None]) -> int:
     """Runs a script's `main` and returns the exit status.
 
-    0: done. 1: the input is at fault, with one line on standard error. 128 and the signal's number: a signal ended it,
-    as shells report it. After an error in one of several processes, this process ends at once, and so ends the others.
+    0: done. 1: an error; a fault of the input is one line on standard error. 128 plus the signal's number: a signal
+    ended it. If one of several processes fails, it exits at once, which ends the others too.
     """
     warnings.formatwarning = lambda message, *_: f"warning: {escaped(str(message))}\n"
     status = _exit_status(main)
@@ -61,7 +61,7 @@ def _exit_status(main):
 
 
 def _in_words_of_the_command(message):
-    """The library's message, which names what Python programs write, with the flags that stand for it."""
+    """Replaces the Python arguments in a message of the library by the corresponding flags."""
     words = {
         r"by fit\(resume=True\)": "with --resume",
         r"by fit\(\)": "without --resume",
@@ -79,15 +79,15 @@ def _in_words_of_the_command(message):
 
 
 def short(path: Path) -> Path:
-    """The path as seen from the current folder, where it lies in it: for messages."""
+    """The path relative to the current folder if it lies in it, for messages."""
     return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
 
 
 PROCESS_ARGUMENTS = {
-    "distributed": (bool, False, "Work with the other processes of a job of SLURM, Open MPI ...: docs/distributed.md."),
+    "distributed": (bool, False, "Join the other processes of a SLURM or Open MPI job: docs/distributed.md."),
     "coordinator": (str, None, "HOST:PORT of the first of several processes, the same for all."),
-    "processes": (int, None, "How many processes they are."),
-    "process": (int, None, "Which of them this is, from 0, the first."),
+    "processes": (int, None, "Number of processes."),
+    "process": (int, None, "Index of this process, from 0 for the first."),
 }
 """The arguments that `joined` takes: type, default and help of each."""
 
@@ -102,10 +102,9 @@ def add_process_arguments(parser: argparse.ArgumentParser):
 
 @contextlib.contextmanager
 def joined(arguments: argparse.Namespace) -> Iterator[None]:
-    """Joins the other processes where the arguments name them.
+    """Joins the other processes if the arguments name them.
 
-    Only the first process prints, and at the end all wait for it. Raises `InputError` where the arguments contradict
-    each other.
+    Only the first process prints, and at the end all wait for it. Raises `InputError` if the arguments are incomplete.
     """
     explicit = [arguments.coordinator, arguments.processes, arguments.process]
     if not arguments.distributed and explicit == [None] * 3:
@@ -123,24 +122,24 @@ def joined(arguments: argparse.Namespace) -> Iterator[None]:
 
 
 def command_line(*more: str, without: str | None = None) -> str:
-    """The command that this process runs, as a shell takes it, with some more arguments, or without one."""
+    """The command line of this process, quoted for a shell, with more arguments, or without one of them."""
     return _joined([*_program(sys.argv[0]), *(given for given in sys.argv[1:] if given != without), *more])
 
 
 def command_of(name: str, *arguments: str | Path) -> str:
-    """Another command of the application, as a shell takes it: the script beside this one, or the installed one."""
+    """The command line of another command, quoted for a shell: the script beside this one, or the installed one."""
     own = Path(sys.argv[0])
     program = own.with_name(f"{name}.py") if own.suffix == ".py" else Path("ai-" + name.replace("_", "-"))
     return _joined([*_program(program), *map(str, arguments)])
 
 
 def shown(text: str | Path) -> str:
-    """A name that others chose, as one line that cannot do more than be read."""
+    """An untrusted name as one printable line: control characters become escapes."""
     return escaped(str(text))
 
 
 def quoted(text: str | Path) -> str:
-    """A word as a shell takes it: printable, with the bytes of what is not in octal digits between $' and '."""
+    """A word quoted for a shell. Unprintable characters become octal escapes within $'...'."""
     text = str(text)
     if is_printable(text):
         return shlex.quote(text)

@@ -1,4 +1,4 @@
-"""Cross-validation: a network for each fold of the data, and the figures of all of them together."""
+"""Cross-validation: trains a network for each fold, and pools the predictions of all folds."""
 
 import json
 from pathlib import Path
@@ -21,17 +21,20 @@ METRICS = "metrics.json"
 
 
 def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lists: Lists, **later: Any):
-    """Trains on each k - 1 of k folds, predicts the remaining fold, and prints the figures of all predictions together.
+    """Trains on k - 1 of k folds, predicts the remaining fold, for each fold, and prints the pooled metrics.
 
-    `metrics.json` in the run's folder has them, and those of each fold. No model is kept: training on all data gives a
-    better one.
+    `metrics.json` in the run's folder holds them, and the metrics of each fold. No model is kept: training on all data
+    gives a better one.
 
     Args:
-        arguments: What the command was told.
+        arguments: The parsed arguments of the command.
         source: The data.
-        k: How many folds.
-        lists: As `train_and_save` takes them.
-        later: Values of the configuration where the arguments left them open.
+        k: Number of folds.
+        lists: As for `train_and_save`.
+        later: Values for fields of the configuration that the arguments left open.
+
+    Raises:
+        InputError: A model was asked for, or the run to resume holds no cross-validation or began with another model.
     """
     run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
     if run.model:
@@ -54,7 +57,7 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
     print(f"{summary(network, source.image_shape)}\n{changes(config.augmentation)}\ntrains on {device_name()}\n")
     reports = []
     for number, place in enumerate(places):
-        fold = sources.pop(0)  # whose images then leave the memory
+        fold = sources.pop(0)  # so that its images are freed after the fold
         with telling_how_to_go_on(run, folder):
             trainer = Trainer(network, fold, config, place, run.checkpoint_seconds, initial=arguments.initial)
             classifier = trainer.fit(run.resume and begun[number])
@@ -68,19 +71,19 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
 
 
 def _began_with_another(places):
-    """Whether a fold that was begun has the weights of a trained model as its beginning."""
+    """Whether a fold was begun with the weights of a trained model."""
 
     def initial(place):
         try:
             return json.loads((place / "config.json").read_text()).get("initial")
-        except (OSError, ValueError, AttributeError):  # whose fault is told where the fold is resumed
+        except (OSError, ValueError, AttributeError):  # the error is reported when the fold is resumed
             return None
 
     return distributed.broadcast_from_first(lambda: any(initial(place) is not None for place in places))
 
 
 def _pooled(reports):
-    """The report of all predictions, each by the network that never saw its example."""
+    """The report on all out-of-fold predictions."""
     probabilities, labels, groups = (
         np.concatenate([getattr(report, name) for report in reports]) for name in ("probabilities", "labels", "groups")
     )

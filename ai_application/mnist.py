@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST as data sources: the library's, with the one hook overridden."""
+"""MNIST and Fashion-MNIST as data sources: subclasses of the library's that override only `load`."""
 
 from functools import cached_property
 from pathlib import Path
@@ -11,16 +11,17 @@ from ai_library import InputError, ShapeDataSource
 class MnistDataSource(ShapeDataSource):
     """MNIST's 70,000 handwritten digits: 28x28 pixels, white on black.
 
-    `evaluation` is tfds's test split of 10,000. Its train split of 60,000 is divided once and for all, whatever the
-    seed: of the images sorted by digit every twelfth belongs to `validation`, which so has 5,000 with each digit in
-    proportion, and the rest to `train`.
+    `evaluation` is the official test set of 10,000. The official training set of 60,000 is divided independently of the
+    seed: sorted by digit, every twelfth image belongs to `validation`, which so has 5,000 images, stratified by digit.
+    The other 55,000 are `train`.
 
     Args:
         seed: Seed of the order of the training images.
-        data_dir: Where tfds keeps what it prepared.
-        files: Folder with the four official files, which tfds reads after checking their SHA-256; None downloads them.
+        data_dir: Folder for the data that tfds prepares.
+        files: Folder with the four official files; tfds checks their SHA-256. None: they are downloaded.
 
-    Raises `InputError` where the data cannot be had, when a split is first needed.
+    Raises:
+        InputError: When a split is first needed: the data cannot be downloaded, read or prepared.
     """
 
     TFDS_NAME = "MNIST"

@@ -25,15 +25,16 @@ _FILES = {
 def read_split(name: str, split: str, data_dir, files=None) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, 28, 28, 1) uint8 and labels (n,) of a split, "train" or "test", of `tfds.image_classification.<name>`.
 
-    What is not yet prepared in the folder `data_dir` is prepared first: from the four files in the folder `files` where
-    that is given, else from the internet; either way tfds checks their SHA-256. tfds prepares in a temporary folder
-    that it renames at the end, so that an interrupted preparation leaves nothing that a later one would take for whole.
+    Data that are not yet in the folder `data_dir` are prepared first: from the four files in the folder `files`, or
+    from the internet if that is None. In both cases tfds checks their SHA-256. It prepares in a temporary folder and
+    renames that at the end, so an interrupted preparation is never taken for a complete one.
 
-    Raises `InputError` where the files are missing, damaged or out of reach, and where `data_dir` cannot be written.
+    Raises:
+        InputError: The files are missing, damaged or cannot be downloaded, or `data_dir` cannot be written.
     """
     try:
         builder = _prepared(name, data_dir, files)
-        # Decoding each record by itself, as tfds would, takes twice as long as all the rest.
+        # Decoding record by record, as tfds would, takes twice as long as everything else here.
         records = builder.as_data_source(split=split, deserialize_method=DeserializeMethod.RAW_BYTES)
         encoded = records.__getitems__(range(len(records)))
         parsed = map(tf_example_pb2.Example.FromString, encoded)  # pyright: ignore[reportAttributeAccessIssue]
@@ -45,13 +46,13 @@ def read_split(name: str, split: str, data_dir, files=None) -> tuple[np.ndarray,
         raise
     except PermissionError as error:
         raise InputError(f"{data_dir} with {name} cannot be read ({error}): make it readable") from error
-    except Exception as error:  # the readers have no class of error of their own for damaged files
+    except Exception as error:  # the readers raise various errors for damaged files
         place = _builder(name, data_dir).data_path
         raise InputError(f"{place} holds damaged data of {name} ({error}): delete it and start again") from error
 
 
 def _prepared(name, data_dir, files):
-    """A builder whose data lies in `data_dir`. Of several processes that lack it, the first prepares it."""
+    """A builder whose data are in `data_dir`. If several processes need them, the first one prepares them."""
     builder = _builder(name, data_dir)
     if builder.data_path.exists():
         return builder
@@ -66,7 +67,7 @@ def _prepared(name, data_dir, files):
             if not builder.data_path.exists():
                 _prepare(builder, name, files)
         return builder
-    except (OSError, RuntimeError) as error:  # array_record's writer has only the latter, for a full disk too
+    except (OSError, RuntimeError) as error:  # array_record's writer raises RuntimeError, also if the disk is full
         raise InputError(
             f"{name} cannot be prepared in {data_dir} ({error}): free some space there, or choose another folder by "
             "--data-dir"
@@ -74,14 +75,14 @@ def _prepared(name, data_dir, files):
 
 
 def _builder(name, data_dir):
-    """A builder with the files and checksums of tfds's own, which itself needs TensorFlow to prepare."""
+    """A builder with the URLs and checksums of tfds's own builder, which needs TensorFlow to prepare data."""
     own = getattr(tfds.image_classification, name)
 
     with registered.skip_registration():
 
         class Builder(own):
             url_infos = own.url_infos
-            # A name of its own keeps apart what is stored differently: raw pixels, which are read faster than PNG.
+            # Another name, since the stored format differs: raw pixels, which are read faster than PNG.
             name = f"{own.name}_pixels"
 
             def _info(self):

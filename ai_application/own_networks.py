@@ -1,4 +1,4 @@
-"""Networks of one's own in files, as the commands take them: FILE.py:Class."""
+"""Users' own networks, given to the commands as FILE.py:Class."""
 
 import importlib.util
 import sys
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def network_class(named: str) -> "type[nn.Module]":
-    """The class that FILE.py:Class names. The file is run, as Python runs a module that is imported.
+    """Imports the class that FILE.py:Class names. This runs the file.
 
-    Raises `InputError` where there is no such file or class, or it cannot be run.
+    Raises:
+        InputError: There is no such file or class, or the file cannot be run.
     """
     file, _, name = named.rpartition(":")
     path = Path(file).resolve()
@@ -26,13 +27,13 @@ def network_class(named: str) -> "type[nn.Module]":
         raise InputError(f"--network must be {', '.join(NETWORKS)} or FILE.py:Class, got {named!r}")
     if not path.is_file():
         raise InputError(f"--network names the file {file}, which is not there")
-    # Registered, since dataclasses and pickle look for the module of a class by its name.
+    # Registered, because dataclasses and pickle look up the module of a class by name.
     module_name = f"network_of_{path.stem}_{zlib.crc32(bytes(path)):x}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None  # every .py file has one, with a loader
+    assert spec is not None  # every .py file has a spec with a loader
     assert spec.loader is not None
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))  # it may import files beside it
+    sys.path.insert(0, str(path.parent))  # so that it can import files beside it
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -51,19 +52,20 @@ def network_class(named: str) -> "type[nn.Module]":
 
 
 def add_network_argument(parser):
-    """Adds the argument that `network_classes` takes."""
+    """Adds the argument --network, whose values `network_classes` takes."""
     parser.add_argument(
         "--network",
         action="append",
         default=[],
         metavar="FILE.py:Class",
-        help="network of your own that a model file names; the file is run. May be given several times",
+        help="class of a network of your own that a model file names; the file is run. May be given several times",
     )
 
 
 def network_classes(named: Iterable[str]) -> "list[type[nn.Module]]":
-    """Returns the classes of several FILE.py:Class, as `load_model` takes them.
+    """Returns the classes that several FILE.py:Class name, for `load_model`.
 
-    Raises `InputError` as `network_class` does.
+    Raises:
+        InputError: As `network_class`.
     """
     return [network_class(each) for each in named]

@@ -1,4 +1,4 @@
-"""The signals that ask a command to end, heard from its first moment to its last, also as process 1 of a container."""
+"""Handles the signals that end a command, from its start to its exit, also as process 1 of a container."""
 
 import _thread
 import contextlib
@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
 GRACE_SECONDS = 2.5
-"""The time for cleaning up."""
+"""The time that a command has to clean up after a signal."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal, raised where the command was when it came."""
+    """A signal was received; raised in the main thread."""
 
     def __init__(self, received: int, message: str = "interrupted"):
         super().__init__(message)
@@ -22,14 +22,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Signals:
-    """Ends this process by a signal, with the status that a shell has for it: 128 and the signal's number.
+    """Ends this process when a signal is received, with a shell's exit status: 128 plus the signal's number.
 
-    Within `raising` the first signal raises `Interrupted`, so that what was begun is cleaned up. Before and after,
-    nothing is begun, and the process ends at once. A thread ends it in any case, after `GRACE_SECONDS`, where that did
-    not: the main thread may be in code that hears nothing, such as a compiler, or something may have caught the
-    exception. So it does at a second signal where somebody else, such as a training, heeds the first.
+    Within `raising`, the first signal raises `Interrupted`, so that the command can clean up. Outside of it there is
+    nothing to clean up, and the process ends at once. If the exception does not end the process within `GRACE_SECONDS`,
+    a thread ends it: the main thread may be in code that runs no Python, such as a compiler, or some code may have
+    caught the exception. If other code, such as a training, handles the first signal, the thread acts on the second.
 
-    A signal that the process ignores, as shells have it for what runs in the background, stays ignored.
+    Signals that the process ignores stay ignored. Shells set this for background jobs.
     """
 
     def __init__(self):
@@ -43,7 +43,7 @@ class Signals:
             heard, wakeup = os.pipe()
             os.set_blocking(wakeup, False)
             signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-            _thread.start_new_thread(self._watch, (heard,))  # `threading` takes longer to import than all of this
+            _thread.start_new_thread(self._watch, (heard,))  # importing `threading` takes longer than all of this
 
     @contextlib.contextmanager
     def raising(self) -> Iterator[None]:
@@ -76,7 +76,7 @@ class Signals:
             self._end(number)
 
     def _end(self, number):
-        if not self._ending.acquire(blocking=False):  # the other thread does it, or this one, which a signal came to
+        if not self._ending.acquire(blocking=False):  # this process is being ended already
             return
         if files := sys.modules.get("ai_library.files.atomic"):
             files.remove_unfinished()

@@ -1,6 +1,6 @@
-"""How a command's process begins and ends; the commands as functions that start them.
+"""Starts and ends the process of a command; has a function for each command.
 
-What is imported here is cheap: until the signals are heard, process 1 of a container hears none.
+Imports here must be fast: until the handlers are installed, process 1 of a container ignores all signals.
 """
 
 import functools
@@ -15,7 +15,7 @@ from .signals import Interrupted, Signals
 def start(load: Callable[[], Callable[[], int]]) -> int:
     """Runs a command's `main`, which `load` imports, and returns its exit status.
 
-    Signals end the process from here on with their status, and nothing that is printed ends it.
+    From here on, signals end the process with their exit status, and failing output does not end it.
     """
     from .streams import keep_descriptors, make_unfailing
 
@@ -30,9 +30,9 @@ def start(load: Callable[[], Callable[[], int]]) -> int:
             status = main()
     except Interrupted:
         status = 0
-    if signals.received:  # also where its exception became another one on its way
+    if signals.received:  # also if other code replaced the exception
         status = 128 + signals.received
-    if status > 128:  # threads of JAX may still compute, which do not survive that Python takes itself apart
+    if status > 128:  # JAX's threads may still run, and would crash in the shutdown of the interpreter
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

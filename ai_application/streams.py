@@ -1,4 +1,4 @@
-"""Standard output and error that nothing can make fail, and that show no command to a terminal."""
+"""Makes standard output and error safe: writing never fails, and no control character reaches the terminal."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from ai_library.files.text import escaped
 def keep_descriptors() -> None:
     """Opens standard input, output and error on the null device where they are closed.
 
-    Otherwise the next file that is opened would get their number, and what is written to them.
+    Otherwise the next opened file would get their number, and receive the output.
     """
     for number in range(3):
         try:
@@ -23,13 +23,13 @@ def keep_descriptors() -> None:
 
 
 def make_unfailing() -> None:
-    """Lets `sys.stdout` and `sys.stderr` drop what cannot be written.
+    """Makes `sys.stdout` and `sys.stderr` drop output that cannot be written.
 
-    That may be because of a full disk, a closed pipe or a terminal that is gone, also when Python ends. Characters that
-    their encoding lacks are written as escapes, and so are control characters, except line breaks, tabs and a carriage
-    return at the beginning of a text.
+    Reasons may be a full disk, a closed pipe or a lost terminal, also at the exit of Python. Characters that the
+    encoding lacks are written as escapes. So are control characters, except line breaks, tabs and a carriage
+    return at the start of a text.
     """
-    os.environ.update(NO_COLOR="1", PYTHON_TYRO_ANSI_CODES="False")  # colours are control characters
+    os.environ.update(NO_COLOR="1", PYTHON_TYRO_ANSI_CODES="False")  # colours need control characters
     sys.stdout = sys.__stdout__ = _unfailing(sys.stdout, 1)
     sys.stderr = sys.__stderr__ = _unfailing(sys.stderr, 2)
 
@@ -37,17 +37,17 @@ def make_unfailing() -> None:
 def _unfailing(stream: TextIO | None, number: int) -> TextIO:
     if stream is None:
         stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the process
-    if not isinstance(stream, io.TextIOWrapper):  # not as Python makes them: somebody else's
+    if not isinstance(stream, io.TextIOWrapper):  # replaced by other code: left alone
         return stream
     encoding, by_lines, at_once = stream.encoding, stream.line_buffering, stream.write_through
-    buffer = stream.detach()  # the old stream would close what it still has
+    buffer = stream.detach()  # otherwise the old stream would close the buffer
     raw = _Dropping(buffer.detach() if isinstance(buffer, io.BufferedWriter) else buffer)
     buffer = raw if at_once else io.BufferedWriter(raw)
     return _Printable(buffer, encoding, "backslashreplace", line_buffering=by_lines, write_through=at_once)
 
 
 class _Dropping(io.RawIOBase):
-    """Writes to a raw stream, and drops what it does not take."""
+    """Writes to a raw stream, and drops data that it does not accept."""
 
     def __init__(self, raw):
         self._raw = raw
@@ -66,7 +66,7 @@ class _Dropping(io.RawIOBase):
         left = memoryview(data).cast("B")
         size = len(left)
         with contextlib.suppress(OSError):
-            while left and (written := self._raw.write(left)):  # None: it would have to wait
+            while left and (written := self._raw.write(left)):  # None: it would block
                 left = left[written:]
         return size
 

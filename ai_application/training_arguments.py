@@ -1,7 +1,7 @@
-"""The arguments of the commands that train: every setting of the run, of its configuration and of its network.
+"""The arguments of the training commands: all settings of the run, the configuration and the network.
 
-They are made from the classes that take them, whose docstrings are the help: a new field of `TrainConfig`,
-`Augmentation` or a network is a new argument, with nothing to add here.
+They are generated from the classes that take them, and their help from these classes' docstrings. A new field of
+`TrainConfig`, `Augmentation` or a network becomes an argument without a change here.
 """
 
 import argparse
@@ -31,42 +31,43 @@ from .command_line import PROCESS_ARGUMENTS, shown
 from .own_networks import network_class
 
 _NETWORK_HELP = (
-    f"{', '.join(NETWORKS)}, or a network of your own as FILE.py:Class; with --help, the settings shown are its own."
+    f"{', '.join(NETWORKS)}, or a network of your own as FILE.py:Class. With --help, its settings are shown."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Where a run is kept, and how it goes on."""
+    """Where a run is kept, and how it continues."""
 
     model: Path | None = None
-    """Model to write. None: model.msgpack in the run's folder."""
+    """File to save the model to. None: model.msgpack in the run's folder."""
     run_dir: Path | None = None
-    """Folder of curves, checkpoints, report and model. None: a new one in runs/, named by the time."""
+    """Folder for curves, checkpoints, report and model. None: a new one in runs/, named by the time."""
     checkpoint_seconds: float = 30.0
-    """Time from one checkpoint to the next."""
+    """Seconds between checkpoints."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Go on with the run in --run-dir, or with the latest in runs/, under the settings that it began with."""
+    """Continue the run in --run-dir, or the latest in runs/, with the settings that it began with."""
     initial: Annotated[Path | None, tyro.conf.arg(name="from", metavar="MODEL")] = None
-    """Begin with the weights of a trained model, and with its network unless --network says otherwise: what fits is
-    taken over, other classes get a new last layer. None: begin anew."""
+    """Start with the weights of a trained model, and with its network unless --network names another. Weights of the
+    same shape are kept; if the classes differ, the last layer is new. None: start from scratch."""
 
 
 class TrainingArguments:
     """The parsed arguments of a command that trains.
 
     Args:
-        description: What the command does.
-        presets: A network and a configuration by name; the first is the default. Several give the argument --preset.
+        description: What the command does, for its help.
+        presets: Networks and configurations by name; the first is the default. If there are several, the command has
+            the argument --preset.
         own: A dataclass of the command's own arguments.
         keeps_run: Whether the command keeps a run in a folder, and so has the arguments of `Run`.
-        decided_later: Fields of the configuration that have no default here, with what the command makes of them.
+        decided_later: Fields of the configuration whose default depends on the data, each with a description of it.
         given: The arguments. None: those of the process.
 
     Raises:
-        InputError: `--network` names no network, or one with a field that needs a value that cannot be typed; `--from`
-            names no model.
-        SystemExit: An argument cannot be read (2), or help was asked for (0).
+        InputError: `--network` names no network, or one with a required field that cannot be given on the command line;
+            or `--from` names no model.
+        SystemExit: An argument cannot be parsed (2), or help was requested (0).
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class TrainingArguments:
         network, config = presets.get(first.preset) or next(iter(presets.values()))
         kind = first.network and (NETWORKS.get(first.network) or network_class(first.network))
         self.initial: Classifier | None = None
-        """The classifier to begin with."""
+        """The classifier that training starts from."""
         if first.initial is not None:
             self.initial = load_model(first.initial, networks=[kind] if kind else [])
             network = self.initial.model
@@ -96,7 +97,9 @@ class TrainingArguments:
         names = tuple(presets)
         parts = {
             "own": _part(own) if own else None,
-            "preset": _one(Literal[names], names[0], "What to begin with.") if len(names) > 1 else None,
+            "preset": _one(Literal[names], names[0], "Recipe: the defaults of network and configuration.")
+            if len(names) > 1
+            else None,
             "run": _part(Run) if keeps_run else None,
             "config": _part(_unchecked(TrainConfig, vars(config), decided_later or {})),
             "network_name": _one(str, self.network_name, _NETWORK_HELP, name="network", metavar="NAME"),
@@ -116,32 +119,33 @@ class TrainingArguments:
 
     @property
     def batch_size(self) -> int:
-        """Images of one step."""
+        """Images per step."""
         return self._config["batch_size"]
 
     def config(self, **later: Any) -> TrainConfig:
-        """The configuration, with what the command decided where the arguments left it open.
+        """The configuration; `later` has values for fields that the arguments left open.
 
-        Raises `InputError` where a value is out of its bounds.
+        Raises:
+            InputError: A value is out of its bounds.
         """
         open_ = {name: value for name, value in later.items() if self._config[name] is None}
         augmentation = Augmentation(**vars(self._config["augmentation"]))
         return TrainConfig(**{**self._config, **open_, "augmentation": augmentation})
 
     def network(self, num_classes: int) -> nn.Module:
-        """The network for so many classes. Raises `InputError` where it does not take its settings."""
+        """The network for `num_classes` classes. Raises `InputError` if the network rejects its settings."""
         fields = {field.name for field in dataclasses.fields(self._network_class)}
         classes = {"num_classes": num_classes} if "num_classes" in fields else {}
         try:
             return self._network_class(**classes, **self._network)
         except InputError:
             raise
-        except Exception as error:  # what the class of a user raises
+        except Exception as error:  # a user's class may raise anything
             raise InputError(f"{self.network_name} cannot be made of its settings: {error}") from error
 
 
 def arguments_of(kind: type, without: Sequence[str] = ("seed",)) -> type:
-    """A dataclass of the arguments of a class that can be typed, with their defaults and help."""
+    """A dataclass of those arguments of a class that can be given on a command line, with their defaults and help."""
     hints, made = typing.get_type_hints(kind.__init__), []
     for name, parameter in inspect.signature(kind).parameters.items():
         hint, value = _as_tuples(hints[name]), parameter.default
@@ -155,7 +159,7 @@ def arguments_of(kind: type, without: Sequence[str] = ("seed",)) -> type:
 
 
 def _as_tuples(hint):
-    """A type whose sequences are tuples, as they are made of words."""
+    """A type with its sequences replaced by tuples, which the parser makes from words."""
     origin, parts = typing.get_origin(hint), tuple(map(_as_tuples, typing.get_args(hint)))
     if origin is Sequence:
         return tuple[parts[0], ...]
@@ -163,21 +167,21 @@ def _as_tuples(hint):
 
 
 def _first_look(given):
-    """Preset, network and model to begin with, which decide what other arguments and defaults there are."""
+    """Preset, network and initial model. The other arguments and their defaults depend on these."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--preset")
     parser.add_argument("--network")
     parser.add_argument("--from", dest="initial")
     parser.add_argument("--run-dir")
     parser.add_argument("--resume", action="store_true")
-    with contextlib.suppress(argparse.ArgumentError):  # one without its value: told by the parser of all
+    with contextlib.suppress(argparse.ArgumentError):  # a missing value: the full parser reports it
         return parser.parse_known_args(given)[0]
     return argparse.Namespace(preset=None, network=None, initial=None, resume=False)
 
 
 def _network_that_began(run_dir, kind):
-    """The network of a run that began with a model, which need not be named again for the run to go on; else None."""
-    with contextlib.suppress(InputError, OSError, ValueError, KeyError, TypeError):  # told when the run is opened
+    """The network of a run to resume that started from a model, so that `--from` is not needed again; else None."""
+    with contextlib.suppress(InputError, OSError, ValueError, KeyError, TypeError):  # reported when the run is opened
         folder = Path(run_dir) if run_dir else RunDirectory.latest_path()
         began = json.loads((folder / "config.json").read_bytes())
         kind = kind or NETWORKS[began["network"]["name"]]
@@ -187,9 +191,9 @@ def _network_that_began(run_dir, kind):
 
 
 def _unchecked(kind, defaults, decided_later=None):
-    """A dataclass with the fields, defaults and help of another one or of a network; it takes any value.
+    """A dataclass with the fields, defaults and help of another dataclass or a network, without its checks.
 
-    The values are checked by the class itself, whose errors then are as in a Python program.
+    The class itself checks the values later, with the same errors as in a Python program.
     """
     decided_later, made = decided_later or {}, []
     for known in dataclasses.fields(kind):
@@ -201,7 +205,7 @@ def _unchecked(kind, defaults, decided_later=None):
             made.append((known.name, Annotated[hint | None, later], None))
         elif dataclasses.is_dataclass(value) and type(value) is hint and not isinstance(value, nn.Module):
             made.append((known.name, inner := _unchecked(hint, vars(value)), field(default=inner())))
-        elif not _can_be_typed(hint):  # such as a function: it keeps its default
+        elif not _can_be_typed(hint):  # such as a function: the default is used
             if value is known.default_factory is MISSING:
                 raise InputError(
                     f"{kind.__name__}.{known.name} must have a default, or be of numbers, texts and truth values, to "
@@ -222,18 +226,18 @@ def _documented(plain, kind):
 
 
 def _hint(kind, known):
-    """The type of a field; None where it is a text that names nothing at run time."""
+    """The type of a field; None if it is an annotation that cannot be evaluated at run time."""
     if not isinstance(known.type, str):
         return known.type
     try:
         owner = next(each for each in kind.__mro__ if known.name in inspect.get_annotations(each))
         return eval(known.type, vars(sys.modules[owner.__module__]))
-    except Exception:  # whatever an annotation that is only for type checkers raises
+    except Exception:  # an annotation that is only for type checkers may raise anything
         return None
 
 
 def _can_be_typed(hint):
-    """Whether values of a type can be told from words of a command line."""
+    """Whether values of a type can be parsed from words of a command line."""
     if typing.get_origin(hint) in (Union, UnionType, tuple, list, dict):
         return all(each is Ellipsis or _can_be_typed(each) for each in typing.get_args(hint))
     return hint in (int, float, bool, str, NoneType) or typing.get_origin(hint) is Literal
@@ -260,7 +264,7 @@ def _one(hint, default, text, **more):
 
 
 def _parsed(parts, description, given):
-    """The arguments as an object with the parts; what cannot be read is told in one line."""
+    """Parses the arguments into an object with the parts. An error is printed in one line."""
     kind = make_dataclass("Arguments", [(name, *part) for name, part in parts.items()], kw_only=True)
     said = io.StringIO()
     try:
@@ -273,9 +277,9 @@ def _parsed(parts, description, given):
 
 
 def _in_one_line(frame):
-    """What tyro says in a frame of many lines: its first part, and the arguments that may have been meant.
+    """The first part of tyro's framed message of many lines, and the arguments that it suggests, in one line.
 
-    The frame is drawn in Unicode with the title in its edge, or in ASCII with the title as a part of its own.
+    The frame is drawn in Unicode with the title in its edge, or in ASCII with the title as a separate part.
     """
     lines = [line.strip(" │") for line in frame.splitlines() if not line.startswith(("╭", "╰"))]
     parts = [[]]

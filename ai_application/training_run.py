@@ -1,4 +1,4 @@
-"""The run of a command that trains: from its arguments to the saved model and what is printed about it."""
+"""The run of a training command: from the parsed arguments to the saved model and the printed result."""
 
 import contextlib
 import csv
@@ -45,13 +45,13 @@ from .signals import Interrupted
 from .training_arguments import Run, TrainingArguments
 
 MODEL = "model.msgpack"
-"""The trained model's name in its run's folder."""
+"""File name of the trained model in the run's folder."""
 
 
 Lists = Mapping[str, Sequence[tuple[str, ...]]]
-"""Tables by the names of their files: the names of the columns, then the rows."""
+"""Tables by file name. Each table has the column names as its first row."""
 UNREADABLE = "unreadable.csv"
-"""The list of images that cannot be read, in the folder of the run."""
+"""File name of the list of unreadable images in the run's folder."""
 
 
 def train_and_save(
@@ -66,19 +66,19 @@ def train_and_save(
     Then it looks for weaknesses, and writes `report.html` and `metrics.json` into the run's folder.
 
     Args:
-        arguments: What the command was told.
+        arguments: The parsed arguments of the command.
         source: The data.
-        shipped: Name in `MODELS` of the model that the container brings, which this one may take the place of.
-        lists: What was found in the data, for files in the folder of the run. A table without rows takes that of an
-            earlier run away.
-        later: Values of the configuration where the arguments left them open.
+        shipped: Name in `MODELS` of the container's model, which this one may replace.
+        lists: Tables of findings in the data, to be written into the run's folder. A table without rows removes the
+            file of an earlier run.
+        later: Values for fields of the configuration that the arguments left open.
     """
     run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
 
     def run_dir():
         folder = Path(run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path()))
         for path in (run.model or folder / MODEL, *(folder / name for name in FILES)):
-            if path == run.model or path.exists():  # the run's folder itself is tried when the run begins
+            if path == run.model or path.exists():  # the trainer checks the run's folder itself
                 check_writable(path)
         return str(folder)
 
@@ -94,7 +94,7 @@ def train_and_save(
             return
         model, scores = run.model or folder / MODEL, {**classifier.metrics, "evaluation": report.scores()}
         with locked(folder):
-            remove_together([folder / name for name in FILES])  # which speak of an earlier model
+            remove_together([folder / name for name in FILES])  # they describe an earlier model
             save_model(model, dataclasses.replace(classifier, metrics=scores))
         print(f"\n{report}\n", flush=True)
         made_by = command_line(without="--resume")
@@ -110,7 +110,7 @@ def train_and_save(
 
 
 def changes(augmentation: Augmentation) -> str:
-    """A line that says how images are changed in training, and that none are mirrored where that was not asked for."""
+    """A line that lists how images are augmented in training, and says if they are not mirrored."""
     told = {name.replace("_", " "): value for name, value in vars(augmentation).items() if value}
     if not augmentation.erase:
         del told["erase side"]
@@ -121,7 +121,7 @@ def changes(augmentation: Augmentation) -> str:
 
 
 def prepare(network: nn.Module, source: DataSource, config: TrainConfig):
-    """Shares out cores, keeps memory and has a GPU repeat its bits, as the training of this network needs it."""
+    """Sets up cores, memory and, on GPUs, repeatable bits for the training of this network."""
     activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
     share_out_cores(config.batch_size // distributed.process_count(), activations)
     keep_freed_memory()
@@ -129,7 +129,7 @@ def prepare(network: nn.Module, source: DataSource, config: TrainConfig):
 
 
 def write_lists(folder: Path, lists: Lists, run: Run):
-    """Writes the tables of what was found in the data into the folder of a run, in the first process."""
+    """Writes tables of findings in the data into a run's folder, in the first process."""
     if distributed.is_first() and (folder.is_dir() or not run.resume):
         for name, rows in lists.items():
             write_list(folder / name, rows)
@@ -137,7 +137,7 @@ def write_lists(folder: Path, lists: Lists, run: Run):
 
 @contextlib.contextmanager
 def listing_unreadable(run: Run) -> Iterator[None]:
-    """Lists images that cannot be read, where the block ends with them, in a file in the folder of the run."""
+    """If the block fails because of unreadable images, lists them in a file in the run's folder."""
     try:
         yield
     except UnreadableImagesError as error:
@@ -148,12 +148,12 @@ def listing_unreadable(run: Run) -> Iterator[None]:
 
 
 def unreadable_list(faults: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """The rows of the list of images that cannot be read, with the reasons, by their paths."""
+    """The rows of the list of unreadable images. `faults` maps their paths to the reasons."""
     return [("file", "error"), *faults.items()]
 
 
 def write_list(path: Path, rows: Sequence[tuple[str, ...]]):
-    """Writes a table, or, where it has no rows but the names of its columns, removes that of an earlier run."""
+    """Writes a table. If it has no rows besides the column names, removes the file of an earlier run instead."""
     if len(rows) < 2:
         remove_together([path])
         return
@@ -169,7 +169,7 @@ def table(rows: Sequence[tuple[str, ...]]) -> bytes:
 
 @contextlib.contextmanager
 def telling_how_to_go_on(run, folder):
-    """Adds the command that goes on to what a signal ends the block with, where there is a checkpoint."""
+    """If a signal ends the block and there is a checkpoint, adds the command that resumes to the message."""
     try:
         yield
     except KeyboardInterrupt as stopped:
@@ -182,7 +182,7 @@ def telling_how_to_go_on(run, folder):
 
 
 def _next_commands(arguments, model, shipped):
-    """What to do with the model, as a shell takes it."""
+    """The command lines of the next steps with the model, quoted for a shell."""
     own = [] if arguments.network_name in NETWORKS else ["--network", arguments.network_name]
     yield f"predict  {command_of('predict', '--model', model, *own, '--data')} IMAGE_OR_FOLDER"
     if not own and not (shipped.exists() and model.exists() and os.path.samefile(model, shipped)):

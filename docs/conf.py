@@ -36,11 +36,11 @@ html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_show_copyright = False
 html_copy_source = False
-# Fonts and scripts are the site's own: it asks for nothing from elsewhere.
+# Fonts and scripts belong to the site: it loads nothing from other hosts.
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 
-# Files of the repository that are pages too, each below the text of the page that it is added to.
+# Files of the repository that are also pages: each is appended to the text of its page.
 PAGES = {
     "benchmarks": ("benchmarks/README.md",),
     "changelog": ("CHANGELOG.md", "ai_library/CHANGELOG.md"),
@@ -53,7 +53,7 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(#[^)]*)?\)")
 
 
 def relinked(text, folder, page):
-    """Rewrites the links of a text that stands in `folder` as links of a page of the site."""
+    """Rewrites the relative links of a text from `folder`, so that they work from a page of the site."""
 
     def rewritten(match):
         target = (folder / match[1]).resolve()
@@ -79,12 +79,12 @@ def add_files(app, docname, source):
 
 
 def without_linens_own(app, what, name, obj, options, signature, annotation):
-    """Leaves out the two fields that every linen module has, and nobody who trains one gives."""
+    """Leaves out `parent` and `name`, which every linen module has and which users do not set."""
     return re.sub(r", parent: .*", ")", signature or "") or None, annotation
 
 
 def with_levels(app, pagename, templatename, context, doctree):
-    """Gives the captions of the navigation the level that a heading needs for a screen reader."""
+    """Gives the captions of the navigation a heading level, which screen readers need."""
     tree = context["furo_navigation_tree"]
     context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
 

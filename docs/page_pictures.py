@@ -1,4 +1,4 @@
-"""Makes the pictures of ship.md, pages that something was drawn on, by Chromium: python docs/page_pictures.py
+"""Makes the screenshots in ship.md: exported pages with a drawing, in Chromium. Run: python docs/page_pictures.py
 
 It needs Debian's chromium and the `dev` extra.
 """

@@ -1,4 +1,4 @@
-"""Makes the pictures of README.md from the committed model: python docs/pictures.py"""
+"""Makes `shapes.png` and `shapes_confusion.png` from the committed model: python docs/pictures.py"""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""Makes the pictures of README.md that show report.html, by Chromium: python docs/report_pictures.py MNIST_FILES
+"""Makes the screenshots of the models' `report.html` in Chromium: python docs/report_pictures.py MNIST_FILES
 
 MNIST_FILES is the folder with MNIST's four official files. It needs Debian's chromium and the `dev` extra.
 """

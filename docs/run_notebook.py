@@ -1,6 +1,6 @@
-"""Runs `main.ipynb` from its first cell to its last and writes its outputs anew.
+"""Runs all cells of `main.ipynb` and saves it with the new outputs.
 
-It runs as where only the library was installed: in an empty folder, and without the application.
+The cells run as if only the library were installed: in an empty folder, and without the application.
 """
 
 import os
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def executed():
-    """The notebook with the outputs of the current code, without the times it took."""
+    """The notebook with the outputs of the current code, without execution times."""
     notebook = nbformat.read(ROOT / "main.ipynb", as_version=4)
     options = {"timeout": 600, "kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
     with tempfile.TemporaryDirectory() as packages, tempfile.TemporaryDirectory() as empty:

@@ -1,4 +1,4 @@
-"""Predicts images with a trained model: predictions.csv and report.html, and metrics where labels are known."""
+"""Predicts images with a trained model. Writes predictions.csv and report.html, and metrics if labels are known."""
 
 import sys
 from pathlib import Path

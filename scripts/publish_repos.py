@@ -1,9 +1,9 @@
 """Publishes this tree as two repositories: the library, and the application with the library as its submodule.
 
-The library's repository gets the history of its folder (`git subtree split`). The application's gets one commit for
-each publication: this tree, where the library's folder is a submodule pinned to the published commit (`.gitmodules`
-says where) and the files marked `published-as-lfs` (`.gitattributes`) are Git LFS objects. Only commits are added;
-where nothing changed, nothing is pushed.
+The library's repository gets the history of its folder (`git subtree split`). The application's repository gets one
+commit for each publication. It is this tree with two changes: the library's folder is a submodule pinned to the
+published commit (`.gitmodules` has its path), and files marked `published-as-lfs` in `.gitattributes` are Git LFS
+objects. Commits are only added; if nothing changed, nothing is pushed.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main():
 
 
 def git(*arguments, folder=ROOT):
-    """Standard output of a git command. Raises `InputError` with git's own words where it fails."""
+    """Standard output of a git command. Raises `InputError` with git's own message if it fails."""
     done = run_git(arguments, folder)
     if done.returncode:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith("hint:")]
@@ -67,7 +67,7 @@ def succeeds(*arguments):
 
 
 def run_git(arguments, folder):
-    # A hook or an alias of git that calls this script has variables that would turn git to another repository.
+    # If a git hook or alias calls this script, these variables would direct git to another repository.
     local = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
     environment = {name: value for name, value in os.environ.items() if name not in local} | {"LC_ALL": "C"}
     return subprocess.run(
@@ -81,15 +81,15 @@ class Remote:
     def __init__(self, url_or_path):
         path = Path(url_or_path).resolve()
         self._folder = path if path.exists() else None
-        self.url = path.as_uri() if self._folder else url_or_path  # git-lfs wants a folder as a URL
-        if self.url.startswith("-"):  # which could make it run any program
+        self.url = path.as_uri() if self._folder else url_or_path  # git-lfs needs a URL for a folder
+        if self.url.startswith("-"):  # git options can run any program
             raise InputError(f"git takes {self.url} for an option: name a URL, or a folder that is there")
 
     def __str__(self):
-        return re.sub(r"^(https?://)[^/@]*@", r"\1", self.url)  # a password in it is nobody's business
+        return re.sub(r"^(https?://)[^/@]*@", r"\1", self.url)  # hides a password
 
     def tip(self):
-        """The commit that the published branch is at, fetched; None where the repository is empty."""
+        """Fetches the published branch and returns its commit; None if the repository is empty."""
         found = (line.split() for line in git("ls-remote", "--heads", self.url).splitlines())
         heads = {name: commit for commit, name in found}
         if heads and f"refs/heads/{BRANCH}" not in heads:
@@ -99,14 +99,14 @@ class Remote:
         return heads.get(f"refs/heads/{BRANCH}")
 
     def push(self, commit):
-        """Puts the branch forward to a commit, never back."""
+        """Pushes a commit to the branch, only as a fast-forward."""
         git("push", "--quiet", "--no-verify", self.url, f"{commit}:refs/heads/{BRANCH}")
-        # What a clone checks out; a hosting service sets it by itself.
+        # HEAD decides what a clone checks out; hosting services set it themselves.
         if self._folder and run_git(("rev-parse", "--verify", "--quiet", "HEAD"), self._folder).returncode:
             git("symbolic-ref", "HEAD", f"refs/heads/{BRANCH}", folder=self._folder)
 
     def seen_from(self, other):
-        """This URL, relative where `other` has the same parent: forks and mirrors of both then work unchanged."""
+        """This URL, relative if `other` has the same parent, so that forks and mirrors of both work unchanged."""
         (parent, name), (others, _) = (re.findall(r"^(.*[/:]|)(.+?)/?$", str(remote))[0] for remote in (self, other))
         if parent and parent == others:
             return f"../{name}"
@@ -116,7 +116,7 @@ class Remote:
 
 
 def submodule():
-    """Name and path of the library's entry in `.gitmodules`."""
+    """Name and path of the library's submodule in `.gitmodules`."""
     found = run_git(("config", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$"), ROOT)
     entries = found.stdout.splitlines()
     if len(entries) != 1:
@@ -126,7 +126,7 @@ def submodule():
 
 
 def check_publishable(folder):
-    """Raises `InputError` unless all that is published is committed here, and the tools are there."""
+    """Raises `InputError` unless everything to publish is committed here and git-lfs is installed."""
     entry = git("ls-tree", "HEAD", folder).split()
     if not entry:
         raise InputError(f".gitmodules names {folder}, which is not among the committed files: mend the path")
@@ -141,9 +141,9 @@ def check_publishable(folder):
 
 
 def published_from(remote, tip):
-    """The commit here that `tip` was published from. Raises `InputError` where it is not below the current one."""
+    """The commit here that `tip` was published from. Raises `InputError` if it is not an ancestor of HEAD."""
     trailer = git("log", "-1", f"--format=%(trailers:key={TRAILER},valueonly)", tip).splitlines()
-    if not trailer or not re.fullmatch("[0-9a-f]{7,64}", trailer[0]):  # git would take others for options
+    if not trailer or not re.fullmatch("[0-9a-f]{7,64}", trailer[0]):  # other values might be read as options by git
         raise InputError(
             f"{remote} has moved on: its commit {tip[:12]} is not from here. Bring its change here, and say so "
             f"there by 'git commit --allow-empty -m \"Brought over\" --trailer {TRAILER}={git('rev-parse', 'HEAD')}'"
@@ -156,9 +156,10 @@ def published_from(remote, tip):
 
 
 def commit_library(folder, library, tip):
-    """The commit that the library's branch goes to.
+    """The commit to push to the library's branch.
 
-    That is the last of its folder's own history; where the branch has commits of others, brought over since, a merge.
+    It is the last commit of the folder's own history. If the branch has commits of others, which were brought over
+    since, it is a merge.
     """
     split = git("subtree", "split", f"--prefix={folder}")
     if tip is None or succeeds("merge-base", "--is-ancestor", tip, split):
@@ -171,17 +172,17 @@ def commit_library(folder, library, tip):
 
 
 def commit_application(name, folder, pinned, library_url, tip, published):
-    """The commit that the application's branch goes to: a new one on top of `tip`, or `tip` where nothing changed."""
+    """The commit to push to the application's branch: a new one on top of `tip`, or `tip` if nothing changed."""
     with tempfile.TemporaryDirectory() as place:
         tree = Path(place, "tree")
         git(
             "worktree", "add", "--quiet", "--detach", str(tree), "HEAD"
-        )  # so that this repository's settings hold in it
+        )  # this repository's settings apply in it
         try:
             shutil.rmtree(tree / folder)
             mark_for_lfs(tree / ".gitattributes")
             git("config", "--file", ".gitmodules", f"submodule.{name}.url", library_url, folder=tree)
-            git("read-tree", "--empty", folder=tree)  # else files that only their attributes changed stay as they are
+            git("read-tree", "--empty", folder=tree)  # otherwise files whose attributes alone changed are not converted
             git(*LFS_FILTER, "add", "--all", "--force", folder=tree)
             git("update-index", "--add", "--cacheinfo", f"160000,{pinned},{folder}", folder=tree)
             content = git("write-tree", folder=tree)
@@ -196,7 +197,7 @@ def commit_application(name, folder, pinned, library_url, tip, published):
 
 
 def mark_for_lfs(attributes):
-    """Gives the marked files of a `.gitattributes` the attributes of Git LFS; its comments speak of this tree only."""
+    """Replaces the marks in a `.gitattributes` by LFS attributes, and removes comments, which describe this tree."""
     lines = [line for line in attributes.read_text().splitlines() if not line.startswith("#")]
     lines = [f"{line.split()[0]} {LFS_ATTRIBUTES}" if LFS_MARK in line.split()[1:] else line for line in lines]
     attributes.write_text("\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""Trains conditions with several seeds each, and says which differ and how sure that is."""
+"""Trains several conditions with several seeds each, and reports which differ and how sure that is."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trains the CNN on a folder of images, one sub-folder a class, and evaluates it on a part of them it never saw."""
+"""Trains a network on a folder of images with one sub-folder per class, and evaluates it on images it never saw."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trains the CNN on MNIST, evaluates it on the official test images, and saves the model."""
+"""Trains a network on MNIST, evaluates it on the official test images, and saves the model."""
 
 import sys
 from pathlib import Path

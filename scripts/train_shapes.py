@@ -1,4 +1,4 @@
-"""Trains the CNN on generated shapes, evaluates it on shapes it never saw, and saves the model."""
+"""Trains a network on generated shapes, evaluates it on shapes it never saw, and saves the model."""
 
 import sys
 from pathlib import Path

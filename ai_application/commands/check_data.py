@@ -1,7 +1,7 @@
-"""Looks for what is wrong in a folder of images: labels, copies, and images unlike the rest.
+"""Searches a folder of images for wrong labels, copies, and images unlike the rest.
 
-Networks are trained on parts of the images, and predict those that they never saw: where they are sure of another
-class, the label is probably wrong. The images themselves stay as they are.
+Networks are trained on parts of the images, and predict the images that they never saw. Where they are sure of another
+class, the label is probably wrong. The images are not changed.
 """
 
 import os
@@ -34,7 +34,7 @@ class Checked(Images):
     output: Path = Path("checked")
     """Folder for report.html, label_errors.csv, duplicates.csv, leaks.csv, odd_images.csv and unreadable.csv."""
     folds: int = 4
-    """Networks to train, each on all folds but one, which it predicts."""
+    """Number of networks to train, each on all folds but one, which it predicts."""
 
 
 @command
@@ -48,7 +48,7 @@ def main():
     with joined(arguments.processes):
         if distributed.is_first():
             for name in FILES:
-                check_writable(own.output / name)  # better known now than after the training
+                check_writable(own.output / name)  # fails before the training, not after it
         source = own.source(arguments.seed, min_images=3, skip_broken=True)
         print(source.summary(), end="\n\n", flush=True)
         check = checked(arguments, source)
@@ -58,7 +58,7 @@ def main():
 
 
 def checked(arguments: TrainingArguments, source: ImageFolderDataSource) -> DataCheck:
-    """Trains the networks, and gives what they and the images tell."""
+    """Trains the networks, and returns the findings about labels and images."""
     k = arguments.own.folds
     in_training = sum(map(source.size, source.splits)) * (k - 1) / max(k, 1)
     config = arguments.config(**length_of_training(max(1, int(in_training)), arguments.batch_size))
@@ -82,7 +82,7 @@ def checked(arguments: TrainingArguments, source: ImageFolderDataSource) -> Data
 
 
 def write(check: DataCheck, source: ImageFolderDataSource, folder: Path):
-    """Writes page and tables into a folder; together they take the place of earlier ones."""
+    """Writes page and tables into a folder; they replace earlier ones together."""
     tables = {
         ERRORS: errors_list(check),
         COPIES: copies_list(check),
@@ -122,7 +122,7 @@ def odd_list(check: DataCheck) -> Iterable[tuple[str, ...]]:
 
 
 def tell(check: DataCheck, folder: Path):
-    """Prints how much of each was found, and where it is."""
+    """Prints the number of findings of each kind, and the file that lists them."""
     low, high = check.report.accuracy_interval
     print(f"out of fold: accuracy {check.report.accuracy:.2%} ({low:.2%} to {high:.2%}), n = {check.report.n:,}\n")
     found = {

@@ -1,4 +1,4 @@
-"""Compares two models on the same labelled images: which one is better, or whether the images do not tell."""
+"""Compares two models on the same labelled images: says which one is better, if the images are enough to tell."""
 
 import argparse
 from pathlib import Path
@@ -16,8 +16,8 @@ from ..own_networks import add_network_argument, network_classes
 @command
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("first", type=Path, metavar="FIRST", help="model to compare with")
-    parser.add_argument("second", type=Path, metavar="SECOND", help="model that may be better")
+    parser.add_argument("first", type=Path, metavar="FIRST", help="the model to compare with")
+    parser.add_argument("second", type=Path, metavar="SECOND", help="the model that may be better")
     parser.add_argument(
         "--data",
         type=Path,
@@ -34,7 +34,7 @@ def main():
 
 
 def report(classifier, data):
-    """Its report on the readable images with a label."""
+    """The report of a classifier on the readable images that have a label."""
     labels = []
 
     def images():

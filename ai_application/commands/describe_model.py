@@ -1,4 +1,4 @@
-"""Checks model files and tells what they hold."""
+"""Checks model files and prints what they hold."""
 
 import argparse
 from pathlib import Path
@@ -26,7 +26,7 @@ def main():
         if classifier.metrics.get("evaluation"):
             low, high = (classifier.metric("evaluation", "accuracy_interval", end) for end in (0, 1))
             accuracy, n = (classifier.metric("evaluation", name) for name in ("accuracy", "n"))
-            if None in (low, high, accuracy, n):  # metrics are what whoever saved them put there
+            if None in (low, high, accuracy, n):  # a program may have saved any metrics
                 print("  evaluation  its metrics have another form than this code knows")
             else:
                 print(f"  evaluation  accuracy {accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, n = {n:,})")

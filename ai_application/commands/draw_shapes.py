@@ -1,4 +1,4 @@
-"""Draws shapes as PNG files, in sub-folders named like their classes: data for predict.py, or to look at."""
+"""Draws shapes as PNG files into one sub-folder per class: data for predict.py, or to look at."""
 
 import argparse
 from pathlib import Path
@@ -15,10 +15,12 @@ from ..command_line import command, shown
 @command
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("shapes"), metavar="DIR", help="folder (%(default)s)")
-    parser.add_argument("--number", type=int, default=450, help="of images, all classes together (%(default)s)")
-    parser.add_argument("--split", choices=SPLITS, default="evaluation", help="where from (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the data (%(default)s)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("shapes"), metavar="DIR", help="folder to write (%(default)s)"
+    )
+    parser.add_argument("--number", type=int, default=450, help="number of images, all classes together (%(default)s)")
+    parser.add_argument("--split", choices=SPLITS, default="evaluation", help="split of the images (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the images (%(default)s)")
     arguments = parser.parse_args()
     if arguments.number < 1:
         raise InputError(f"--number must be 1 or more, got {arguments.number}")

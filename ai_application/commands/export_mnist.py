@@ -1,4 +1,4 @@
-"""Writes MNIST's evaluation images to a file that predict.py reads, and that an image built afterwards carries."""
+"""Writes MNIST's evaluation images to a file for predict.py. Container images built afterwards contain it."""
 
 import argparse
 import io
@@ -16,8 +16,12 @@ from ..mnist import MnistDataSource
 @command
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="tfds's data (%(default)s)")
-    parser.add_argument("--mnist-files", type=Path, metavar="DIR", help="the four official files (default: download)")
+    parser.add_argument(
+        "--data-dir", type=Path, default=Path("data"), metavar="DIR", help="folder of tfds's data (%(default)s)"
+    )
+    parser.add_argument(
+        "--mnist-files", type=Path, metavar="DIR", help="folder of the four official files (default: download)"
+    )
     parser.add_argument(
         "--output",
         type=Path,

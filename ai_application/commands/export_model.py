@@ -1,7 +1,7 @@
-"""Writes a trained model in a form that other software runs: ONNX, StableHLO for JAX, or a page for browsers.
+"""Exports a trained model for other software: as ONNX, as StableHLO for JAX, or as a page for browsers.
 
-Preprocessing, temperature and class names are inside. The input of the first two is images (n, h, w, c) of bytes, the
-output their probabilities; the page is drawn on, and takes image files.
+The file includes preprocessing, temperature and class names. ONNX and StableHLO take images (n, h, w, c) uint8 and
+return probabilities (n, classes). On the page people draw, or open image files.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main():
         "--format",
         choices=FORMATS,
         required=True,
-        help="onnx, and page, one HTML file: CNN and ResNet; stablehlo: networks of your own, too",
+        help="onnx and page (one HTML file) support CNN and ResNet; stablehlo also supports networks of your own",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write")
     add_network_argument(parser)

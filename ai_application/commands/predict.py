@@ -1,7 +1,7 @@
-"""Predicts images with a trained model: predictions.csv and report.html, and metrics where labels are known.
+"""Predicts images with a trained model. Writes predictions.csv and report.html, and metrics if labels are known.
 
-With neither --model nor --data it predicts the evaluation images that come with the application: the shapes, and in a
-sub-folder of the results MNIST's where the command that exports MNIST has put them.
+With neither --model nor --data it predicts the evaluation images of the application: the shapes, and MNIST's test
+images, into a sub-folder of the results, if the command that exports MNIST has written them.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from ..own_networks import add_network_argument, network_classes
 @command
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, metavar="FILE", help=f"model ({short(MODELS / 'shapes.msgpack')})")
+    parser.add_argument("--model", type=Path, metavar="FILE", help=f"model file ({short(MODELS / 'shapes.msgpack')})")
     parser.add_argument(
         "--data",
         type=Path,
@@ -33,9 +33,11 @@ def main():
         f"pixels, or an .npz ({short(EVALUATION / 'shapes')})",
     )
     parser.add_argument(
-        "--unlabelled", action="store_true", help="sub-folders of --data are no labels, whatever their names"
+        "--unlabelled", action="store_true", help="do not take the names of sub-folders of --data as labels"
     )
-    parser.add_argument("--output", type=Path, default=Path("results"), metavar="DIR", help="results (%(default)s)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results"), metavar="DIR", help="folder for the results (%(default)s)"
+    )
     add_network_argument(parser)
     add_process_arguments(parser)
     arguments = parser.parse_args()
@@ -45,7 +47,7 @@ def main():
 
 
 def predict_all(arguments):
-    """Predicts the images that the arguments name, or those of the application."""
+    """Predicts the images that the arguments name, or the application's evaluation images."""
     predict(
         arguments.model or short(MODELS / "shapes.msgpack"),
         arguments.data or short(EVALUATION / "shapes"),
@@ -63,7 +65,7 @@ def predict_all(arguments):
 
 
 def predict(model, data, output, networks=(), unlabelled=False):
-    """Predicts one set of images; prints what came out and where it lies."""
+    """Predicts one set of images; prints a summary and the path of the results."""
     if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(data)):
         raise InputError(f"{output} lies in {data}, whose images are read: choose another --output")
     classifier = load_model(model, networks)

@@ -1,7 +1,8 @@
 """Serves trained models over HTTP: the Open Inference Protocol, image files at /predict/MODEL, and a page to draw on.
 
-A model is called as its file is, without the ending. /openapi.json describes all addresses, /metrics is for Prometheus.
-SIGTERM or Ctrl-C ends the service after what was begun is done.
+A model is named after its file, without the extension. /openapi.json describes all endpoints; /metrics is for
+Prometheus.
+SIGTERM or Ctrl-C ends the service after it has answered the accepted requests.
 """
 
 import argparse
@@ -32,15 +33,15 @@ def main():
         action="append",
         default=[],
         metavar="FILE",
-        help=f"model; may be given several times ({shipped})",
+        help=f"model file; may be given several times ({shipped})",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all (%(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="(%(default)s); 0 for any that is free")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for any free one (%(default)s)")
     add_network_argument(parser)
     for limit in dataclasses.fields(Limits):
         flag, kind = f"--{limit.name.replace('_', '-')}", type(limit.default)
         parser.add_argument(
-            flag, type=_positive(kind), default=limit.default, help=f"{limit.metadata['help']}; (%(default)s)"
+            flag, type=_positive(kind), default=limit.default, help=f"{limit.metadata['help']} (%(default)s)"
         )
     arguments = parser.parse_args()
     classifiers = {}
@@ -55,7 +56,7 @@ def main():
 
 
 def _name(path, others):
-    """What a model's file is called in addresses."""
+    """The name of a model in URLs, from its file name."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", path.stem):
         raise InputError(
             f"{path} gives its model the name {path.stem!r}, which cannot stand in an address: rename the file to "

@@ -1,11 +1,11 @@
-"""Trains conditions with several seeds each, and says which differ and how sure that is.
+"""Trains several conditions with several seeds each, and reports which conditions differ and how sure that is.
 
-The first word is the data: shapes, mnist, fashion-mnist, or a folder of images as train_folder takes it. All settings
-of training, network and data are arguments, which hold for every condition; a condition says what is other in it:
+The first word is the data: shapes, mnist, fashion-mnist, or a folder of images as for train_folder. All settings
+of training, network and data are arguments and hold for every condition. A condition lists the settings that differ:
 
     study shapes --epochs 2 --seeds 5 --condition plain --condition smoothed label-smoothing=0.1
 
-A study that was broken off goes on by the same command.
+The same command continues an interrupted study.
 """
 
 import copy
@@ -43,22 +43,22 @@ class Setup:
     condition: Annotated[
         tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME [SETTING=VALUE ...]")
     ] = ()
-    """A condition and what is other in it: the arguments below, without their dashes, such as network=ResNet or
-    augmentation.shift=3; several values as 8,16. Once for each condition. None: a single one."""
+    """A condition and the settings that differ in it: the arguments below without their dashes, such as network=ResNet
+    or augmentation.shift=3; several values as 8,16. Give it once per condition. None: a single condition."""
     seeds: int = 5
-    """Runs of each condition: with --seed and the seeds after it."""
+    """Number of runs of each condition: with --seed and the seeds after it."""
     study_dir: Path | None = None
-    """Folder of the study. None: in studies/, named like the data."""
+    """Folder of the study. None: a folder in studies/, named after the data."""
     baseline: str | None = None
-    """Condition that all others are compared with. None: each is compared with each."""
+    """Condition that all others are compared with. None: all pairs are compared."""
     metric: Literal[tuple(METRICS)] = "accuracy"  # pyright: ignore[reportInvalidTypeForm]
-    """What conditions are compared by."""
+    """Metric by which conditions are compared."""
     split: str = "evaluation"
-    """Images that it is measured on. validation: to choose among settings."""
+    """Images that the metric is measured on. Use validation to choose among settings."""
     part: str = "1/1"
-    """I/N: do only the I-th of N shares of the runs, as a task of an array job."""
+    """I/N: do only the I-th of N parts of the runs, for array jobs."""
     checkpoint_seconds: float = 30.0
-    """Time from one checkpoint of a run to the next."""
+    """Seconds between checkpoints of a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +71,20 @@ class Images(train_folder.Images):
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What a study can be made of."""
+    """One kind of data for a study."""
 
     recipes: Mapping[str, Any]
     arguments: type
-    """A dataclass of what tells one source from another."""
+    """A dataclass of the arguments of the source."""
     source: Callable[[Any], Callable[..., DataSource]]
-    """Makes a function of the seed to the source, of an object of that dataclass."""
+    """Takes an object of that dataclass, and returns a function from the seed to the source."""
     decided_later: Mapping[str, str] = field(default_factory=dict)
     length: Callable[[int, int], dict[str, int]] = lambda images, batch_size: {}
-    """What is decided later, of the number of training images and the batch size."""
+    """The settings of `decided_later`, from the number of training images and the batch size."""
 
 
 def data_of(name: str) -> Data:
-    """The data that a word names: shapes, mnist, fashion-mnist or a folder."""
+    """The data with a name: shapes, mnist, fashion-mnist or a folder."""
     if name == "shapes":
         return Data(recipes={"shapes": SHAPE_RECIPE}, arguments=arguments_of(ShapeDataSource), source=_shapes)
     if name in MNIST:
@@ -118,7 +118,7 @@ def _folder(own):
 
 
 def _with_seeds(source):
-    """The same images in the order of another seed, without reading them again."""
+    """A function from a seed to the same source with that seed, without reading the images again."""
 
     def with_seed(*, seed):
         other = copy.copy(source)
@@ -167,7 +167,7 @@ def _arguments(data, given):
 
 
 def _conditions(data, given, base):
-    """The conditions by name, each of the arguments of the study and after them its own."""
+    """The conditions by name. Each is parsed from the study's arguments followed by its own."""
     found, sources = {}, []
     for name, *changes in base.own.condition or [("default",)]:
         if name in found:
@@ -183,7 +183,7 @@ def _conditions(data, given, base):
 
 
 def _as_words(condition, changes):
-    """SETTING=VALUE as words of a command line."""
+    """Turns SETTING=VALUE into words of a command line."""
     for change in changes:
         name, equals, value = change.partition("=")
         if not (name and equals):
@@ -203,7 +203,7 @@ def _condition(arguments, data, sources):
 
 
 def _source(own, data, sources):
-    """The function that makes the sources: the same for all conditions with the same data, which so share it."""
+    """The function that makes the sources; conditions with the same data share it, and so the data."""
     settings = [getattr(own, each.name) for each in fields(data.arguments)]
     for known, source in sources:
         if known == settings:

@@ -1,4 +1,4 @@
-"""Trains a network on a folder of images, one sub-folder a class, and evaluates it on a part of them it never saw."""
+"""Trains a network on a folder of images with one sub-folder per class, and evaluates it on images it never saw."""
 
 import math
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from ..training_arguments import TrainingArguments
 from ..training_run import UNREADABLE, listing_unreadable, train_and_save, unreadable_list
 
 LEAKS = "leaks.csv"
-"""The list of images that lie in two splits, in the folder of the run."""
+"""File name of the list of images with copies in two splits, in the run's folder."""
 
 DECIDED_LATER = {
     "epochs": f"10, or as many as {FOLDER_STEPS:,} steps take",
     "patience": "{}, or as many as {} steps take".format(*FOLDER_PATIENCE),
 }
-"""What `length_of_training` decides, in words."""
+"""The defaults that `length_of_training` computes, as text for the help."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +31,18 @@ class Images:
     """The images."""
 
     folder: tyro.conf.Positional[Path]
-    """Its sub-folders are the classes. Also a zip of such a folder, or a CSV file of rows: label, pixel, pixel, ..."""
+    """Folder with one sub-folder per class, a zip of such a folder, or a CSV file of rows: label, pixel, pixel, ..."""
     labels: Path | None = None
-    """CSV file with columns path, label and perhaps split. None: sub-folders are the labels."""
+    """CSV file with the columns path and label, and optionally split and group. None: sub-folders are the labels."""
     image_size: int = 64
     """Side in pixels that images are fitted into."""
     channels: Literal[1, 2, 3, 4] = 3
     """1: grey, 3: colour; 2 and 4: with transparency."""
     groups: Literal["folders", "none"] = "folders"
-    """folders: images in one sub-folder of a class stay in one split or fold. none: such folders mean nothing."""
+    """folders: images in one sub-folder of a class stay in one split or fold. none: these folders are ignored."""
 
     def source(self, seed: int, min_images: int, skip_broken: bool) -> ImageFolderDataSource:
-        """The data, whose reading is shown."""
+        """The data source. It shows progress while it reads."""
         return ImageFolderDataSource(
             self.folder,
             seed=seed,
@@ -61,7 +61,7 @@ class Folder(Images):
     """The images."""
 
     cross_validate: int | None = None
-    """Train on each K - 1 of K folds in turn, and report how the fold that is left is predicted. For small folders."""
+    """K: train on each K - 1 of K folds, and predict the fold that is left out. For small folders."""
     skip_broken: tyro.conf.FlagCreatePairsOff[bool] = False
     """Leave out images that cannot be read. They are listed in unreadable.csv in the run's folder."""
 
@@ -83,8 +83,8 @@ def main():
 
 
 def length_of_training(images: int, batch_size: int) -> dict[str, int]:
-    """Epochs and patience where the arguments leave them open: a small folder is gone through more often."""
-    per_epoch = images / max(1, batch_size)  # another one is refused where the configuration is made
+    """Default epochs and patience: a small folder gets more epochs."""
+    per_epoch = images / max(1, batch_size)  # the configuration refuses values below 1
     least, steps = FOLDER_PATIENCE
     return {
         "epochs": max(10, math.ceil(FOLDER_STEPS / per_epoch)),
@@ -93,7 +93,7 @@ def length_of_training(images: int, batch_size: int) -> dict[str, int]:
 
 
 def leaks_list(source):
-    """The rows of the list of images that lie in two splits of the user's."""
+    """The rows of the list of images with copies in two of the user's splits."""
     columns = "file", "split", "copy", "copy_split", "kind"
     kinds = {True: "same pixels", False: "nearly the same"}
     rows = [

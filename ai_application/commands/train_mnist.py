@@ -12,10 +12,10 @@ from ..training_run import train_and_save
 
 @dataclass(frozen=True, kw_only=True)
 class Mnist:
-    """Where MNIST is."""
+    """Where to find MNIST."""
 
     data_dir: Path = Path("data")
-    """Folder of tfds's data."""
+    """Folder for the data that tfds prepares."""
     mnist_files: Path | None = None
     """Folder with the four official files. None: they are downloaded."""
 

@@ -1,1 +1,1 @@
-"""Trained models behind HTTP: the Open Inference Protocol, image files, and the page that classifies drawings."""
+"""Serves trained models over HTTP: the Open Inference Protocol, image files, and a page that classifies drawings."""

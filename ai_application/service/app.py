@@ -1,4 +1,4 @@
-"""The service as an ASGI application: what each address answers."""
+"""The service as an ASGI application: the handler of each endpoint."""
 
 import asyncio
 import contextlib
@@ -32,14 +32,20 @@ _POLICY = (
     "form-action 'none'; frame-ancestors 'none'"
 )
 _FILE_KINDS = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+"""Content types of clients that do not know the kind of a body; curl sends the last one."""
 """What clients say of a body that they know nothing of; curl says the last."""
 _QUICK_BYTES, _QUICK_PIXELS = 1 << 14, 1 << 14
 
 
 def application(classifiers: Mapping[str, Classifier], limits: Limits, log: Callable[[str], None] = print) -> Starlette:
-    """The application that serves some models under their names. It is ready once it has predicted with each.
+    """Returns an application that serves models under their names.
 
-    `log` gets a line for each request.
+    It is ready once each model has predicted an image.
+
+    Args:
+        classifiers: The models by name.
+        limits: The limits of the service.
+        log: Called with one line per request.
     """
     metrics = Metrics()
     service = _Service(classifiers, limits, metrics)
@@ -48,7 +54,7 @@ def application(classifiers: Mapping[str, Classifier], limits: Limits, log: Call
         lifespan=service.lifespan,
         exception_handlers={RefusedError: _refused, HTTPException: _http_error, Exception: _failed},
     )
-    app.router.redirect_slashes = False  # to an address that the client's Host header says
+    app.router.redirect_slashes = False  # a redirect would contain the client's Host header
     app.add_middleware(Observed, metrics=metrics, log=log)
     return app
 
@@ -63,10 +69,10 @@ class _Service:
         pages = {name: _page_of(classifier) for name, classifier in classifiers.items()}
         self._pages = {name: page for name, page in pages.items() if page is not None}
         self._bodies = Bodies(limits)
-        self._threads = ThreadPoolExecutor(cores())  # that read bodies, while others are predicted
+        self._threads = ThreadPoolExecutor(cores())  # decode bodies, while other requests are predicted
 
     def routes(self):
-        """Every address that is answered. A model has one version."""
+        """All endpoints. A model has one version."""
         model = "/v2/models/{model}"
         return [
             Route("/", self.index),
@@ -90,7 +96,7 @@ class _Service:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app):
-        """Warms up beside the first requests, so that they are told that nothing is ready yet."""
+        """Warms the models up in the background, so that /ready can answer meanwhile."""
         app.state.warming = asyncio.gather(*(model.warm_up() for model in self._models.values()))
         yield
         app.state.warming.cancel()
@@ -113,7 +119,7 @@ class _Service:
         return _page(page)
 
     async def predict(self, request: Request) -> Response:
-        """Predicts the image file that the body is."""
+        """Predicts the image file in the body."""
         model = self._model(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in _FILE_KINDS and not kind.startswith("image/"):
@@ -140,7 +146,7 @@ class _Service:
         )
 
     async def infer(self, request: Request) -> Response:
-        """Predicts tensors, as the Open Inference Protocol has it."""
+        """Predicts tensors by the Open Inference Protocol."""
         model, name = self._model(request), request.path_params["model"]
         with self._bodies.holding() as held:
             body = await self._bodies.read(request, held)
@@ -176,7 +182,7 @@ class _Service:
         return JSONResponse(openapi.description(list(self._models)))
 
     def _model(self, request):
-        """The model that an address names. Raises `RefusedError` where there is none of this name and version."""
+        """The model in the request's path. Raises `RefusedError` if none has this name and version."""
         name, version = request.path_params["model"], request.path_params.get("version", protocol.VERSION)
         if name not in self._models or version != protocol.VERSION:
             there = ", ".join(self._models)
@@ -202,7 +208,7 @@ def _is_quick(body, image_shape, content_size):
 
 
 def _page_of(classifier):
-    """The page of a model; None where its network cannot run in a page."""
+    """The page of a model; None if its network cannot be exported as a page."""
     try:
         return page_of(classifier)
     except InputError:
@@ -210,7 +216,7 @@ def _page_of(classifier):
 
 
 def _page(content):
-    """A page, which brings all that it needs and may ask for nothing else."""
+    """A self-contained page; the policy forbids it to load anything else."""
     return HTMLResponse(content, headers={"content-security-policy": _POLICY})
 
 
@@ -229,5 +235,5 @@ async def _http_error(_, error):
 
 
 async def _failed(*_):
-    """What a fault of this program is answered by; what it was, is in the log."""
+    """The answer to a request that made this program fail; the log has the error."""
     return _error(500, "the service failed at this request; its log says why")

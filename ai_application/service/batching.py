@@ -1,4 +1,4 @@
-"""Predicts the images of many requests together."""
+"""Batches the images of concurrent requests."""
 
 import asyncio
 from collections import deque
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 class Batcher:
     """Predicts images for one model in a thread of its own.
 
-    What comes while a prediction runs is predicted together, next: nobody waits for others to come. An image goes
-    through the network in blocks of `Classifier.block` at most, however many a request has, so that its numbers do not
-    depend on who else asks.
+    Requests that arrive during a prediction form the next batch; no request waits for others to arrive. However many
+    images there are, the network gets at most `Classifier.block` at once. So an image's probabilities do not depend on
+    other requests.
 
     Args:
         classifier: The model.
-        max_waiting: Images that may wait.
-        observe: Is told how many images each call of the network has.
+        max_waiting: Most images that may wait.
+        observe: Called with the number of images of each call of the network.
     """
 
     def __init__(self, classifier: Classifier, max_waiting: int, observe: Callable[[int], None]):
@@ -39,7 +39,7 @@ class Batcher:
         self._running: asyncio.Task | None = None
 
     async def warm_up(self) -> None:
-        """Predicts an image, for which the network is compiled where it has to be; only then it is ready."""
+        """Predicts an image, which compiles the network if necessary, and sets `ready`."""
         await self.predict(np.zeros((1, *self.classifier.image_shape), np.uint8))
         self.ready = True
 
@@ -48,7 +48,7 @@ class Batcher:
 
         Raises:
             RefusedError: Too many images wait already, or these alone are too many.
-            InputError: The network gives numbers that are none.
+            InputError: The network returns nan or infinity.
         """
         if len(images) > self._max_waiting:
             raise RefusedError(413, f"{len(images):,} images are too many at once: send {self._max_waiting:,} at most")
@@ -62,18 +62,18 @@ class Batcher:
         return await answer
 
     async def _run(self):
-        """Predicts what waits until nothing does."""
+        """Predicts waiting requests until there are none."""
         loop = asyncio.get_running_loop()
         while self._waiting:
             together = self._next()
             try:
                 found = await loop.run_in_executor(self._thread, self._predicted, [images for images, _ in together])
             except Exception as error:
-                # Whose images these are is found one by one: only they are answered by the error.
+                # Each request is tried alone, so that only the one at fault gets the error.
                 found = [await self._alone(images) for images, _ in together] if len(together) > 1 else [error]
             for (images, answer), numbers in zip(together, found, strict=True):
                 self._images -= len(images)
-                if answer.cancelled():  # the client has gone
+                if answer.cancelled():  # the client has disconnected
                     continue
                 if isinstance(numbers, Exception):
                     answer.set_exception(numbers)
@@ -82,7 +82,7 @@ class Batcher:
         self._running = None
 
     def _next(self):
-        """The requests that are predicted next: the first that waits, and those after it that fit into its block."""
+        """The requests of the next batch: the first that waits, and those after it that fit into the same block."""
         together = [self._waiting.popleft()]
         room = self.classifier.block - len(together[0][0])
         while self._waiting and (room := room - len(self._waiting[0][0])) >= 0:

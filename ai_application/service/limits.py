@@ -1,4 +1,4 @@
-"""What a client may take of the service, and how a body is read within it."""
+"""Limits on what clients may use, and the reading of bodies within them."""
 
 import asyncio
 import zlib
@@ -11,23 +11,29 @@ MB = 2**20
 
 @dataclass(frozen=True)
 class Limits:
-    """The bounds of the service. Who goes beyond one is answered by the status that is named with it."""
+    """The limits of the service. The help of each names the status of a request beyond it."""
 
-    max_body: int = field(default=16 * MB, metadata={"help": "bytes of a request's body, as sent and unpacked (413)"})
-    max_bodies: int = field(default=256 * MB, metadata={"help": "bytes of all bodies that are held at once (503)"})
+    max_body: int = field(
+        default=16 * MB, metadata={"help": "most bytes of a request's body, as sent and decompressed; 413 beyond"}
+    )
+    max_bodies: int = field(default=256 * MB, metadata={"help": "most bytes of all bodies in memory; 503 beyond"})
     max_waiting: int = field(
-        default=4096, metadata={"help": "images that wait for a model (429), or come in a request (413)"}
+        default=4096,
+        metadata={"help": "most images that wait for a model (429 beyond), or are in one request (413 beyond)"},
     )
     max_connections: int = field(
-        default=512, metadata={"help": "open connections; of more, the one that has said nothing for longest is closed"}
+        default=512,
+        metadata={"help": "most open connections; beyond, the one that has been idle for longest is closed"},
     )
-    body_seconds: float = field(default=30.0, metadata={"help": "in which a body has to arrive (408)"})
-    idle_seconds: float = field(default=20.0, metadata={"help": "for which a connection may ask nothing"})
-    finish_seconds: float = field(default=8.0, metadata={"help": "for finishing what was begun, after SIGTERM"})
+    body_seconds: float = field(default=30.0, metadata={"help": "seconds in which a body must arrive; 408 beyond"})
+    idle_seconds: float = field(default=20.0, metadata={"help": "seconds that a connection may be idle"})
+    finish_seconds: float = field(
+        default=8.0, metadata={"help": "seconds for answering accepted requests after SIGTERM"}
+    )
 
 
 class RefusedError(Exception):
-    """A request that is answered by an error: its status, what the client is told, and headers."""
+    """A request is refused: the status, the message for the client, and headers."""
 
     def __init__(self, status: int, told: str, **headers: str):
         super().__init__(told)
@@ -35,17 +41,17 @@ class RefusedError(Exception):
 
 
 class Bodies:
-    """Reads the bodies of requests, and knows how many bytes of them are held."""
+    """Reads the bodies of requests, and counts their bytes in memory."""
 
     def __init__(self, limits: Limits):
         self._limits, self._held = limits, 0
 
     def holding(self) -> "_Held":
-        """A context in which one request holds its body."""
+        """A context for one request; at its end, the body's bytes no longer count."""
         return _Held(self)
 
     async def read(self, request: Request, held: "_Held") -> bytes:
-        """The body of a request, unpacked where it is compressed. Raises `RefusedError`."""
+        """The body of a request, decompressed if necessary. Raises `RefusedError` beyond a limit."""
         most, parts, size = self._limits.max_body, [], 0
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > most:
@@ -68,13 +74,13 @@ class Bodies:
         return body
 
     def take(self, size: int) -> None:
-        """Counts bytes that are held from now on. Raises `RefusedError` where these are too many for all requests."""
+        """Counts bytes as in memory. Raises `RefusedError` if all requests together then have too many."""
         if self._held + size > self._limits.max_bodies:
             raise RefusedError(503, "too many bodies at once: try again", retry_after="1")
         self._held += size
 
     def give_back(self, size: int) -> None:
-        """Counts bytes that are held no longer."""
+        """Counts bytes as freed."""
         self._held -= size
 
 
@@ -94,14 +100,14 @@ class _Held:
 
 
 def _unpacking(encoding, most):
-    """What unpacks a body of an encoding to a number of bytes at most."""
+    """A function that decompresses a body of this encoding, to at most so many bytes."""
     if encoding == "identity":
         return lambda body: body
     if encoding not in ("gzip", "deflate"):
         raise RefusedError(415, f"the encoding must be identity, gzip or deflate, got {encoding[:40]!r}")
 
     def unpack(body):
-        unpacking = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # of either kind
+        unpacking = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # gzip or zlib
         try:
             whole = unpacking.decompress(body, most + 1)
         except zlib.error:

@@ -1,4 +1,4 @@
-"""What is told of the requests: a line each, and the figures that Prometheus collects."""
+"""Observes the requests: a log line for each, and metrics for Prometheus."""
 
 import contextlib
 import os
@@ -19,9 +19,9 @@ _GATHER_SECONDS = 0.005
 
 
 class Lines:
-    """Writes lines to a file descriptor in a thread of its own, so that nobody waits for whoever should read them.
+    """Writes lines to a file descriptor in a thread of its own, so that a slow reader does not block the service.
 
-    What cannot be written is dropped, and so is what comes while `most` lines wait.
+    Lines that cannot be written are dropped, and so are new lines while `most` lines wait.
     """
 
     def __init__(self, descriptor: int, most: int = 10_000):
@@ -30,12 +30,12 @@ class Lines:
         self._thread.start()
 
     def __call__(self, line: str) -> None:
-        """Has a line written, or drops it where too many wait."""
+        """Queues a line, or drops it if too many wait."""
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(line)
 
     def close(self, seconds: float = 1.0) -> None:
-        """Waits so long for what is still to be written."""
+        """Waits at most `seconds` until the remaining lines are written."""
         with contextlib.suppress(queue.Full):
             self._lines.put(None, timeout=seconds)
         self._thread.join(seconds)
@@ -54,7 +54,7 @@ class Lines:
 
 
 class Metrics:
-    """The figures, in a registry of their own."""
+    """The metrics of the service, in a registry of their own."""
 
     def __init__(self):
         self.registry = CollectorRegistry()
@@ -71,13 +71,13 @@ class Metrics:
 
 
 class Observed:
-    """Counts each request, and logs a line, which has nothing that its client wrote."""
+    """Counts and logs each request. The log line has no text from the client."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log: Callable[[str], None]):
         self._app, self._metrics, self._log = app, metrics, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, as ASGI has it."""
+        """Handles a request (the ASGI interface)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""The description of the service that programs read, in OpenAPI's form."""
+"""The machine-readable description of the service, in OpenAPI."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _BYTES = {"type": "string", "format": "binary"}
 
 
 def description(models: list[str]) -> dict[str, Any]:
-    """OpenAPI 3.1 of the service of some models."""
+    """Returns the OpenAPI 3.1 document of a service with these models."""
     model = {"name": "model", "in": "path", "required": True, "schema": {"enum": models}}
     version = {"name": "version", "in": "path", "required": True, "schema": {"const": VERSION}}
     paths: dict[str, Any] = {
@@ -42,7 +42,7 @@ def description(models: list[str]) -> dict[str, Any]:
 
 
 def _operation(summary: str, content: dict[str, Any], *errors: int) -> dict[str, Any]:
-    """What an address does, gives and answers in vain; every address may also fail."""
+    """An operation with its summary, its response and the statuses of its errors; 500 is possible everywhere."""
     told = {str(status): {"description": "An error", "content": _json(_ERROR)} for status in (500, *errors)}
     return {"summary": summary, "responses": {"200": {"description": summary, "content": content}, **told}}
 

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 IMAGES, PROBABILITIES, LABELS = "images", "probabilities", "labels"
 HEADER_LENGTH = "inference-header-content-length"
 VERSION = "1"
-"""Of every model: a file is one version."""
+"""The version of every model: each file is one version."""
 _DATATYPES = {PROBABILITIES: "FP32", LABELS: "INT64"}
 
 
 def metadata(name: str, classifier: Classifier) -> dict[str, Any]:
-    """What the protocol says of a model, and in its parameters what a client needs to know besides."""
+    """The protocol's metadata of a model. Its parameters hold class names, content size and threshold."""
     return {
         "name": name,
         "versions": [VERSION],
@@ -52,11 +52,11 @@ class _Wanted(NamedTuple):
     name: str
     binary: bool
     classes: int
-    """How many of the most probable classes are asked for in place of all probabilities; 0 for these."""
+    """Number of most probable classes to return instead of all probabilities; 0: all probabilities."""
 
 
 class InferRequest(NamedTuple):
-    """A request that was checked."""
+    """A request that has been checked."""
 
     images: "NDArray[np.uint8]"
     """(n, h, w, c)."""
@@ -65,7 +65,7 @@ class InferRequest(NamedTuple):
 
 
 def parse(body: bytes, header_length: str | None, classifier: Classifier) -> InferRequest:
-    """Reads the body of a request: JSON, and the binary data of its tensor after it. Raises `RefusedError`."""
+    """Parses a body: JSON, followed by the tensor's binary data. Raises `RefusedError` if it is invalid."""
     length = len(body) if header_length is None else _whole(header_length, "Inference-Header-Content-Length")
     if length > len(body):
         raise RefusedError(400, f"Inference-Header-Content-Length is {length}, but the body has {len(body)} bytes")
@@ -85,7 +85,7 @@ def parse(body: bytes, header_length: str | None, classifier: Classifier) -> Inf
 
 
 def respond(name: str, request: InferRequest, probabilities: np.ndarray, classifier: Classifier):
-    """The answer as (body, its headers)."""
+    """Returns the response as (body, headers)."""
     outputs, binary = [], []
     for wanted in request.wanted:
         datatype, found = _DATATYPES[wanted.name], probabilities.astype("<f4")
@@ -142,9 +142,9 @@ def _images(tensor, binary, classifier):
 
 
 def _flat(data, shape):
-    """The numbers of JSON's arrays, flat or nested by the shape; None where they are nested otherwise.
+    """The numbers of a JSON array that is flat or nested by the shape; None if it is nested otherwise.
 
-    They do not go through numpy, which gives all texts of an array the room of the longest one.
+    Not by numpy: in an array of strings, it would give each one the size of the longest.
     """
     if not data or type(data[0]) is not list:
         return data
@@ -158,7 +158,7 @@ def _flat(data, shape):
 
 
 def _wanted(request, classes):
-    """The outputs that a request asks for; all of them where it names none."""
+    """The outputs that a request asks for; all of them if it names none."""
     parameters = _checked(_parameters(request), dict, "parameters")
     all_binary = parameters.get("binary_data_output", False) is True
     asked = request.get("outputs")
@@ -190,13 +190,13 @@ def _classified(probabilities, count, class_names):
 
 
 def _packed(texts):
-    """Texts as the protocol has BYTES: each with its length before it."""
+    """Strings in the protocol's format of BYTES: each with its length before it."""
     encoded = [str(text).encode() for text in np.ravel(texts)]
     return b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
 
 
 def _parameters(fields):
-    """The parameters of a part of a request; null, as some clients write it, says that there are none."""
+    """The parameters of a part of a request. Some clients write null if there are none."""
     return {} if fields.get("parameters") is None else fields["parameters"]
 
 
@@ -214,5 +214,5 @@ def _checked(value, kind, name):
 
 
 def _cut(value):
-    """A value out of a request as an error shows it: a few of its parts."""
+    """A value from a request, shortened for an error message."""
     return reprlib.repr(value)

@@ -1,4 +1,4 @@
-"""The server: connections that keep it waiting are closed, and a signal ends it after what was begun is done."""
+"""The HTTP server: it closes connections that keep it waiting, and answers accepted requests before it ends."""
 
 import asyncio
 import contextlib
@@ -21,23 +21,23 @@ from ..signals import SIGNALS
 from .limits import Limits
 
 _GRACE_SECONDS = 1.0
-"""For which idle connections stay open when the server ends: a request may be on its way."""
+"""Idle connections stay open so long when the server ends: a request may be on its way."""
 _MOST_HEADERS = 16 * 1024
 """Bytes that a connection may send before they make the head of a request, or a part of its body."""
 _MOST_AHEAD = 16
 """Requests that a connection may send before the first of them is answered."""
 _BACKLOG = 2048
 _SO_ATTACH_FILTER, _RETURN = 26, 6
-"""Of Linux: the option of a socket, and the instruction of its filters (linux/filter.h)."""
+"""Linux only: the socket option, and the filter instruction (linux/filter.h)."""
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises `InputError` where the address can't be had."""
+    """Returns a listening socket. Raises `InputError` if the address cannot be used."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        # What it accepts has this too; asyncio sets it only on sockets that name their protocol. Without it the body of
-        # an answer waits for 40 ms until its head is acknowledged.
+        # Accepted connections inherit it; asyncio sets it only on sockets that name their protocol. Without it, the
+        # body of an answer is sent only after its head was acknowledged, up to 40 ms later.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except (OSError, OverflowError) as error:
@@ -46,9 +46,9 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def run(app: Starlette, listener: socket.socket, limits: Limits) -> None:
-    """Serves an application until a signal asks for the end.
+    """Serves an application until a signal ends it.
 
-    Raises what came of the warming up of a model, if that failed: it could never be ready.
+    If warming up a model fails, the server ends and raises the error: it could never be ready.
     """
     config = uvicorn.Config(
         app,
@@ -70,7 +70,7 @@ def run(app: Starlette, listener: socket.socket, limits: Limits) -> None:
 
 
 def _failure(app):
-    """Why a model cannot be warmed up, or None."""
+    """The error of warming up a model, or None."""
     warming = app.state.warming
     return warming.exception() if warming.done() and not warming.cancelled() else None
 
@@ -78,7 +78,7 @@ def _failure(app):
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Lets the signals end the server. It is its normal end, after which they are not raised again."""
+        """Signals end the server. This is a normal end, so they are not raised again afterwards."""
         heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         before = {number: signal.signal(number, self.handle_exit) for number in heard}
         try:
@@ -91,13 +91,13 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter) or _failure(self.config.app) is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Ends after what was begun is answered. Every answer from here on tells its client to connect anew."""
+        """Answers the accepted requests, and ends. Each answer from here on closes its connection."""
         state = self.server_state
         state.default_headers = [*state.default_headers, (b"connection", b"close")]
         for connection in state.connections:
             if isinstance(connection, HttpToolsProtocol) and connection.cycle is not None:
                 connection.cycle.default_headers = state.default_headers
-        # The system has accepted connections that nobody took from it yet, which closing its socket would reset.
+        # Closing the socket would reset connections in its backlog: they are established, but not yet accepted here.
         for listener in sockets or []:
             _let_none_in(listener)
         left = [connection for listener in sockets or [] for connection in _taken(listener)]
@@ -113,21 +113,21 @@ class _Server(uvicorn.Server):
 
 
 def _let_none_in(listener):
-    """Lets a socket, where Linux can, drop what asks for a new connection.
+    """On Linux, makes a socket drop requests for new connections.
 
-    Its client asks again a second later, when nobody listens: otherwise one could come between the last that is taken
-    and the end of the socket.
+    The client's system tries again a second later, when nobody listens. Otherwise a connection could be established
+    after the last one was accepted and before the socket is closed.
     """
     if sys.platform == "linux":
-        program = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, 0))  # nothing of a packet
+        program = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, 0))  # keeps 0 bytes of each packet
         with contextlib.suppress(OSError):
             filter_of_one = struct.pack("HP", 1, ctypes.addressof(program))
             listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_of_one)
 
 
 def _taken(listener):
-    """The connections that wait at a socket."""
-    with contextlib.suppress(OSError):  # none does any more
+    """Accepts the connections in the backlog of a socket."""
+    with contextlib.suppress(OSError):  # the backlog is empty
         while True:
             yield listener.accept()[0]
 
@@ -135,10 +135,11 @@ def _taken(listener):
 def _protocol(limits):
     """The protocol of each connection.
 
-    Connections that keep the server waiting, for a request, for the rest of one or until they take their answer, are
-    closed after a time; where there are too many, at once, beginning with the one that it has waited for longest.
+    The server may wait for a connection: for a request, for the rest of one, or until the client reads its answer.
+    Such a connection is closed after a time. If there are too many connections, the one that has kept the server
+    waiting for longest is closed at once.
     """
-    waited_for: dict[Any, asyncio.TimerHandle] = {}  # in the order in which that began
+    waited_for: dict[Any, asyncio.TimerHandle] = {}  # in the order in which the waiting began
 
     class Protocol(HttpToolsProtocol):
         def connection_made(self, transport):
@@ -164,7 +165,7 @@ def _protocol(limits):
                 return
             if not self.cycle.more_body:
                 self._wait_no_longer()
-            elif self.cycle is not before:  # who reads the body answers before that
+            elif self.cycle is not before:  # the reader of the body times out before that
                 self._wait(limits.body_seconds + _GRACE_SECONDS)
 
         def on_headers_complete(self):
@@ -183,7 +184,7 @@ def _protocol(limits):
 
         def on_response_complete(self):
             super().on_response_complete()
-            if self.cycle.response_complete:  # no other request had come already
+            if self.cycle.response_complete:  # no pipelined request has started
                 self._wait(limits.idle_seconds)
 
         def shutdown(self):
@@ -198,7 +199,7 @@ def _protocol(limits):
             waited_for[self] = self.loop.call_later(seconds, self._waited, seconds, unsent)
 
         def _waited(self, seconds, unsent):
-            if self.transport.get_write_buffer_size() < unsent:  # it takes its answer, if slowly
+            if self.transport.get_write_buffer_size() < unsent:  # the client reads its answer, if slowly
                 self._wait(seconds)
             else:
                 self.transport.abort()
