@@ -1,4 +1,4 @@
-"""What JAX computes on: named for people, and told to give the same bits each time."""
+"""JAX's devices: their names, and deterministic operations."""
 
 import os
 import sys
@@ -19,9 +19,9 @@ def compute_repeatably() -> None:
 
 
 def device_name() -> str:
-    """The kind of device that this process computes on, such as "NVIDIA H100 80GB HBM3" or "CPU".
+    """The kind of device on which this process computes, such as "NVIDIA H100 80GB HBM3" or "CPU".
 
-    It starts JAX's backend, where JAX was imported; else all was computed on the CPU without it.
+    If JAX was imported, it starts JAX's backend; else everything was computed on the CPU.
     """
     jax = sys.modules.get("jax")
     devices = jax.local_devices() if jax else []

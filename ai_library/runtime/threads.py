@@ -1,4 +1,4 @@
-"""Work that is shared out among threads, one for each core, in the order of its items."""
+"""Work in threads, one per core, with results in the order of the items."""
 
 import collections
 import threading
@@ -14,7 +14,7 @@ _Result = TypeVar("_Result")
 
 
 def map_in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """`map(function, items)` with a thread for each core, which takes few items more than it has yielded."""
+    """`map(function, items)` with one thread per core, which reads only a few items ahead."""
     waiting = collections.deque()
     with ThreadPoolExecutor(cores()) as threads:
         try:
@@ -24,16 +24,16 @@ def map_in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item])
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:  # whoever takes the results may stop early
+        finally:  # the consumer may stop early
             for future in waiting:
                 future.cancel()
 
 
 class Room:
-    """Bounds what several threads hold at once.
+    """Bounds the sum of the amounts that several threads hold at the same time.
 
     Args:
-        most: The sum of what they hold. One alone may hold more.
+        most: Upper bound of the sum. A single thread may hold more.
     """
 
     def __init__(self, most: int):
@@ -41,7 +41,7 @@ class Room:
 
     @contextmanager
     def taken(self, amount: int) -> Iterator[None]:
-        """Waits until there is room for an amount, and holds it until the block ends."""
+        """Waits until an amount is available, and holds it until the block ends."""
         with self._changed:
             self._changed.wait_for(lambda: self._taken == 0 or self._taken + amount <= self._most)
             self._taken += amount
