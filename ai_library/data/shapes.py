@@ -139,7 +139,7 @@ class ShapeDataSource(DataSource):
         if not self._design.mislabels:
             return np.zeros(size, bool)
         if not isinstance(examples, _DrawnExamples):
-            raise InputError(f"{self._place(split)} must return what ShapeDataSource.load does: else this is not known")
+            raise InputError(f"{self._place(split)} must be drawn by ShapeDataSource, which knows the wrong labels")
         labels, factors = examples.labels_and_factors(np.arange(size))
         return labels != factors.label
 

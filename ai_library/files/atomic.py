@@ -113,7 +113,7 @@ def _permissions(path):
     except FileNotFoundError:
         return 0o666 & ~_UMASK
     if not stat.S_ISREG(mode):  # a device or a pipe must not be replaced
-        raise OSError(f"it is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}")
+        raise OSError(f"it is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}")
     return stat.S_IMODE(mode)
 
 

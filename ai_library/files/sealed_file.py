@@ -177,7 +177,7 @@ def check_arrays(found: dict[str, Any], wanted: dict[str, Any], finite: bool = T
     """
     found, wanted = dict(_leaves(found)), dict(_leaves(wanted))
     for path in sorted(found.keys() ^ wanted.keys()):
-        raise SealedFileError(f"{'lacks' if path in wanted else 'has no use for'} {path}")
+        raise SealedFileError(f"{'lacks' if path in wanted else 'has the unexpected'} {path}")
     for path, leaf in sorted(wanted.items()):
         if _description(found[path]) != _description(leaf):
             raise SealedFileError(f"has {path} as {_description(found[path])}, but {_description(leaf)} is wanted")
@@ -189,7 +189,7 @@ def _content(path):
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe could block
-            raise SealedFileError("is no regular file")
+            raise SealedFileError("is not a regular file")
         if status.st_size > MAX_FILE:
             raise SealedFileError(f"is larger than {MAX_FILE:,} bytes")
         with open(path, "rb") as file:
@@ -203,15 +203,15 @@ def _content(path):
 def _header(data) -> dict:
     def finite(number):  # json reads 1e999 as infinity, and accepts NaN
         if not math.isfinite(value := float(number)):
-            raise ValueError(f"{number:.20} is no number")
+            raise ValueError(f"{number:.20} is not a number")
         return value
 
     try:
         header = json.loads(str(data, "utf-8"), parse_float=finite, parse_constant=finite)
     except (ValueError, RecursionError) as error:
-        raise SealedFileError(f"has a header that is no JSON ({error})") from error
+        raise SealedFileError(f"has a header that is not JSON ({error})") from error
     if not isinstance(header, dict):
-        raise SealedFileError("has a header that is no JSON object")
+        raise SealedFileError("has a header that is not a JSON object")
     return header
 
 

@@ -214,8 +214,8 @@ class StudyResults:
             found.append("The sign-flip test decides; it assumes no distribution.")
         if any(n < least for n in flipped):
             found.append(
-                "Of differences that are all the same the t test says nothing, and of so few the sign-flip test finds "
-                "nothing."
+                "The t test is undefined for equal differences, and with so few of them the sign-flip test cannot be "
+                "significant."
             )
         if compared > 1:
             found.append(f"p values are corrected for {compared} comparisons (Holm).")
@@ -268,7 +268,7 @@ class StudyResults:
 def needed(comparison: ConditionComparison) -> str:
     """A sentence on the number of seeds that a comparison needs."""
     if comparison.seeds_needed is None:
-        return "a difference like this would need more than 1,000 seeds, or these do not tell"
+        return "a new study would need more than 1,000 seeds for a difference like this, or too few runs are done"
     return f"a new study finds a difference like this with {comparison.seeds_needed:,} seeds in 80 % of cases"
 
 

@@ -159,8 +159,8 @@ class Classifier:
         """Returns the network's output, which must be finite."""
         if not np.isfinite(numbers).all():
             raise InputError(
-                f"{self.origin} gives nan or infinity for these images, which tells nothing: train it with a lower "
-                "learning rate"
+                f"{self.origin} gives nan or infinity for these images, but outputs must be finite: train it with a "
+                "lower learning rate"
             )
         return numbers
 

@@ -138,7 +138,7 @@ def _classifier(header, variables, networks):
     if len(class_names) != outputs:
         raise SealedFileError(f"names {len(class_names)} classes for {outputs} outputs")
     if not 0.01 <= temperature <= 100:
-        raise SealedFileError(f"has a temperature of {temperature}, which no fit gives")
+        raise SealedFileError(f"has a temperature of {temperature}, which is out of range")
     try:
         class_names = check_class_names(class_names)
     except InputError as error:

@@ -101,8 +101,8 @@ class Findings:
         classes = self.report.per_class.items()
         low, high = self.report.accuracy_interval
         yield (
-            f"It was tried on {self.report.n:,} images. On endlessly many of the same kind its accuracy would lie "
-            f"between {low:.2%} and {high:.2%}, with a certainty of 95%."
+            f"It was tried on {self.report.n:,} images. The 95 % interval of its accuracy on all such images is "
+            f"{low:.2%} to {high:.2%}."
         )
         if clean := self.without_copies:
             low, high = clean.accuracy_interval

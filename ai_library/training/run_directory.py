@@ -295,7 +295,7 @@ def _as_may_be(path, old, new):
         if type(train.get("epochs")) is int and train["epochs"] < new["train"]["epochs"]:
             old["train"]["epochs"] = new["train"]["epochs"]
     if isinstance(source, dict) and "contents" in new["source"] and not isinstance(source.get("contents"), dict):
-        warnings.warn(f"{path} does not tell which images it was trained on: going on as if with these", stacklevel=2)
+        warnings.warn(f"{path} does not tell which images it was trained on: these are assumed", stacklevel=2)
         old = {**old, "source": {**source, "contents": new["source"]["contents"]}}
     return old
 

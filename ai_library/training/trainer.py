@@ -304,7 +304,7 @@ class Trainer:
             display.line(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
             if progress.stopped and epoch + 1 < self.config.epochs:
                 display.line(
-                    f"ends after epoch {epoch + 1}: validation has not improved for long, or a callback said so"
+                    f"ends after epoch {epoch + 1}: the validation has not improved, or a callback asked for it"
                 )
         self._end_if(distributed.highest(_asked_by(stop)), progress)
 

@@ -115,8 +115,8 @@ def divided(
     if alike:
         names = listed([class_names[label] for label in sorted(alike)])
         warnings.append(
-            f"the images of {names} are nearly the same within their class, and are divided all the same: what is "
-            "measured of them will be too good"
+            f"the images of {names} are nearly the same within their class, but are divided nevertheless: metrics on "
+            "them will be too high"
         )
     splits = [file.split or "" for file in files]
     for index, split in zip(free, stratified(labels, [groups[index] for index in free], shares), strict=True):

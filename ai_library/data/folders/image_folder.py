@@ -191,7 +191,7 @@ class ImageFolderDataSource(DataSource):
         for split in SPLITS[1:]:
             if count := int(self.leaked(split).sum()):
                 told = counted(count, "image")
-                yield f"{told} of {split} with copies in earlier splits: what is measured of them is too good"
+                yield f"{told} of {split} with copies in earlier splits: metrics on them are too high"
 
     def _check_numbers(self, least):
         """Raises `InputError` that names all classes with too few images to divide."""

@@ -38,7 +38,7 @@ def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) 
     """
     table, folder = Path(table), Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: name the one that holds the images of {table}")
+        raise InputError(f"{folder} is not a folder: name the one that holds the images of {table}")
     rows = _rows(table)
     images, passed_over = {}, Counter()
     for path, parts, reason in walk(folder):

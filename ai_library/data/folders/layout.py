@@ -74,7 +74,7 @@ def find_layout(folder: str | Path, *, groups: bool = True) -> Layout:
     folder = Path(folder)
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "it does not exist"
-        raise InputError(f"{folder} is no folder, {found}: name one with a sub-folder of images for each class")
+        raise InputError(f"{folder} is not a folder, {found}: name one with a sub-folder of images for each class")
     found, notes, warnings = [_Entry(*each) for each in walk(folder)], [*_splits_beside(folder)], []
     root = _descended(folder, found, notes)
     splits = _splits(root, found, notes, warnings)

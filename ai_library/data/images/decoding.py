@@ -175,7 +175,7 @@ def _size(path):
         return len(path)
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise InputError("is no regular file")  # reading a pipe could block for ever
+        raise InputError("is not a regular file")  # reading a pipe could block for ever
     return status.st_size
 
 
