@@ -241,7 +241,8 @@ class Report:
     def ece(self) -> float:
         """Expected calibration error (Guo et al., ICML 2017).
 
-        It is the mean of |confidence - accuracy| over the `reliability` bins, weighted by their number of examples.
+        It is the mean absolute difference between confidence and accuracy over the `reliability` bins, weighted by
+        their number of examples.
         """
         return sum(each.n * abs(each.accuracy - each.confidence) for each in self.reliability) / self.n
 
