@@ -98,7 +98,7 @@ def _check_record(record):
 
 def _check_fields(found, wanted, where):
     for name in sorted(found.keys() ^ wanted.keys()):
-        raise SealedFileError(f"{'lacks' if name in wanted else 'has the unexpected'} the field {name!r}{where}", _MEND)
+        raise SealedFileError(f"{'lacks the' if name in wanted else 'has the unexpected'} field {name!r}{where}", _MEND)
     for name, (kind, *bounds) in wanted.items():
         value = found[name]
         if type(value) is not kind or not (not bounds or _within(value, *bounds)):

@@ -117,7 +117,7 @@ def test_headers_that_are_no_json_object_are_refused(model_path, tmp_path, text)
     data = model_path.read_bytes()
     header = text.encode("utf-8", "surrogateescape")
     (tmp_path / "m.msgpack").write_bytes(sealed(data[:12] + struct.pack("<I", len(header)) + header))
-    with pytest.raises(ModelFileError, match="header that is not JSON"):
+    with pytest.raises(ModelFileError, match="header that is not (a )?JSON"):
         load_model(tmp_path / "m.msgpack")
 
 
