@@ -1,4 +1,4 @@
-"""The error that the user can mend, and the checks that many arguments need."""
+"""`InputError`, which users can fix themselves, and checks that many functions share."""
 
 import operator
 from collections.abc import Sequence
@@ -7,25 +7,31 @@ from typing import Any
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 1, 4096
 """The sides of an image, in pixels."""
 MAX_CHANNELS = 4
-"""Grey, grey with transparency, colour, colour with transparency."""
+"""Grey, grey and alpha, RGB, or RGBA."""
 MAX_CLASSES = 1 << 14
 MAX_CLASS_NAME = 1024
-"""Characters of a class name: more than the name of any folder has."""
+"""Most characters of a class name: more than a folder's name can have."""
 
 
 class InputError(ValueError):
-    """An input, an argument or the environment is at fault; the message names the thing and the mend."""
+    """An argument, an input file or the environment is wrong. The message names it and says what to do.
+
+    >>> TrainConfig(epochs=0)
+    Traceback (most recent call last):
+        ...
+    ai_library.errors.InputError: epochs must be a whole number from 1 to 2,147,483,647, got 0
+    """
 
 
 class DivergedError(InputError):
-    """The loss of a training became infinite or not a number."""
+    """The loss of a training became infinite or nan."""
 
 
 class MissingExtraError(InputError, ImportError):
-    """A package is not installed that only a part of the library needs.
+    """An optional package is not installed.
 
     Args:
-        error: What the import raised.
+        error: The error of the import.
         extra: The extra of `ai-library` that installs the package.
     """
 

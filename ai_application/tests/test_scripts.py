@@ -180,7 +180,7 @@ def test_confidences_of_the_committed_shapes_model_are_true():
         ("train_mnist.py", ["--mnist-files", "docs", "--data-dir", "nowhere"], "error: docs lacks train-images-idx3"),
         ("export_mnist.py", ["--mnist-files", "docs", "--data-dir", "nowhere"], "error: docs lacks train-images-idx3"),
         ("describe_model.py", ["README.md"], "error: README.md is not a model: fetch"),
-        ("train_folder.py", ["nowhere"], "error: nowhere is no folder"),
+        ("train_folder.py", ["nowhere"], "error: nowhere is not a folder"),
         ("train_shapes.py", ["--seed", "-1"], "error: seed must be a whole number from 0 to 4,294,967,295, got -1"),
         ("train_shapes.py", ["--resume", "--run-dir", "nowhere"], "error: nowhere holds no run to resume"),
         ("draw_shapes.py", ["--number", "-1"], "error: --number"),

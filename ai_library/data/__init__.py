@@ -1,1 +1,1 @@
-"""Where examples come from: sources, drawing, image files, augmentation. Knows no network."""
+"""Data: sources, generated shapes, image files, augmentation. It does not depend on networks."""

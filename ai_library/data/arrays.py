@@ -1,4 +1,4 @@
-"""Arrays in memory as a data source, without a class of one's own."""
+"""`ArrayDataSource`: arrays in memory as a data source."""
 
 from collections.abc import Sequence
 from numbers import Real
@@ -12,7 +12,7 @@ from .source import SPLITS, DataSource
 
 
 class ArrayDataSource(DataSource):
-    """Examples out of arrays: images (n, h, w, c) uint8, or (n, h, w) for one channel, and labels (n,) of integers.
+    """A data source of arrays: images (n, h, w, c) uint8, or (n, h, w) for one channel, and integer labels (n,).
 
     Each split is given as (images, labels). The arrays are not copied, and must not be changed afterwards.
 
@@ -24,17 +24,17 @@ class ArrayDataSource(DataSource):
     (16, 4)
 
     Args:
-        train: What is trained on; its images say the shape of all.
-        validation: What chooses the epoch; a number such as 0.1 takes this part out of `train`, the same for each class
-            and evenly spaced within it, whatever the seed. A source without it cannot be trained on.
-        evaluation: What the final figures are measured on. None leaves the split out.
-        class_names: What the labels 0, 1, ... mean. Default: the labels themselves, "0", "1" and so on, up to the
-            highest of `train`, which then must have each of them.
+        train: The training examples. Their image shape is that of the source.
+        validation: The examples that choose the epoch. A number such as 0.1 takes this fraction of each class out of
+            `train`, evenly spaced, independent of the seed. None: no such split, and `Trainer` refuses the source.
+        evaluation: The examples of the final evaluation. None: no such split.
+        class_names: Names of the labels 0, 1, ... None: "0", "1", ... up to the highest label of `train`, which must
+            then have every label.
         seed: Seed of the order of the training images.
 
     Raises:
-        InputError: An array is of another shape or type, labels are those of no class, or a split is asked for that was
-            not given.
+        InputError: An array has another shape or type, or a label is not a class. Later: a split that was not given is
+            used.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ArrayDataSource(DataSource):
 
 
 def _divided(train, part):
-    """The examples of train and validation where `part` of each class of `train` goes to validation."""
+    """The examples of train and validation, with the fraction `part` of each class of `train` in validation."""
     if not 0 < part < 1:
         raise InputError(f"validation must be (images, labels) or a number between 0 and 1, got {part}")
     held_out = np.zeros(len(train), bool)
@@ -97,7 +97,7 @@ def _divided(train, part):
 
 
 def _numbers(labels):
-    """The class names "0", "1", ... of labels that have each number."""
+    """The class names "0", "1", ... for labels that have every number."""
     found = np.unique(labels)
     if len(found) < 2 or found[0] != 0 or found[-1] != len(found) - 1:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Random changes to training images that leave their labels as they are."""
+"""Augmentation: random changes to training images that keep their labels."""
 
 import math
 from dataclasses import dataclass, fields, replace
@@ -13,39 +13,46 @@ from ..errors import InputError
 from ..runtime.jax_settings import settings
 
 _MOST = {"shift": 180, "rotation": 180, "scale": 0.9, "shear": 60, "elastic": 180}
-"""Upper bounds; of all others it is 1."""
+"""Upper bounds of the fields; for all others it is 1."""
 _LUMA = 0.299, 0.587, 0.114
-"""Weights of red, green and blue in grey (ITU-R BT.601), as Pillow has them."""
+"""Weights of red, green and blue in grey (ITU-R BT.601), as in Pillow."""
 _FLIP, _COLOUR, _ERASE, _NOISE = range(2, 6)
-"""What is folded into an image's key for each kind of draw; 0 and 1 would give the two keys that it is split into."""
+"""Folded into an image's key for each kind of draw; 0 and 1 would give the keys of its `split`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """The largest random changes of a training image; 0 leaves it as it is.
+    """The largest random changes of a training image; 0 means no change.
 
-    Changes are drawn evenly in both directions. `flip` and `erase` are shares of the images.
+    Changes are drawn uniformly, in both directions. `flip` and `erase` are fractions of the images.
 
-    What moves into the frame continues the border. Images may have any height, width and 1 to 4 channels: grey, grey
-    and alpha, RGB, or RGBA. Alpha is not recoloured.
+    Pixels that move in from outside the frame repeat its border. Images may have any height and width, and 1 to 4
+    channels: grey, grey and alpha, RGB, or RGBA. Alpha is not recoloured.
+
+    >>> augmentation = Augmentation(shift=2, rotation=10)
+    >>> keys, images = jax.random.split(jax.random.key(0), 5), np.zeros((5, 16, 16, 1), np.float32)
+    >>> jax.eval_shape(augmentation, keys, images).shape
+    (5, 16, 16, 1)
 
     Args:
         shift: Along x and along y, in pixels.
         rotation: In degrees.
         scale: Along x and along y, as a fraction: 0.1 draws factors from 0.9 to 1.1.
-        shear: Slant of the vertical lines, in degrees.
-        elastic: Displacement of the nodes of a coarse grid, in pixels, bilinear between them (after Simard, ICDAR
-            2003).
-        flip: Share of the images that are mirrored, left to right. Only where a mirrored image keeps its label:
-            digits, letters and arrows do not.
+        shear: Slant of vertical lines, in degrees.
+        elastic: Displacement of the nodes of a coarse grid, in pixels, with bilinear interpolation between them (after
+            Simard, ICDAR 2003).
+        flip: Fraction of the images that are mirrored left to right. Use it only if a mirrored image keeps its label,
+            unlike digits, letters and arrows.
         brightness: As a fraction: 0.2 multiplies the distance from black by 0.8 to 1.2.
         contrast: As a fraction: 0.2 multiplies the distance from the image's mean by 0.8 to 1.2.
         saturation: As a fraction: 0.2 multiplies the distance from grey by 0.8 to 1.2, in RGB and RGBA images.
-        erase: Share of the images in which a random rectangle is filled with noise (Zhong et al., arXiv:1708.04896).
+        erase: Fraction of the images in which a random rectangle is filled with noise (Zhong et al.,
+            arXiv:1708.04896).
         erase_side: Largest height and width of that rectangle, as a fraction of the image's.
 
     Raises:
-        InputError: A value is not from 0 to 180; to 0.9 for `scale`, to 60 for `shear`, and to 1 from `flip` on.
+        InputError: A value is out of its range: 0 to 180 for `shift`, `rotation` and `elastic`, to 0.9 for `scale`, to
+            60 for `shear`, and to 1 for the others.
     """
 
     shift: float = 0.0
@@ -68,12 +75,16 @@ class Augmentation:
 
     @settings()
     def __call__(self, keys: jax.Array, images: jax.Array, strength: ArrayLike = 1.0) -> jax.Array:
-        """Changes images (b, h, w, c) of any float type in [-1, 1], each by its own key of `keys` (b,).
+        """Changes each image at random.
 
-        Nothing changes where every value is 0.
+        Args:
+            keys: (b,) JAX keys, one per image.
+            images: (b, h, w, c) of any float type, in [-1, 1].
+            strength: Multiplies every value but `erase_side`. With 0.5, changes are half as large, and half as many
+                images are flipped or erased.
 
-        `strength` multiplies every value but `erase_side`: with 0.5 images are moved, turned, bent and recoloured half
-        as far, and half as many are flipped or erased.
+        Returns:
+            The changed images, of the same shape and type.
         """
         if replace(self, erase_side=0.0) == Augmentation(erase_side=0.0):
             return images
@@ -95,7 +106,7 @@ class Augmentation:
         angle, shear = jnp.radians(self.rotation) * turn, jnp.tan(jnp.radians(self.shear) * slant)
         cos, sin = jnp.cos(angle), jnp.sin(angle)
 
-        # Where each pixel of the new image comes from: the inverse of scaling, shearing, turning, and moving.
+        # The source of each pixel of the new image: the inverse of scale, shear, rotation and shift.
         y, x = jnp.mgrid[:height, :width] - jnp.array([(height - 1) / 2, (width - 1) / 2])[:, None, None]
         x, y = x - self.shift * across, y - self.shift * down
         x, y = cos * x + sin * y, cos * y - sin * x
@@ -134,5 +145,5 @@ class Augmentation:
 
 
 def _draws(key, kind, shape=()):
-    """Random numbers in [0, 1) for one kind of change, which do not depend on what else is drawn."""
+    """Random numbers in [0, 1) for one kind of change, independent of all other draws."""
     return jax.random.uniform(jax.random.fold_in(key, kind), shape)

@@ -1,4 +1,4 @@
-"""What may be the names of classes: the same where they are made, stored and read."""
+"""The check of class names, the same wherever they are made, stored or read."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
     """Returns the names of the labels 0, 1, ... as a tuple.
 
     Raises:
-        InputError: They are not 2 to 16,384 texts, each once, each printable, not blank and at most 1,024 characters.
+        InputError: They are not 2 to 16,384 different strings, each printable, not blank, of at most 1,024 characters.
     """
     if not isinstance(class_names, (tuple, list)):
         raise InputError(f"class_names must be a tuple of names, got {class_names!a:.60}")
@@ -34,8 +34,8 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
 
 
 def nfc(name: str) -> str:
-    """A class name in Unicode's form NFC, in which names that look alike are equal.
+    """A class name in Unicode's normal form NFC, so that names that look the same are equal.
 
-    File systems and archive programs use several forms of a letter with an accent.
+    File systems and archive programs store letters with accents in different forms.
     """
     return unicodedata.normalize("NFC", name)

@@ -1,7 +1,7 @@
-"""What steers the drawing of shapes away from the usual: which class, cells and label an item gets.
+"""Conditions of drawn shapes that differ from the usual: the class, the cells and the label of an item.
 
-`Conditions` are arrays, so that one compiled program serves all that have the same of them. The functions are for one
-item, to be traced by JAX. What they draw by chance comes from random numbers of the item's own.
+`Conditions` are arrays, so that conditions of the same form share a compiled program. The functions are for one item,
+and are traced by JAX. Their random numbers belong to the item.
 """
 
 from typing import NamedTuple
@@ -13,52 +13,51 @@ import numpy as np
 Array = jax.Array | np.ndarray
 
 CHANCES = 3
-"""The random numbers that an item needs: for its cells, its cue and its label."""
+"""Number of random numbers of an item: for its cells, its cue and its label."""
 _GOLDEN = np.uint32(2654435769)
-"""2**32 over the golden ratio: its first multiples, modulo 2**32, lie evenly, however many they are (Knuth, The Art of
-Computer Programming 3, 6.4)."""
+"""2**32 / golden ratio: its first n multiples modulo 2**32 are evenly spread for any n (Knuth, The Art of Computer
+Programming 3, 6.4)."""
 
 
 class Turns(NamedTuple):
-    """Classes that come in a certain proportion; of each array the last entry is repeated for classes that do not."""
+    """Classes with given frequencies. The last entry of each array is repeated for classes that do not occur."""
 
     classes: Array
     """(classes,) int32"""
     ends: Array
-    """(classes - 1,) uint32, where in 2**32 the share of each of these but the last ends."""
+    """(classes - 1,) uint32, the upper ends of the classes' parts of 2**32, without the last."""
 
 
 class Cells(NamedTuple):
-    """A division of factors into cells, of which an item falls into one, by the probabilities of its class."""
+    """A division of factors into cells. An item falls into one of them, with the probabilities of its class."""
 
     cumulative: Array
-    """(classes, cells) float32, the probabilities of the cells up to each; 1 at the end."""
+    """(classes, cells) float32, the cumulative probabilities of the cells; the last is 1."""
     bounds: Array
-    """(cells, factors, 2) float32 of all factors that are drawn: low and high, in the unit interval they are drawn
-    from."""
+    """(cells, factors, 2) float32, low and high of every drawn factor, in the unit interval from which it is drawn."""
 
 
 class Cue(NamedTuple):
-    """A factor that in a share of the items goes with the class."""
+    """A factor that correlates with the class in a fraction of the items."""
 
     share: Array
     """() float32"""
     bounds: Array
-    """(classes, 2) float32: low and high, in the unit interval that the factor is drawn from."""
+    """(classes, 2) float32, low and high of the factor, in the unit interval from which it is drawn."""
     place: Array
-    """() int32, where the factor stands among those that are drawn."""
+    """() int32, the index of the factor among those that are drawn."""
 
 
 class Conditions(NamedTuple):
-    """What differs from the usual; None for what does not."""
+    """What differs from the usual; None for each part that does not."""
 
     turns: Turns | None = None
     cells: Cells | None = None
     cue: Cue | None = None
     noise: Array | None = None
-    """(classes, classes) float32, the probabilities of the labels up to each, by the class that is shown."""
+    """(classes, classes) float32, the cumulative probabilities of the labels, by the class that is shown."""
     ranges: Array | None = None
-    """(2, ranges) float32, the low and high ends of the ranges, in place of those that are compiled in."""
+    """(2, ranges) float32, the low and high ends of the ranges, in place of the compiled constants."""
 
 
 def shown_class(index: jax.Array, num_classes: int, conditions: Conditions) -> jax.Array:
@@ -70,7 +69,7 @@ def shown_class(index: jax.Array, num_classes: int, conditions: Conditions) -> j
 
 
 def steered(even: jax.Array, label: jax.Array, chances: jax.Array, conditions: Conditions) -> jax.Array:
-    """The even random numbers (f,) in [0, 1) that factors are made of, moved into the cells that a class has here."""
+    """Maps the uniform random numbers (f,) in [0, 1) of the factors into the cells and the cue of a class."""
     if conditions.cells is not None:
         cumulative, bounds = map(jnp.asarray, conditions.cells)
         cell, n = jnp.searchsorted(cumulative[label], chances[0], side="right"), bounds.shape[1]
@@ -82,7 +81,7 @@ def steered(even: jax.Array, label: jax.Array, chances: jax.Array, conditions: C
 
 
 def _within(bounds, even):
-    """Random numbers in [0, 1) as such in [low, high), where rounding would reach `high` at times."""
+    """Maps random numbers in [0, 1) to [low, high), where rounding alone could reach `high`."""
     low, high = bounds[..., 0], bounds[..., 1]
     return jnp.clip(low + (high - low) * even, low, jnp.nextafter(high, low))
 

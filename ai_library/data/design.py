@@ -1,4 +1,4 @@
-"""What an experiment asks of the shapes: what is held out, and the faults of what a network is trained on."""
+"""The design of an experiment with shapes: what is held out, and the faults of the training data."""
 
 from typing import Any, NamedTuple
 
@@ -12,12 +12,12 @@ from .faults import SpuriousCue, confusion, cue_to_draw, noise_to_draw, normalis
 from .shape_factors import ShapeRanges
 
 HELD_OUT = "held_out"
-"""The split that has only what `hold_out` keeps out of the others."""
+"""The split that has only the combinations that `hold_out` keeps out of the others."""
 _FAULTY = ("train", "validation")
 
 
 class Style(NamedTuple):
-    """The arguments of `draw` that are compiled in."""
+    """The static arguments of `draw`, which are compiled in."""
 
     class_names: tuple[str, ...]
     image_size: int
@@ -26,13 +26,17 @@ class Style(NamedTuple):
 
 
 class Design:
-    """Checks the arguments of `ShapeDataSource` that steer what it draws, of which it has the documentation.
+    """Checks the arguments of `ShapeDataSource` that change what it draws; they are documented there.
 
     Args:
-        style: How the shapes are drawn; None of a source that draws none, which takes none of the other arguments.
+        style: How the shapes are drawn. None: the source draws nothing, and the other arguments must be left out.
+        hold_out: See `ShapeDataSource`, also for the following.
+        label_noise: Wrong labels.
+        class_shares: Class frequencies.
+        spurious: A spurious cue.
 
     Raises:
-        InputError: An argument does not fit the shapes, or the others.
+        InputError: An argument is impossible with the shapes or with another argument.
     """
 
     def __init__(
@@ -65,11 +69,11 @@ class Design:
         return tuple(self._settings.get("hold_out", {"grid": ()})["grid"])
 
     def conditions(self, split: str) -> Conditions | None:
-        """What steers the drawing of a split; None where nothing does."""
+        """The conditions under which a split is drawn; None if there are none."""
         return self._conditions.get(split)
 
     def settings(self) -> dict[str, Any]:
-        """What tells this design from others, as JSON has it; nothing of what was left as it is."""
+        """The design as JSON values, without arguments that have their default."""
         return self._settings
 
     def _hold_out(self, style, hold_out):

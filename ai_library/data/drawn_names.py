@@ -1,4 +1,4 @@
-"""Class names in pictures: those that the font has no letters for are numbers, which a legend explains."""
+"""Class names in pictures: names that the font cannot draw become numbers, which a legend explains."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -9,18 +9,18 @@ from ..files.text import shortened
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NEEDS_SHAPING = {"R", "AL", "NSM"}  # written from the right, or with marks: matplotlib sets letter beside letter
+_NEEDS_SHAPING = {"R", "AL", "NSM"}  # right to left, or combining marks: matplotlib does no text shaping
 _MOST = 40  # names in a legend
 _LEGEND_CHARACTERS = 56  # of a line
 _TITLE_INCHES, _LINE_INCHES = 0.35, 0.14
 
 
 class DrawnNames:
-    """The names of classes as matplotlib's font can draw them.
+    """Class names in a form that matplotlib's font can draw.
 
     Args:
-        class_names: What the labels 0, 1, ... mean.
-        most: Characters of a name that are shown.
+        class_names: Names of the labels 0, 1, ...
+        most: Longer names are shortened to so many characters.
     """
 
     def __init__(self, class_names: Sequence[str], most: int = 40):
@@ -30,14 +30,14 @@ class DrawnNames:
         self._font = get_font(findfont(FontProperties()))
 
     def __getitem__(self, label: int) -> str:
-        """What a picture calls a class: its name, or its number."""
+        """The name of a class in a picture: its own, or its number."""
         name = shortened(self._names[label], self._most)
         return name if self._drawable(name) else str(int(label))
 
     def add_legend(self, figure: "Figure", labels: Iterable[int]) -> None:
-        """Explains the numbers that stand for names of some classes below a figure, if there are any.
+        """Adds a legend below a figure for the classes that are shown as numbers, if there are any.
 
-        Letters that the font has not are written as their code points.
+        Characters that the font lacks are written as code points.
         """
         from matplotlib.lines import Line2D
 

@@ -1,4 +1,4 @@
-"""The examples of one split: what a data source's hook returns, and the check that it is what the source says."""
+"""The examples of one split, as the hook of a data source returns them, and their check."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,41 +14,60 @@ if TYPE_CHECKING:
     import jax
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.int32]]
-"""Images (b, h, w, c) and labels (b,), as a source gives them."""
+"""Images (b, h, w, c) and labels (b,)."""
 
 
 class Examples(Protocol):
-    """The examples of one split, which can be asked for in any order."""
+    """The protocol of the examples of one split, with random access. A data source's `load` may return one.
+
+    >>> class Ramps:
+    ...     def __len__(self):
+    ...         return 1000
+    ...
+    ...     def __getitem__(self, indices):
+    ...         labels = indices % 2
+    ...         ramp = np.arange(16, dtype=np.uint8) * 15
+    ...         images = np.where(labels[:, None, None], ramp, ramp[:, None]).astype(np.uint8)
+    ...         return images[..., None], labels
+    >>> images, labels = Ramps()[np.array([0, 7])]
+    >>> images.shape, labels.tolist()
+    ((2, 16, 16, 1), [0, 1])
+    """
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images (b, h, w, c) uint8 and labels (b,) of integers, those of the indices (b,) int64."""
+        """Returns images (b, h, w, c) uint8 and integer labels (b,) for indices (b,) int64."""
         ...
 
 
 class DeviceExamples(NamedTuple):
-    """How a compiled program takes examples by itself, on its device.
+    """How a compiled program makes examples on its device, without the host.
 
-    `Examples` that allow it have `on_device()`, which returns this.
+    `Examples` that support it have a method `on_device()`, which returns this.
     """
 
     fetch: "Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]"
-    """Makes images (b, h, w, c) uint8 and labels (b,) int32 of `data` and indices (b,) uint32: a pure function that JAX
-    can trace. Examples of one kind share it, so that what is compiled for one serves the others."""
+    """A pure, traceable function of `data` and indices (b,) uint32 that returns images (b, h, w, c) uint8 and labels
+    (b,) int32. Examples of one kind share one function, and so their compiled programs."""
     data: Any
-    """Arrays, on the device."""
+    """Arrays on the device."""
 
 
 class ArrayExamples:
-    """`Examples` held in memory.
+    """`Examples` in memory.
+
+    >>> examples = ArrayExamples(np.zeros((10, 8, 8), np.uint8), np.arange(10) % 2)
+    >>> images, labels = examples[np.array([0, 3])]
+    >>> images.shape, labels.tolist()
+    ((2, 8, 8, 1), [0, 1])
 
     Args:
         images: (n, h, w, c) uint8, or (n, h, w) for images of one channel. They are not copied.
         labels: (n,) integers.
 
     Raises:
-        InputError: The arrays are of another shape or type.
+        InputError: The arrays have another shape or type.
     """
 
     def __init__(self, images: ArrayLike, labels: ArrayLike):
@@ -68,11 +87,11 @@ class ArrayExamples:
         return self.images[indices], self.labels[indices]
 
     def on_device(self) -> DeviceExamples | None:
-        """Copies the arrays to JAX's device, where they take a quarter of its memory at most."""
+        """Copies the arrays to JAX's device if they take at most a quarter of its memory; else returns None."""
         import jax
 
         if type(self).__getitem__ is not ArrayExamples.__getitem__:
-            return None  # a subclass gives something else than is in the arrays
+            return None  # a subclass may return something else than the arrays
 
         memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
         if memory is not None and self.images.nbytes > memory // 4:
@@ -81,10 +100,10 @@ class ArrayExamples:
 
     @cached_property
     def digest(self) -> str:
-        """What tells these images and labels from others; SHA-256 takes 0.05 seconds for 60,000 images of 28x28."""
+        """A SHA-256 digest of the images and labels; it takes 0.05 seconds for 60,000 images of 28x28."""
         digest = hashlib.sha256(str(self.images.shape).encode())
         digest.update(self.labels.astype("<i4").data)
-        for start in range(0, len(self), 1024):  # of an array in another order copies one part at a time
+        for start in range(0, len(self), 1024):  # a non-contiguous array is copied part by part
             digest.update(np.ascontiguousarray(self.images[start : start + 1024]).data)
         return digest.hexdigest()[:16]
 
@@ -95,17 +114,17 @@ def _take(data, indices):
 
 
 def check_examples(place: str, found: Any, n: int, image_shape: Sequence[int], num_classes: int) -> Batch:
-    """Returns images (n, *image_shape) uint8 and labels (n,) int32 once they are that.
+    """Checks the result of `Examples` and returns images (n, *image_shape) uint8 and labels (n,) int32.
 
     Args:
-        place: What a message calls the examples.
-        found: What `Examples` gave for `n` indices.
-        n: Number of examples that were asked for.
-        image_shape: (h, w, c) that the source says.
-        num_classes: Number of classes that the source says.
+        place: Name of the examples in messages.
+        found: The result of `Examples` for `n` indices.
+        n: Number of indices.
+        image_shape: (h, w, c) of the source.
+        num_classes: Number of classes of the source.
 
     Raises:
-        InputError: They are of another shape or type, or labels are those of no class.
+        InputError: The arrays have another shape or type, or a label is not a class.
     """
     try:
         images, labels = found

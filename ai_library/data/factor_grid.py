@@ -1,4 +1,4 @@
-"""Combinations of class and factors that are kept out of training: the grid, and the standard designs."""
+"""Held-out combinations of class and factors: the grid, and the standard designs."""
 
 import itertools
 import math
@@ -20,24 +20,29 @@ OF_OUTLINES = ("stroke", "outset")
 _LEAST_CELLS, _MOST_CELLS = 128, 4096
 
 Cell = int | str | Iterable[int] | Iterable[str]
-"""A cell or several, by number from 0 (the lowest); a class or several, by name."""
+"""One or several cells, by number from 0 (the lowest), or classes, by name."""
 
 
 @dataclass(frozen=True, init=False)
 class FactorGrid:
-    """Divides factors of the shapes into cells, equal parts of their range: `FactorGrid(size=3, contrast=3, filled=2)`.
+    """Divides factors of the shapes into cells of equal width, numbered from 0 for the lowest values.
 
-    The factors are the ranges of `ShapeRanges`, and four more: "filled" (cell 0: outlined, 1: filled), "polarity" (0:
-    dark on light, 1: light on dark), and "x" and "y", the place in the room that a shape has. The range of a rotation
-    is the angle after which the shape looks the same again. Cells are numbered from 0, the lowest values.
+    The factors are the ranges of `ShapeRanges` and four others: "filled" (cell 0: outlined, 1: filled), "polarity"
+    (0: dark on light, 1: light on dark), and "x" and "y", the position within the space that the shape leaves. The
+    range of a rotation is the shape's symmetry angle.
 
     Its methods are the standard designs of what to hold out.
 
+    >>> grid = FactorGrid(size=3, contrast=3, filled=2)
+    >>> held_out = grid.row("size", classes=["star"])  # no large stars in training
+    >>> held_out.table(["circle", "star"]).shape
+    (2, 3, 3, 2)
+
     Args:
-        parts: The number of cells of each factor, from 2 to 64; 2 for "filled" and "polarity".
+        parts: Number of cells of each factor, from 2 to 64; 2 for "filled" and "polarity".
 
     Raises:
-        InputError: There is no such factor, or it cannot have so many cells, or there are more than 4,096 together.
+        InputError: A factor is unknown or cannot have so many cells, or the grid has more than 4,096 cells.
     """
 
     parts: dict[str, int]
@@ -55,30 +60,30 @@ class FactorGrid:
     def cells(self, *combinations: Mapping[str, Cell]) -> "HeldOut":
         """Holds out single combinations, such as `{"class": "star", "size": 2, "contrast": [0, 1]}`.
 
-        What a combination does not name may be anything; of several cells or classes each is meant.
+        Several cells or classes mean any of them. A factor that is not named may have any value.
         """
         return HeldOut(self, tuple(dict(each) for each in combinations))
 
     def row(self, factor: str, cell: int = -1, classes: Iterable[str] = ()) -> "HeldOut":
-        """Holds out one cell of a factor, by default the last: extrapolation to what no image of training shows.
+        """Holds out one cell of a factor, by default the last, to test extrapolation.
 
         Args:
             factor: A factor of the grid.
-            cell: Its number; -1 is the last.
-            classes: The classes that are not shown there; all, if none are named.
+            cell: Number of the cell; -1 is the last.
+            classes: The classes for which it is held out. Empty: all classes.
         """
         parts = self._parts_of(factor)
         cell = whole_number(f"the cell of {factor}", cell, -parts, parts - 1) % parts
         return self.cells({factor: cell} | ({"class": tuple(classes)} if classes else {}))
 
     def inner(self, classes: Iterable[str] = ()) -> "HeldOut":
-        """Holds out the cells that lie at neither end of any range: interpolation between what training shows.
+        """Holds out the cells at neither end of any range, to test interpolation.
 
-        Each range of the grid needs three cells or more. The two values of a factor that has no more are both held out,
-        and all cells of a rotation, whose ends meet.
+        Every range of the grid needs three or more cells. "filled" and "polarity", which have no inner cell, and
+        rotations, which have no ends, are held out at all their cells.
 
         Args:
-            classes: The classes that are not shown there; all, if none are named.
+            classes: The classes for which they are held out. Empty: all classes.
         """
         ranged = {factor: n for factor, n in self.parts.items() if factor not in ("rotation", *TWO_VALUES)}
         if not ranged or min(ranged.values()) < 3:
@@ -92,16 +97,17 @@ class FactorGrid:
     def ladder(self, known: int, classes: Iterable[str], rare: int = 1) -> "HeldOut":
         """Holds out the combinations of more than `known` rare values.
 
-        So training shows each combination of any `known` of the factors, and none of the rare values of one more.
+        So training shows every combination of values of any `known` factors, but never more than `known` rare values
+        together. The class counts as a factor.
 
         It is the orthotopic evaluation of Camposampiero et al. (Scalable Evaluation and Neural Models for Compositional
-        Generalization, NeurIPS 2025) with the similarity index c = `known`. What a higher step holds out, a lower one
-        holds out, too: the `held_out` split of the highest serves to compare all.
+        Generalization, NeurIPS 2025) with the similarity index c = `known`. A ladder with a lower `known` holds out all
+        that one with a higher `known` does, so that the "held_out" split of the highest can compare all.
 
         Args:
-            known: From 1 to the number of factors of the grid; the class is one more.
-            classes: The classes that are rare.
-            rare: How many of the last cells of each factor are rare; of a factor with two values it is one.
+            known: From 1 to the number of factors of the grid.
+            classes: The rare classes.
+            rare: Number of rare cells at the end of each factor; 1 for "filled" and "polarity".
         """
         known, classes = whole_number("known", known, 1, len(self.parts)), tuple(classes)
         rare = whole_number("rare", rare, 1, max(self.parts.values()) - 1)
@@ -123,18 +129,23 @@ class FactorGrid:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Which combinations of class and cells are kept out of train, validation and evaluation.
+    """The combinations of class and cells that are kept out of train, validation and evaluation.
 
-    It is made by the methods of `FactorGrid`, and taken by `ShapeDataSource(hold_out=...)`.
+    The methods of `FactorGrid` make it, and `ShapeDataSource(hold_out=...)` takes it.
 
-    A shape that does not have a factor, such as a circle a rotation, is never held out by a combination that names it.
+    A combination that names a factor never holds out shapes without that factor, such as circles for a rotation.
+
+    >>> held_out = FactorGrid(size=3).cells({"class": "star", "size": 2})
+    >>> shapes = ShapeDataSource(class_names=("circle", "star"), hold_out=held_out)
+    >>> shapes.splits
+    ('train', 'validation', 'evaluation', 'held_out')
 
     Args:
         grid: The grid.
-        combinations: What is held out: combinations as `FactorGrid.cells` takes them.
+        combinations: The combinations that are held out, as `FactorGrid.cells` takes them.
 
     Raises:
-        InputError: There are none, or one names a factor or a cell that the grid does not have.
+        InputError: There is none, or one names a factor or a cell that the grid does not have.
     """
 
     grid: FactorGrid
@@ -146,14 +157,14 @@ class HeldOut:
         object.__setattr__(self, "combinations", tuple(map(self._checked, self.combinations)))
 
     def settings(self) -> dict[str, Any]:
-        """What tells this design from others, as JSON has it."""
+        """The design as JSON values."""
         return {"grid": dict(self.grid.parts), "combinations": [dict(each) for each in self.combinations]}
 
     def table(self, class_names: Sequence[str]) -> NDArray[np.bool_]:
-        """Returns (classes, cells of the first factor, cells of the second, ...) which combinations are held out.
+        """Returns a bool array (classes, cells of the first factor, cells of the second, ...): True is held out.
 
         Raises:
-            InputError: A class that is held out is none of these.
+            InputError: A held-out class is not among `class_names`.
         """
         shape = (len(class_names), *self.grid.parts.values())
         held, axes = np.zeros(shape, bool), ("class", *self.grid.parts)
@@ -188,13 +199,13 @@ class HeldOut:
 def cells_to_draw(
     held_out: HeldOut, class_names: Sequence[str], image_size: int, channels: int, ranges: ShapeRanges, held: bool
 ) -> tuple[Cells, NDArray[np.bool_]]:
-    """Returns the cells with their probabilities, and (classes,) bool which classes have such cells.
+    """Returns the cells with their probabilities, and (classes,) bool, which classes have such cells.
 
-    The probabilities are those under the condition that cells are held out, or that they are not.
+    The probabilities are conditional on the cells being held out if `held`, and on their not being so otherwise.
 
     Raises:
-        InputError: The shapes' ranges cannot be divided so, or some class has nothing left to train on, or nothing is
-            held out at all.
+        InputError: The shapes' ranges cannot be divided so, a class has nothing left to train on, or nothing is held
+            out.
     """
     factors, wanted = held_out.grid.parts, held_out.table(class_names) == held
     for factor in OF_OUTLINES:
@@ -209,23 +220,23 @@ def cells_to_draw(
         raise InputError(f"hold_out leaves no combination to train on of {listed(gone)}: hold out less of these")
     if not total.any():
         raise InputError("hold_out holds nothing out: the source draws no such combination")
-    # Of cells without a probability both ends are equal, so that no random number falls into one.
+    # A cell of probability 0 is an empty interval, into which no random number falls.
     cumulative = cumulative / np.where(total > 0, total, 1)[:, np.newaxis]
     numbers = np.indices(tuple(factors.values())).reshape(len(factors), -1)
     bounds = np.tile(np.array([0, 1], np.float32), (numbers.shape[1], len(DRAWN), 1))
     for factor, ends, number in zip(factors, edges, numbers, strict=True):
         bounds[:, DRAWN.index(factor)] = np.stack([ends[number], ends[number + 1]], axis=1)
-    # To so many cells that few programs serve all grids; those at the end are empty.
+    # Padded with empty cells to few sizes, so that few programs are compiled.
     more = max(_LEAST_CELLS, 1 << (len(bounds) - 1).bit_length()) - len(bounds)
     cumulative = np.pad(cumulative, ((0, 0), (0, more)), mode="edge").astype(np.float32)
     return Cells(cumulative, np.pad(bounds, ((0, more), (0, 0), (0, 0)))), total > 0
 
 
 def unit_edges(factor: str, parts: int, image_size: int, channels: int, ranges: ShapeRanges) -> NDArray[np.float32]:
-    """Returns (parts + 1,) where a factor's cells begin and end in the unit interval that it is drawn from.
+    """Returns (parts + 1,) the edges of a factor's cells in the unit interval from which it is drawn.
 
     Raises:
-        InputError: The factor has one value, or none that shows, or cells that its limits in pixels cut off.
+        InputError: The factor has a single value or no visible effect, or its limits in pixels cut off cells.
     """
     if factor == "filled":
         return np.array([0, ranges.outlined, 1], np.float32)
@@ -252,7 +263,7 @@ def unit_edges(factor: str, parts: int, image_size: int, channels: int, ranges: 
 
 
 def _have(factor, class_names, place):
-    """Which classes, and of what only outlines have, which cells have a factor: broadcasts to the grid."""
+    """Which classes have a factor, and for factors of outlines which cells; broadcasts to the grid."""
     if factor in OWNERS:
         return np.isin(class_names, OWNERS[factor])[place["class"]]
     if factor in OF_OUTLINES and "filled" in place:

@@ -1,4 +1,4 @@
-"""Controlled faults of training data: labels that are wrong, classes of unequal size, cues that are not the cause."""
+"""Controlled faults of training data: wrong labels, class imbalance, spurious cues."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +16,21 @@ from .shape_factors import DRAWN, OWNERS, ShapeRanges
 
 @dataclass(frozen=True)
 class SpuriousCue:
-    """A factor that goes with the class in training and not in evaluation, as backgrounds go with animals.
+    """A factor that correlates with the class in training but not in evaluation, like the background of animals.
 
-    The factor is divided into cells as by `FactorGrid`, and class k gets the k-th of them, or the (k mod cells)-th
-    where there are fewer cells than classes.
+    The factor is divided into cells, as by `FactorGrid`. Class k is correlated with cell k mod cells.
+
+    >>> cue = SpuriousCue("contrast", share=0.9)
+    >>> shapes = ShapeDataSource(class_names=("circle", "star"), spurious=cue)
 
     Args:
-        factor: A factor that each image has, such as "contrast", "polarity" or "x": see `FactorGrid`.
-        share: Share of the images whose factor is that of their class, from 0 to 1. That of the others is as usual,
-            and so may be that of their class by chance.
-        cells: The number of cells; None stands for one a class, or the two of "filled" and "polarity".
+        factor: A factor that every image has, such as "contrast", "polarity" or "x": see `FactorGrid`.
+        share: Fraction of the images whose factor lies in the cell of their class, in [0, 1]. The others are drawn as
+            usual, and may fall into that cell by chance.
+        cells: Number of cells. None: one per class, or the two of "filled" and "polarity".
 
     Raises:
-        InputError: There is no such factor, or the share or the number of cells is out of its range.
+        InputError: The factor is unknown, or the fraction or the number of cells is out of its range.
     """
 
     factor: str
@@ -48,7 +50,7 @@ class SpuriousCue:
 def cue_to_draw(
     cue: SpuriousCue, class_names: Sequence[str], image_size: int, channels: int, ranges: ShapeRanges
 ) -> Cue:
-    """Raises `InputError` where not every image has the factor, or it cannot be divided so."""
+    """The `Cue` of a `SpuriousCue`. Raises `InputError` if some images lack the factor, or it cannot be divided so."""
     lacking = [name for name in class_names if name not in OWNERS.get(cue.factor, class_names)]
     if lacking or (cue.factor in OF_OUTLINES and ranges.outlined < 1):
         raise InputError(
@@ -65,12 +67,11 @@ def cue_to_draw(
 
 
 def confusion(label_noise: Any, num_classes: int) -> NDArray[np.float64] | None:
-    """Returns (classes, classes) float64, the probabilities of the labels of each class; None where all are right.
+    """Returns (classes, classes) float64, the probabilities of labels by true class; None if all labels are right.
 
     Args:
-        label_noise: The share of the labels that are wrong, each of the other classes as often, from 0 to 1; or such a
-            matrix.
-        num_classes: Number of classes, of which a share of wrong labels needs 2.
+        label_noise: Fraction of wrong labels in [0, 1], spread evenly over the other classes; or such a matrix.
+        num_classes: Number of classes; a fraction needs at least 2.
 
     Raises:
         InputError: It is neither.
@@ -90,7 +91,7 @@ def confusion(label_noise: Any, num_classes: int) -> NDArray[np.float64] | None:
 
 
 def noise_to_draw(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Returns (classes, classes) float32, the probabilities of the labels up to each."""
+    """Returns (classes, classes) float32, the cumulative probabilities of the labels."""
     cumulative = matrix.cumsum(axis=1)
     return (cumulative / cumulative[:, -1:]).astype(np.float32)
 
@@ -99,7 +100,7 @@ def normalised_shares(class_shares: ArrayLike, num_classes: int) -> NDArray[np.f
     """Returns (classes,) float64 that sum to 1.
 
     Raises:
-        InputError: They are not a positive number for each class.
+        InputError: They are not one positive number per class.
     """
     shares = np.asarray(class_shares, np.float64)
     if shares.shape != (num_classes,) or not (np.isfinite(shares) & (shares > 0)).all():
@@ -111,7 +112,7 @@ def normalised_shares(class_shares: ArrayLike, num_classes: int) -> NDArray[np.f
 
 
 def turns_to_draw(shares: NDArray[np.float64]) -> Turns:
-    """Returns the turns of classes with such shares (classes,), which sum to 1 and of which some may be 0."""
+    """Returns the turns of classes with these shares (classes,), which sum to 1; some may be 0."""
     classes = np.flatnonzero(shares)
     ends = np.round(shares[classes].cumsum() * 2**32)[:-1].astype(np.uint32)
     without = len(shares) - len(classes)

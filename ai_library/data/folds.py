@@ -1,4 +1,4 @@
-"""Divides the examples of a source into folds, for the cross-validation of data that are too few for splits."""
+"""Cross-validation: divides the examples of a source into folds, if they are too few for fixed splits."""
 
 from collections import defaultdict
 from typing import Any, NamedTuple
@@ -14,9 +14,13 @@ from .splitting import SHARES, stratified
 
 
 class FoldDataSource(DataSource):
-    """The examples of another source, of which one fold is `evaluation`, and the others `train` and `validation`.
+    """A fold of another source: one fold is "evaluation", the others are "train" and "validation".
 
-    Made by `folds`. Its images are in memory once more, from when they are first needed.
+    `folds` makes it. It copies the images of the source into memory when they are first used.
+
+    >>> first, second = folds(source, 2)
+    >>> {split: first.size(split) for split in first.splits}
+    {'train': 54, 'validation': 10, 'evaluation': 64}
     """
 
     def __init__(self, source: DataSource, fold: tuple[int, int], pool: "_Pool", split_of: NDArray[np.object_]):
@@ -25,7 +29,7 @@ class FoldDataSource(DataSource):
         self._fold, self._pool, self._split_of = fold, pool, split_of
 
     def load(self, split: str) -> ArrayExamples:
-        """Returns the other source's examples that belong to a split of this fold."""
+        """Returns the examples of the other source that are in a split of this fold."""
         own = self._split_of == split
         return ArrayExamples(self._pool.images[own], self._pool.labels[own])
 
@@ -34,11 +38,11 @@ class FoldDataSource(DataSource):
         return self._pool.groups[self._split_of == split]
 
     def positions(self, split: str) -> NDArray[np.intp]:
-        """Returns (n,) where the examples of a split are among those of the other source, its splits in a row."""
+        """Returns (n,) the indices of a split's examples among all of the other source, its splits concatenated."""
         return np.flatnonzero(self._split_of == split)
 
     def settings(self) -> dict[str, Any]:
-        """Besides what every source tells, which fold of how many this is."""
+        """The settings of a source, with the number of this fold and of all folds."""
         return {**super().settings(), "fold": list(self._fold)}
 
 
@@ -51,16 +55,25 @@ class _Pool(NamedTuple):
 
 
 def folds(source: DataSource, k: int) -> list[FoldDataSource]:
-    """Divides all examples of train, validation and evaluation into k folds, and returns k sources.
+    """Divides all examples of a source into k folds, and returns k sources.
 
-    Each example is in the `evaluation` of one of them.
+    Each example is in the "evaluation" split of exactly one of them. The folds are stratified by class, and groups of
+    examples (see `DataSource.groups_of`) are never divided. Of the other folds, 15 % are "validation", by the same
+    rules.
 
-    A fold has its share of every class, and groups of examples (see `DataSource.groups_of`) are never divided. Of the
-    other folds 15 % are `validation`, by the same rules.
+    >>> [fold.size("evaluation") for fold in folds(source, 4)]
+    [32, 32, 32, 32]
+
+    Args:
+        source: The source, of whose splits train, validation and evaluation all examples are used.
+        k: Number of folds, from 2 to 100.
+
+    Returns:
+        The k sources, one per fold.
 
     Raises:
-        InputError: k is not from 2 to 100, or classes have fewer groups than k, or than 3 (4 for two folds); all are
-            named.
+        InputError: `k` is out of its range, or classes have fewer groups than k, or than 3 (4 for two folds); the
+            message names them.
     """
     k = whole_number("the number of folds", k, 2, 100)
     pool = _pooled(source)

@@ -1,6 +1,6 @@
-"""How a data source shows its first images: a figure, and a strip in a notebook.
+"""Shows the first images of a data source: as a figure, and as HTML in a notebook.
 
-The first needs matplotlib and the second jinja2; each raises `MissingExtraError` without.
+The figure needs matplotlib and the HTML jinja2; without it each raises `MissingExtraError`.
 """
 
 import base64
@@ -27,7 +27,7 @@ _TEMPLATE = """<p><b>{{ kind }}</b>: {{ shape|join("x") }} images of {{ classes 
 def source_figure(source: "DataSource", n: int, split: str, columns: int) -> "Figure":
     """Returns a matplotlib figure of the first `n` examples of a split with their class names, in `columns`.
 
-    Names that the font cannot draw are numbers, which a legend explains.
+    Names that the font cannot draw are replaced by numbers, which a legend explains.
     """
     try:
         import matplotlib.pyplot as plt
@@ -53,7 +53,7 @@ def source_figure(source: "DataSource", n: int, split: str, columns: int) -> "Fi
 
 
 def source_html(source: "DataSource", n: int = 18) -> str:
-    """Returns what a data source holds, and its first `n` training images side by side at their own size, as HTML."""
+    """Returns HTML: a summary of a data source, and its first `n` training images side by side at their own size."""
     try:
         import jinja2
     except ModuleNotFoundError as error:
@@ -74,7 +74,7 @@ def source_html(source: "DataSource", n: int = 18) -> str:
 
 
 def _shown(image):
-    """An image (h, w, c) uint8 of 1 to 4 channels as both Pillow and matplotlib take it: (h, w), (h, w, 3 or 4)."""
+    """An image (h, w, c) uint8 of 1 to 4 channels in a form for Pillow and matplotlib: (h, w) or (h, w, 3 or 4)."""
     if image.shape[2] == 2:
         return image[..., [0, 0, 0, 1]]
     return image[..., 0] if image.shape[2] == 1 else image

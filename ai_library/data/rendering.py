@@ -1,8 +1,8 @@
-"""Factors -> images: draws the nine shapes by signed distance functions.
+"""Draws the nine shapes by signed distance functions.
 
-One image is described by its `Factors`; `draw` samples the factors of item `i` from the key `(seed, split, i)` and
-paints them. Both steps are written for one image and vectorised over the batch by `jax.vmap`, so a row never depends
-on its neighbours.
+An image is described by its `Factors`. `draw` samples the factors of item `i` from the key `(seed, split, i)` and
+paints them. Both steps are written for one image and vectorised by `jax.vmap`, so that an image never depends on others
+in its batch.
 """
 
 import math
@@ -19,7 +19,7 @@ from .conditions import CHANCES, Conditions, given_label, shown_class, steered
 from .shape_factors import DRAWN, MIN_SIZE_PIXELS, RANGED, SHAPES, SYMMETRY, Factors, ShapeRanges
 
 _CORNERS = (0, 0, 0, 0, 3, 5, 6, 5, 0)
-"""Per shape, in the order of SHAPES, the corners of a polygon or star; a box or an ellipse has no use for them."""
+"""Number of corners of each polygon or star, in the order of SHAPES; boxes and ellipses do not use it."""
 
 
 def draw(
@@ -34,10 +34,12 @@ def draw(
 ) -> tuple[jax.Array, jax.Array, Factors[jax.Array]]:
     """Draws the items `indices` (b,) uint32 of the stream `key`.
 
-    Item `i` shows class `i mod len(class_names)`, unless the conditions say something else.
+    Item `i` shows class `i mod len(class_names)`, unless the conditions change it. The class names are in `SHAPES`.
 
-    Returns images (b, h, w, c) uint8, labels (b,) int32 and the `Factors` of what is shown. The class names are out of
-    `SHAPES`. A pure function, to be called in a larger program that JAX compiles; `draw_compiled` is it by itself.
+    It is a pure function for use within a larger jitted program; `draw_compiled` is the jitted function alone.
+
+    Returns:
+        Images (b, h, w, c) uint8, labels (b,) int32 and the `Factors` of the images.
     """
     kinds = _kinds(class_names)
 
@@ -58,7 +60,7 @@ def describe(
     channels: int,
     ranges: ShapeRanges,
 ) -> tuple[jax.Array, Factors[jax.Array]]:
-    """What `draw` gives for the same arguments, without the images: labels (b,) int32 and `Factors`."""
+    """The labels (b,) int32 and the `Factors` of `draw` for the same arguments, without drawing images."""
 
     def describe_one(index):
         return _describe(key, index, conditions, class_names, image_size, channels, ranges)[:2]
@@ -68,7 +70,7 @@ def describe(
 
 _COMPILED: dict[str, Any] = {
     "static_argnames": ("class_names", "image_size", "channels", "ranges"),
-    # LLVM halves AVX-512's registers unless asked not to; a processor without them is not concerned.
+    # By default LLVM uses half the width of AVX-512 registers. Other processors ignore the option.
     "compiler_options": {"xla_cpu_prefer_vector_width": 512},
 }
 draw_compiled: Callable[..., tuple[jax.Array, jax.Array, Factors[jax.Array]]] = jax.jit(draw, **_COMPILED)
@@ -94,12 +96,12 @@ def _describe(key, index, conditions, class_names, image_size, channels, ranges)
 
 
 def limits_of(ranges: ShapeRanges) -> NDArray[np.float32]:
-    """The ranges, those of `DRAWN` that have one, as (2, ranges): their low and their high ends."""
+    """The low and high ends (2, ranges) of the factors in `DRAWN` that have a range."""
     return np.array([getattr(ranges, name) for name in RANGED], np.float32).T
 
 
 def _factors(even, label, kind, image_size, channels, ranges, limits):
-    """The factors of one image of the shape `SHAPES[kind]`, made of even random numbers in [0, 1)."""
+    """The factors of one image of the shape `SHAPES[kind]`, from uniform random numbers in [0, 1)."""
     low, high = limits
     drawn = dict(zip(RANGED, low + (high - low) * even[: len(RANGED)], strict=True))
     fill, polarity, across, down, direction, lift = even[len(RANGED) : len(DRAWN)]
@@ -140,10 +142,10 @@ def _factors(even, label, kind, image_size, channels, ranges, limits):
 
 
 def _paint(key, factors, kind, image_size):
-    """One image (h, w, c) uint8 of its factors."""
+    """Paints the image (h, w, c) uint8 of the factors."""
     pixel = jnp.arange(image_size, dtype=jnp.float32) + 0.5
     distance = _signed_distance(factors, kind, pixel[None, :], pixel[:, None])
-    # An edge crosses a pixel of width w in a ramp of that width: the mean over the pixel, without supersampling.
+    # Antialiasing without supersampling: across an edge, coverage is a linear ramp of a pixel's width.
     ramp = 1 / (1 + factors.blur)
     outer = jnp.clip(0.5 - (distance - factors.outset) * ramp, 0, 1)
     inner = jnp.clip(0.5 - (distance - factors.outset + factors.stroke) * ramp, 0, 1)
@@ -158,10 +160,10 @@ def _paint(key, factors, kind, image_size):
 
 
 def _noise(key, shape):
-    """Bell-shaped noise of mean 0 and deviation 1: the sum of four random bytes, which ends at 3.45 deviations.
+    """Nearly normal noise of mean 0 and deviation 1: the sum of four random bytes, within 3.45 deviations.
 
-    The bytes are a hash of the pixel's number, keyed twice. `jax.random.normal` in its place takes longer than all
-    other drawing together, for statistics that no pixel of 8 bits shows.
+    The bytes are a hash of the pixel's index with two keys. `jax.random.normal` would take longer than all other
+    drawing together, and the difference is invisible in 8 bits.
     """
     first, second = jax.random.bits(key, (2,))
     word = _hash(_hash(jnp.arange(math.prod(shape), dtype=jnp.uint32) + first) + second).reshape(shape)
@@ -180,8 +182,9 @@ def _hash(word):
 def _signed_distance(factors, kind, x, y):
     """Distance in pixels of the points (x, y) to the shape's edge, negative inside.
 
-    Exact outside of all shapes but the ellipse, and inside up to the nearest side's line. The ellipse is exact to first
-    order at its edge: f / |grad f| of its implicit equation (Taubin, IEEE PAMI 13(11), 1991).
+    It is exact outside of all shapes but the ellipse; inside, it is the distance to the nearest side's line. For the
+    ellipse it is f / |grad f| of the implicit equation, exact to first order at the edge (Taubin, IEEE PAMI 13(11),
+    1991).
     """
     x, y = x - factors.center[0], y - factors.center[1]
     cos, sin = jnp.cos(factors.rotation), jnp.sin(factors.rotation)
@@ -221,7 +224,7 @@ def _star(x, y, size, corners, depth):
     """A star of inner radius `depth * size`; depth 0 gives the polygon, whose inner corners lie on its sides."""
     half_angle = jnp.pi / jnp.maximum(corners, 3)
     depth = jnp.where(depth > 0, depth, jnp.cos(half_angle))
-    # Fold the plane onto one half of one ray, where the edge is a single side from the tip to the inner corner.
+    # By symmetry, fold the plane onto half a ray of the star: there the edge is one side, from tip to inner corner.
     rays = 2 * half_angle * jnp.arange(max(_CORNERS))
     along = jnp.max(jnp.stack([x * jnp.cos(ray) + y * jnp.sin(ray) for ray in rays]), axis=0)
     beside = jnp.sqrt(jnp.maximum(x * x + y * y - along * along, 0))
@@ -233,5 +236,5 @@ def _star(x, y, size, corners, depth):
 
 
 def _length(x, y):
-    """`jnp.hypot` guards against squares that overflow, which takes longer than the root; pixels need no guard."""
+    """The Euclidean length. `jnp.hypot` is slower, because it guards against overflow, which pixels do not need."""
     return jnp.sqrt(x * x + y * y)

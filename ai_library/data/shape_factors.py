@@ -1,6 +1,6 @@
-"""What an image of a shape shows: its factors, and the ranges that they are drawn from.
+"""The factors of an image of a shape, and the ranges from which they are drawn.
 
-Lengths are in pixels, x runs to the right and y downwards, angles are in radians.
+Lengths are in pixels, x points to the right and y down, angles are in radians.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ..errors import InputError
 
 SHAPES = ("circle", "ellipse", "square", "rectangle", "triangle", "pentagon", "hexagon", "star", "cross")
 
-# In the order of SHAPES, the angle in radians after which the shape looks the same again; 0: it does at every angle.
+# The symmetry angle of each shape in radians, in the order of SHAPES; 0: any angle.
 SYMMETRY = tuple(np.pi * turn for turn in (0, 1, 1 / 2, 1, 2 / 3, 2 / 5, 1 / 3, 2 / 5, 1 / 2))
 OWNERS: dict[str, tuple[str, ...]] = {
     "rotation": tuple(name for name, angle in zip(SHAPES, SYMMETRY, strict=True) if angle),
@@ -22,40 +22,46 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "star_depth": ("star",),
     "cross_width": ("cross",),
 }
-"""The shapes that have a factor which others lack."""
+"""The shapes that have a factor that other shapes lack."""
 
-# What keeps a label recoverable, whatever ranges are asked for.
+# Limits that keep the label recoverable, for any ranges.
 MIN_SIZE_PIXELS = 5.0
 MIN_CONTRAST = 0.1
 MIN_ASPECT = 1.2
 MAX_STAR_DEPTH = 0.7
-"""From 0.81 on, the cosine of 36 degrees, a star is a pentagon."""
+"""At 0.81, the cosine of 36 degrees, and above, a star is a pentagon."""
 MAX_CROSS_WIDTH = 0.7
-"""With 1 a cross is a square."""
+"""At 1 a cross is a square."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeRanges:
-    """The ranges, `(low, high)`, that an image's factors are drawn from, evenly.
+    """The ranges `(low, high)` from which an image's factors are drawn uniformly.
 
-    Lengths are fractions of the image's side, so that one set of ranges serves every image size; levels run from 0
-    (black) to 1 (white). Raises `InputError` for a range that is empty, out of bounds, or makes the label ambiguous.
+    Lengths are fractions of the image's side, so that the ranges hold for any image size. Levels are from 0 (black) to
+    1 (white).
+
+    >>> ranges = ShapeRanges(contrast=(0.5, 1.0), outlined=0.0)  # clearly visible, filled shapes
+    >>> shapes = ShapeDataSource(ranges=ranges)
 
     Args:
         size: Radius of the circle around the shape; never below `MIN_SIZE_PIXELS`.
-        rotation: Part of the shape's symmetry angle: (0, 1) gives every orientation once.
+        rotation: As a fraction of the shape's symmetry angle: (0, 1) gives every orientation once.
         aspect: Long side over short side of rectangles and ellipses; never below `MIN_ASPECT`, where they would be
             squares.
         star_depth: Inner over outer radius of the star.
         cross_width: Width over length of the cross's arms.
         contrast: Difference between foreground and background at the image's centre; never below `MIN_CONTRAST`.
-        gradient: Change of the background across the frame, as part of the contrast.
-        outlined: Share of the shapes that are drawn as an outline.
+        gradient: Change of the background level across the frame, as a fraction of the contrast.
+        outlined: Fraction of the shapes that are drawn as an outline.
         stroke: Width of an outline; never below one pixel.
-        outset: Share of an outline's width that lies outside the shape's edge.
+        outset: Fraction of an outline's width that lies outside the shape's edge.
         noise: Standard deviation of the sensor noise, in levels.
-        blur: Width of the blur that is added to a pixel's own width.
-        tint: Strength of the colour in three-channel images; it leaves the mean over the channels as it is.
+        blur: Width of the blur, in addition to that of a pixel.
+        tint: Strength of the colour in RGB images; the mean over the channels does not change.
+
+    Raises:
+        InputError: A range is empty, out of its bounds, or makes the label ambiguous.
     """
 
     size: tuple[float, float] = (0.14, 0.48)
@@ -102,13 +108,13 @@ class ShapeRanges:
 
 RANGED = tuple(field.name for field in fields(ShapeRanges) if field.name != "outlined")
 DRAWN = (*RANGED, "filled", "polarity", "x", "y", "gradient's direction", "lift")
-"""The factors in the order of the random numbers that they are made of, one each; those of colours follow."""
+"""The factors in the order of their random numbers, one each; those of the colours follow."""
 
 Array = TypeVar("Array", jax.Array, np.ndarray)
 
 
 class Factors(NamedTuple, Generic[Array]):
-    """What an image shows. Arrays of one entry an image, `(b,)`; `(b, c)` for levels and `(b, 2)` for vectors."""
+    """The factors of images: arrays (b,), (b, c) for levels, and (b, 2) for vectors."""
 
     label: Array
     """Index into the source's class names, int32."""
@@ -131,9 +137,9 @@ class Factors(NamedTuple, Generic[Array]):
     contrast: Array
     """Absolute difference of the foreground and background levels, averaged over the channels."""
     foreground: Array
-    """Level of the shape, a channel."""
+    """Level of the shape per channel."""
     background: Array
-    """Level of the background at the image's centre, a channel."""
+    """Level of the background at the image's centre, per channel."""
     gradient: Array
     """Change of the background level across the frame, along x and along y."""
     noise: Array
@@ -143,7 +149,7 @@ class Factors(NamedTuple, Generic[Array]):
 
 
 def check_drawable(class_names: Sequence[str], image_size: int, ranges: ShapeRanges) -> None:
-    """Raises `InputError` unless these shapes can be drawn so that each can be told from the others."""
+    """Raises `InputError` unless these shapes can be drawn so that they can be told apart."""
     unknown = [name for name in class_names if name not in SHAPES]
     if unknown:
         raise InputError(f"unknown class {unknown[0]!r}: choose from {', '.join(SHAPES)}")

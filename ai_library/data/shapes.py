@@ -1,4 +1,4 @@
-"""Generated images of shapes as a data source, which needs no files and has no end."""
+"""`ShapeDataSource`: generated images of shapes, without files and in any number."""
 
 import copy
 import dataclasses
@@ -25,36 +25,39 @@ from .source import SPLITS, DataSource, sides
 class ShapeDataSource(DataSource):
     """Generated images of shapes, labelled by the shape they show.
 
-    Example `i` of a split is a pure function of (seed, split, i), and the order of an epoch one of (seed, epoch): runs
-    repeat, and nothing is stored. Splits never share an example. The classes take turns, so that every split is
-    balanced.
+    Example `i` of a split is a pure function of (seed, split, i), and the order of an epoch is one of (seed, epoch), so
+    that runs are reproducible and nothing is stored. Splits never share an example. The classes alternate, so that
+    every split is balanced.
 
-    Experiments can be asked for. `hold_out` keeps combinations of class and factors out of train, validation and
-    evaluation, which are drawn as usual but for these; a further split, "held_out", has only these. So the accuracy on
-    `evaluation` tells what was learnt, and that on `held_out` what carries over. The last three arguments are faults of
-    train and validation alike, since a model is chosen by the data there are; `evaluation` and `held_out` have none.
+    `hold_out` keeps combinations of class and factors out of train, validation and evaluation. The additional split
+    "held_out" has only these combinations. So accuracy on "evaluation" measures what was learnt, and accuracy on
+    "held_out" what it generalises to. The last three arguments are faults of both train and validation, as in real
+    data, where both come from one collection; "evaluation" and "held_out" have no faults.
 
-    A subclass may keep all of this but the drawing: with `ranges=None` and a `load` of its own, see `DataSource`.
+    A subclass may replace only the drawing, by `ranges=None` and its own `load`: see `DataSource`.
+
+    >>> shapes = ShapeDataSource(seed=0, class_names=("circle", "star"), image_size=16, sizes=(64, 32, 32))
+    >>> images, labels = shapes.examples("train", [0, 1, 2])
+    >>> images.shape, images.dtype, labels.tolist()
+    ((3, 16, 16, 1), dtype('uint8'), [0, 1, 0])
 
     Args:
         seed: Seed of the images and of their order, from 0 to 2**32 - 1.
         image_size: Side of the square images in pixels. A subclass that draws nothing may give (height, width).
-        channels: 1 (grey) or 3 (colour). A subclass that draws nothing may have 1 to 4.
-        class_names: What the labels 0, 1, ... mean; for shapes, names out of `SHAPES`.
+        channels: 1 (grey) or 3 (RGB). A subclass that draws nothing may have 1 to 4.
+        class_names: Names of the labels 0, 1, ...; for drawn shapes, names in `SHAPES`.
         sizes: Number of examples in train, validation and evaluation. A larger split begins with the same examples.
-            `held_out` has as many as evaluation, or a fourth number.
-        ranges: What the factors of the shapes are drawn from. None says that a subclass draws nothing, and overrides
-            `load`.
-        hold_out: What is held out: see `FactorGrid`.
-        label_noise: Share of the labels that are wrong, each of the other classes as often; or a matrix (classes,
-            classes), whose row k has the probabilities of the labels of images that show class k.
-        class_shares: (classes,) in what proportion the classes come, such as (10, 1, 1). The first n images have that
-            proportion to within a few images, whatever n is.
-        spurious: A factor that goes with the class.
+            "held_out" has as many as evaluation, or a fourth number.
+        ranges: The ranges of the shapes' factors. None: a subclass draws nothing, and overrides `load`.
+        hold_out: The combinations that are held out: see `FactorGrid`.
+        label_noise: Fraction of wrong labels, spread evenly over the other classes; or a matrix (classes, classes)
+            whose row k has the probabilities of the labels of images that show class k.
+        class_shares: (classes,) relative frequencies of the classes, such as (10, 1, 1). The first n images have them
+            to within a few images, for any n.
+        spurious: A factor that correlates with the class.
 
     Raises:
-        InputError: An argument is not of this kind, or with these the shapes could not be told apart, or a class has
-            nothing left to train on.
+        InputError: An argument is invalid, the shapes could not be told apart, or a class has nothing left to train on.
     """
 
     def __init__(
@@ -105,15 +108,15 @@ class ShapeDataSource(DataSource):
         return _DrawnExamples(self.seed, split, self._sizes[split], self._style, conditions)
 
     def fixed(self, factor: str, level: float, n: int | None = None) -> "ShapeDataSource":
-        """Returns the same source with one factor of all images at one level, and all else as it is.
+        """Returns the same source with one factor of all images set to one level.
 
         Args:
             factor: A range of `ShapeRanges`, such as "contrast".
-            level: In its units. It may lie outside of the source's range.
-            n: Number of examples in evaluation; None leaves it.
+            level: The level, in the factor's units. It may lie outside of the source's range.
+            n: Number of examples in evaluation. None: as in this source.
 
         Raises:
-            InputError: There is no such factor, or the level is out of its bounds, or `hold_out` divides the factor.
+            InputError: The factor is unknown, the level is out of its bounds, or `hold_out` divides the factor.
         """
         if factor not in RANGED or self._ranges is None:
             raise InputError(f"unknown factor {factor!r}: choose from {', '.join(RANGED)}, of a source of drawn shapes")
@@ -127,21 +130,21 @@ class ShapeDataSource(DataSource):
         return other
 
     def mislabelled(self, split: str) -> NDArray[np.bool_]:
-        """Returns (n,) which examples of a split have another label than the class they show, because of `label_noise`.
+        """Returns (n,) bool, which examples of a split have a wrong label because of `label_noise`.
 
         Raises:
-            InputError: A subclass has examples of its own, of which this is not known.
+            InputError: The subclass has its own examples, for which this is not known.
         """
         examples, size = self._examples(split), self.size(split)
         if not self._design.mislabels:
             return np.zeros(size, bool)
         if not isinstance(examples, _DrawnExamples):
-            raise InputError(f"{self._place(split)} must return what ShapeDataSource.load does: else this is not known")
+            raise InputError(f"{self._place(split)} must be drawn by ShapeDataSource, which knows the wrong labels")
         labels, factors = examples.labels_and_factors(np.arange(size))
         return labels != factors.label
 
     def settings(self) -> dict[str, Any]:
-        """Besides what every source tells, the ranges that shapes are drawn from, what is held out, and the faults."""
+        """The settings of a source, with the ranges of the factors, what is held out, and the faults."""
         ranges = {"ranges": dataclasses.asdict(self._ranges)} if self._ranges else {}
         return super().settings() | ranges | self._design.settings()
 
@@ -150,10 +153,21 @@ class ShapeDataSource(DataSource):
 
 
 def factor_table(source: DataSource, split: str = "evaluation") -> dict[str, np.ndarray] | None:
-    """Returns what the images of a split show, as `find_slices` takes it, or None where the source does not know.
+    """Returns the factors of a split's images, for `find_slices`; None if the source does not know them.
 
     Lengths are fractions of the image's side, angles are in degrees. A factor that a shape does not have is nan: the
-    rotation of a circle, the aspect of all but rectangles and ellipses, the stroke of filled shapes.
+    rotation of a circle, the aspect of shapes other than rectangles and ellipses, the stroke of filled shapes.
+
+    >>> table = factor_table(source)
+    >>> table["class"].shape, table["contrast"].dtype
+    ((32,), dtype('float32'))
+
+    Args:
+        source: The data source, such as a `ShapeDataSource`.
+        split: A split of the source.
+
+    Returns:
+        Arrays (n,) by the name of the factor, of floats or strings; or None.
     """
     factors = source.factors(split, range(source.size(split)))
     if factors is None:
@@ -178,15 +192,15 @@ def factor_table(source: DataSource, split: str = "evaluation") -> dict[str, np.
 
 
 class _DrawnExamples:
-    """Shapes drawn when they are asked for.
+    """`Examples` that are drawn when they are used.
 
-    Every call of `draw_compiled` draws one block of the same size, and what is not needed is dropped: one compiled
-    program serves all batch sizes, which keeps an image's bits independent of the batch it comes in.
+    Every call of `draw_compiled` draws a block of one size, of which the rest is dropped. So one compiled program
+    serves all batch sizes, and the bits of an image do not depend on its batch.
     """
 
     BLOCK = 64
     DESCRIBED = 256
-    """The same for what is not drawn; of larger blocks XLA computes the parts otherwise, with other last bits."""
+    """The block size for labels and factors; in larger blocks XLA's vectorisation changes the last bits."""
 
     @settings()
     def __init__(self, seed: int, split: str, size: int, style: Style, conditions: Conditions | None):
@@ -204,7 +218,7 @@ class _DrawnExamples:
 
     @settings()
     def labels_and_factors(self, indices: np.ndarray) -> tuple[np.ndarray, Factors[np.ndarray]]:
-        """The labels and factors of the `indices` (b,), for which nothing is drawn."""
+        """The labels and factors for `indices` (b,), without drawing."""
         described = self._blocks(describe_compiled, self.DESCRIBED, indices)
         labels, *factors = _joined((n, (labels, *factors)) for n, (labels, factors) in described)
         return labels, Factors(*factors)
@@ -213,12 +227,12 @@ class _DrawnExamples:
         return self.labels_and_factors(indices)[1]
 
     def on_device(self) -> DeviceExamples:
-        """Draws within the program that uses the images."""
+        """Returns how the program that uses the images draws them itself."""
         data = self._key if self._conditions is None else (self._key, self._conditions)
         return DeviceExamples(_drawing(**self._style), data)
 
     def _blocks(self, function, size, indices):
-        """[(number of indices, result for a block that begins with them)], which may still be computed."""
+        """[(number of indices, result of a block that begins with them)]; results may still be computing."""
         results = []
         for start in range(0, max(len(indices), 1), size):
             used = indices[start : start + size]
@@ -229,7 +243,7 @@ class _DrawnExamples:
 
 
 def _joined(blocks):
-    """The arrays of blocks, given as (number of rows that count, arrays), one after the other."""
+    """Concatenates the valid rows of blocks, which are given as (number of valid rows, arrays)."""
     rows = [[np.asarray(array)[:n] for array in arrays] for n, arrays in blocks]
     return [np.concatenate(each) for each in zip(*rows, strict=True)]
 

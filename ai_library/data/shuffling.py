@@ -1,4 +1,4 @@
-"""The order of an epoch, any part of which can be had without the rest: it takes no memory and no time in advance."""
+"""The order of an epoch as a function of the position: random access without memory or time in advance."""
 
 import math
 from collections.abc import Sequence
@@ -7,20 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 ROUNDS = 12
-"""Even. Three make a large Feistel network random (Luby & Rackoff, SIAM J. Computing 17(2), 1988). With 8 the orders of
-6 to 25 items are measurably uneven, because their rows and columns are so short; with 12 they no longer are."""
+"""Number of rounds, even. Three make a large Feistel network pseudorandom (Luby & Rackoff, SIAM J. Computing 17(2),
+1988). For 6 to 25 items, whose rows and columns are short, orders are measurably non-uniform with 8 and not with 12."""
 
 
 def shuffled(positions: ArrayLike, size: int, entropy: Sequence[int]) -> NDArray[np.int64]:
-    """The items (b,) int64 that a random order of `range(size)` has at the `positions` (b,), each from 0 to size - 1.
+    """Returns the items (b,) int64 at `positions` (b,) of a random permutation of `range(size)`.
 
-    Each is a pure function of its position, the size and `entropy`, non-negative whole numbers such as (seed, epoch);
-    all positions together give every item once.
+    An item is a pure function of its position, the size and `entropy`, non-negative integers such as (seed, epoch).
 
-    It is the generalised Feistel cipher of Black & Rogaway (Ciphers with Arbitrary Finite Domains, CT-RSA 2002): a
-    position is a cell of a grid that holds `size` cells or a few more. Each round moves all cells of a row along it,
-    or all of a column, by a distance that is hashed from the number of the row or column. A cell beyond the last item
-    goes through the rounds again, until it comes to one within.
+    It is the generalised Feistel cipher of Black & Rogaway (Ciphers with Arbitrary Finite Domains, CT-RSA 2002). A
+    position is a cell of a grid of `size` cells or a few more. Each round rotates every row, or every column, by a hash
+    of its index. A cell at or beyond `size` goes through the rounds again until it is below.
     """
     columns = math.isqrt(max(size - 1, 0)) + 1
     rows = max(-(-size // columns), 1)
@@ -40,6 +38,6 @@ def shuffled(positions: ArrayLike, size: int, entropy: Sequence[int]) -> NDArray
 
 
 def _hash(word):
-    """Numbers below 2**32 of uint64 words: two rounds of multiplication, each of which leaves its best bits on top."""
+    """Hashes uint64 words to numbers below 2**32, by two multiplications whose high bits are used."""
     word = word * np.uint64(0xBF58476D1CE4E5B9)
     return ((word ^ (word >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)) >> np.uint64(32)

@@ -1,4 +1,4 @@
-"""Where examples come from: `DataSource`, of which a subclass overrides one hook."""
+"""`DataSource`, the base class of data sources: a subclass overrides one hook, `load`."""
 
 import contextlib
 import difflib
@@ -25,32 +25,39 @@ SPLITS = ("train", "validation", "evaluation")
 
 
 class DataSource:
-    """Examples of three splits, in an order that the seed gives: the base of every data source.
+    """The base class of data sources: the examples of named splits, shuffled by a seed.
 
-    A subclass overrides one hook, `load`. The checks, the order, the batches and the preview are inherited::
+    A subclass overrides one hook, `load`. Checks, order, batches and preview are inherited.
 
-        class Stripes(DataSource):
-            def __init__(self, seed=0):
-                super().__init__(seed=seed, image_shape=(28, 56, 1), class_names=("across", "down"))
-
-            def load(self, split):
-                return images, labels  # (n, 28, 56, 1) uint8 and (n,) integers, of "train" or another split
+    >>> class Stripes(DataSource):
+    ...     def __init__(self, seed=0):
+    ...         super().__init__(seed=seed, image_shape=(28, 56, 1), class_names=("across", "down"))
+    ...
+    ...     def load(self, split):
+    ...         labels = np.arange({"train": 100, "validation": 20, "evaluation": 20}[split]) % 2
+    ...         images = np.zeros((len(labels), 28, 56, 1), np.uint8)
+    ...         images[labels == 0, ::4] = 255
+    ...         images[labels == 1, :, ::4] = 255
+    ...         return images, labels
+    >>> images, labels = next(Stripes().batches("train", batch_size=32, epoch=0))
+    >>> images.shape, labels.shape
+    ((32, 28, 56, 1), (32,))
 
     Args:
         image_shape: (height, width, channels) of all images, with sides from 1 to 4,096 and 1 to 4 channels.
-        class_names: What the labels 0, 1, ... mean: see `check_class_names`.
+        class_names: Names of the labels 0, 1, ...: see `check_class_names`.
         seed: Seed of the order of an epoch, from 0 to 2**32 - 1.
 
     Raises:
-        InputError: An argument is not of this kind, or the subclass has no `load`, or one of a similar name.
+        InputError: An argument is invalid, or the subclass has no `load`, or only a method with a similar name.
     """
 
     content_size: int | None = None
-    """A subclass whose images show one light thing on black, centred and all of one size, names that size in pixels:
-    image files are then brought into that form (see `fit_image`)."""
+    """Size in pixels of the content, for a subclass whose images each show one centred light object of that size on
+    black: image files are then brought into this form (see `fit_image`). None: they are only scaled and padded."""
 
     splits: tuple[str, ...] = SPLITS
-    """The splits that the source has: some or all of train, validation and evaluation, and any of its own."""
+    """The splits of the source: some of train, validation and evaluation, and any others."""
 
     def __init__(self, *, image_shape: Sequence[int], class_names: Sequence[str], seed: int = 0):
         self.seed: int = whole_number("seed", seed, 0, 2**32 - 1)
@@ -60,12 +67,15 @@ class DataSource:
         self._check_hook()
 
     def load(self, split: str) -> tuple[ArrayLike, ArrayLike] | Examples:
-        """The hook: returns images (n, h, w, c) uint8 and labels (n,) of integers, or `Examples`.
+        """The hook: returns the examples of a split.
 
-        Images of one channel may be (n, h, w). It is called once for each split, when that is first needed.
+        It is called once per split, when the split is first used.
 
         Args:
-            split: "train", "validation" or "evaluation".
+            split: A name in `splits`, such as "train".
+
+        Returns:
+            Images (n, h, w, c) uint8, or (n, h, w) for one channel, and integer labels (n,); or `Examples`.
         """
         raise NotImplementedError  # no object without this hook can be made: see `_check_hook`
 
@@ -79,46 +89,46 @@ class DataSource:
         return len(self._examples(split))
 
     def examples(self, split: str, indices: ArrayLike) -> Batch:
-        """Returns images (b, h, w, c) uint8 and labels (b,) int32 of the `indices` (b,) of a split.
+        """Returns images (b, h, w, c) uint8 and labels (b,) int32 for `indices` (b,) of a split.
 
         Raises:
-            InputError: There are no such indices, or what a subclass gives is not of the shape, type and classes that
-                the source has.
+            InputError: An index is out of range, or the subclass returned another shape or type, or a label that is not
+                a class.
         """
         wanted = self._indices(split, indices)
         found = self._examples(split)[wanted]
         return check_examples(self._place(split), found, len(wanted), self.image_shape, self.num_classes)
 
     def example(self, split: str, index: int) -> tuple[NDArray[np.uint8], int]:
-        """Returns one image (h, w, c) uint8 and its label: the same bits as in any batch that holds it."""
+        """Returns one image (h, w, c) uint8 and its label, bit for bit as in any batch."""
         images, labels = self.examples(split, [index])
         return images[0], int(labels[0])
 
     def factors(self, split: str, indices: ArrayLike) -> "Factors[np.ndarray] | None":
-        """Returns the `Factors` of the images of the `indices` (b,) as numpy arrays, or None where it has none."""
+        """Returns the `Factors` of the images at `indices` (b,) as numpy arrays; None if the source has no factors."""
         factors, wanted = getattr(self._examples(split), "factors", None), self._indices(split, indices)
         return None if factors is None else factors(wanted)
 
     def device_examples(self, split: str) -> DeviceExamples | None:
-        """Returns how a compiled program takes the examples of a split without the host.
+        """Returns how a compiled program makes the examples of a split without the host.
 
-        None where it cannot: they are no arrays that leave room on the device, and not drawn, or a subclass has
-        `batches` or `examples` of its own.
+        It is None if they are neither drawn nor arrays that fit into a quarter of the device's memory, or if a subclass
+        overrides `batches` or `examples`.
         """
         kind, examples = type(self), self._examples(split)
         inherited = kind.batches is DataSource.batches and kind.examples is DataSource.examples
-        on_device = getattr(type(examples), "on_device", None)  # a wrapper may pass on what is not its own
+        on_device = getattr(type(examples), "on_device", None)  # of the class: a wrapper's __getattr__ may forward it
         return on_device(examples) if inherited and on_device else None
 
     def leaked(self, split: str) -> NDArray[np.bool_]:
-        """Returns (n,) which examples of a split are known to be in an earlier one too: none here."""
+        """Returns (n,) bool, which examples of a split are known to be in an earlier one too: none by default."""
         return np.zeros(self.size(split), bool)
 
     def groups_of(self, split: str) -> NDArray[np.intp] | None:
-        """Returns the group (n,) of each example of a split, or None where all are independent, as here.
+        """Returns the group (n,) int of each example of a split; None if all are independent, as by default.
 
-        Examples of one group, such as frames of one film, tell little more than one of them. A group has one number in
-        all splits.
+        Examples of one group depend on each other, as frames of one film do. A group has the same number in all
+        splits.
         """
         return None
 
@@ -132,16 +142,16 @@ class DataSource:
         full: bool = False,
         part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
-        """Yields a split in batches of images (b, h, w, c) uint8 and labels (b,) int32; holds one at a time.
+        """Yields a split in batches of images (b, h, w, c) uint8 and labels (b,) int32; one is in memory at a time.
 
         Args:
-            split: "train", "validation" or "evaluation".
-            batch_size: Examples in a batch; the last one holds what is left.
-            epoch: Shuffles as this epoch does; None keeps the order of the indices.
-            first: The batch to begin with, to go on in the middle of an epoch.
-            full: Fills the last batch up with the examples the epoch began with, so that all have one shape.
-            part: (i, n) yields only the i-th, from 0, of n parts of each batch, equal where n divides it, which
-                together are the batch; the others are not drawn or read.
+            split: A name in `splits`, such as "train".
+            batch_size: Examples per batch; the last batch has the rest.
+            epoch: The epoch whose shuffled order is used. None: the order of the indices.
+            first: Index of the first batch, to resume in the middle of an epoch.
+            full: Whether the last batch is filled up with the first examples of the epoch, so that all have one shape.
+            part: (i, n) yields only part i, from 0, of n contiguous parts of each batch. They are equal if n divides
+                the batch. The other parts are not drawn or read.
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be 1 or more, got {batch_size}")
@@ -154,7 +164,7 @@ class DataSource:
             yield self.examples(split, positions if epoch is None else shuffled(positions, size, (self.seed, epoch)))
 
     def show(self, n: int = 27, split: str = "train", columns: int = 9) -> "Figure":
-        """Returns a matplotlib figure of the first `n` examples with their class names."""
+        """Returns a matplotlib figure of the first `n` examples of a split with their class names, in `columns`."""
         from .preview import source_figure
 
         return source_figure(self, n, split, columns)
@@ -164,17 +174,17 @@ class DataSource:
         return f"{type(self).__name__}: {height}x{width}x{channels} images of {listed(self.class_names)}"
 
     def _repr_html_(self):
-        """What a notebook shows; None, for which it shows the text, where jinja2 is not installed."""
+        """The HTML for a notebook; None without jinja2, and the notebook then shows the text."""
         from .preview import source_html
 
         with contextlib.suppress(MissingExtraError):
             return source_html(self)
 
     def settings(self) -> dict[str, Any]:
-        """Returns what tells this source from others, as JSON has it; a run is resumed only under the same.
+        """Returns the settings of this source as JSON values. A run resumes only with the same settings.
 
-        "contents" has a digest of the images and labels of each split that is held in memory. Other `Examples` are
-        known by the rest: a subclass that reads them from files adds what tells these from others.
+        "contents" has a digest of the images and labels of each split that is in memory. A subclass whose `Examples`
+        read files should add what identifies these files.
         """
         loaded = [(split, self._examples(split)) for split in self.splits]
         contents = {split: examples.digest for split, examples in loaded if isinstance(examples, ArrayExamples)}
@@ -188,11 +198,11 @@ class DataSource:
         }
 
     def _abstract_loads(self):
-        """The `load`s that a subclass has to override."""
+        """The `load` methods that a subclass must override."""
         return [DataSource.load]
 
     def _check_hook(self):
-        """Raises `InputError` for a hook that is missing, misspelt or takes no split: it would never be called."""
+        """Raises `InputError` if the hook is missing, misspelt, or takes no split."""
         kind = type(self)
         owner = next(each for each in kind.__mro__ if "load" in vars(each))
         subclasses = kind.__mro__[: kind.__mro__.index(owner)]
@@ -221,7 +231,7 @@ class DataSource:
         return self._loaded[split]
 
     def _as_examples(self, split, loaded):
-        """What the hook returned, as `Examples`. Arrays are checked as a whole."""
+        """The result of the hook as `Examples`. Arrays are checked at once."""
         place = self._place(split)
         if isinstance(loaded, (tuple, list)) and len(loaded) == 2:
             try:
@@ -239,7 +249,7 @@ class DataSource:
         return loaded
 
     def _place(self, split):
-        """What a message calls the examples of a split."""
+        """The name of a split's examples in messages."""
         return f"{type(self).__name__}.load({split!r})"
 
     def _indices(self, split, indices):
@@ -256,7 +266,7 @@ class DataSource:
 
 
 def sides(image_size: Any) -> tuple[int, int]:
-    """Returns (height, width) of an image size, which is the side of a square or (height, width) itself.
+    """Returns (height, width) of an image size: the side of a square, or (height, width) itself.
 
     Raises:
         InputError: It is neither.
@@ -274,7 +284,7 @@ def sides(image_size: Any) -> tuple[int, int]:
 
 
 def _resembles_load(name):
-    """Whether a method was probably meant as the hook: `_load`, `Load`, `laod`, `loads`, `load_split`."""
+    """Whether a method is probably a misspelt hook: `_load`, `Load`, `laod`, `loads`, `load_split`."""
     word = name.strip("_").lower()
     alike = difflib.SequenceMatcher(None, word, "load").ratio() >= 0.75
     return name != "load" and (alike or (word.startswith("load") and not name.startswith("_")))

@@ -1,4 +1,4 @@
-"""Divides examples into splits, or into folds, of which each gets its share of every class."""
+"""Stratified splits and folds: each gets its share of every class."""
 
 import hashlib
 import math
@@ -9,25 +9,24 @@ from typing import NamedTuple, TypeVar
 Part = TypeVar("Part", bound="str | int")
 
 SHARES: dict[str, float] = {"train": 0.7, "validation": 0.15, "evaluation": 0.15}
-"""The part of each class that a split gets where the library makes all three."""
-_TOLERANCE = 0.005  # of a class's images, by which a boundary between splits may miss its place, if that is above 0.5
+"""The fraction of each class in the splits, if the library makes all three."""
+_TOLERANCE = 0.005  # largest error of a boundary between splits, as a fraction of the class, if above half an image
 
 
 def stratified(labels: Sequence[int], groups: Sequence[str], shares: Mapping[Part, float] = SHARES) -> list[Part]:
-    """Returns the split of each example.
+    """Returns the split of each example, a function of the labels and the groups alone.
 
-    It follows from the labels and the groups alone. Each split's share of a class is within one example or 1 % of
-    `shares`, where no groups are larger than one. Larger groups, which are never divided, come as near as they can;
-    those of more than the smallest share are put into the first split. A class gets an example in every split where it
-    has as many groups as there are splits.
+    If every group is a single example, the fraction of a class in each split is within one example or 1 % of `shares`.
+    Larger groups are never divided, so the fractions are as near as possible; a group larger than the smallest share
+    goes into the first split. A class with at least as many groups as there are splits has an example in each.
 
-    Where a class is large, adding examples moves no other; else those next to a boundary may move. The order in a class
-    is by a hash of the groups' names.
+    Within a class, groups are ordered by a hash of their names. In a large class, new examples do not move old ones; in
+    a small class, they may move those next to a boundary.
 
     Args:
         labels: (n,) classes.
-        groups: (n,) names; examples of one name come into one split. A group may have several classes.
-        shares: The part of every class that a split gets, by the split's name; they sum to 1.
+        groups: (n,) group names. Examples of one group are in one split. A group may have several classes.
+        shares: The fraction of every class in each split, by the split's name; they sum to 1.
     """
     members: dict[str, Counter[int]] = defaultdict(Counter)
     for label, group in zip(labels, groups, strict=True):
@@ -60,7 +59,7 @@ def _place(name):
 
 
 def _divided(groups, given, size, shares):
-    """The splits of the groups of one class, of whose `size` examples some are `given` to splits already."""
+    """The splits of the groups of one class of `size` examples, some of which are already `given` to splits."""
     most = min(shares.values()) * size
     ordered = sorted(groups, key=lambda group: (group.size <= most, group.place, group.name))
     before = [0]
@@ -86,7 +85,7 @@ def _divided(groups, given, size, shares):
 
 
 def _shared_out(groups, members, places, sizes, shares):
-    """The splits of groups that have several classes: each goes where its classes lack most of their share."""
+    """The splits of groups with several classes: each goes where its classes are furthest below their shares."""
     lacking = {(label, split): share for label in sizes for split, share in shares.items()}
     split_of = {}
     for group in sorted(groups, key=lambda group: (places[group], group)):

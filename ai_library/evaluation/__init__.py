@@ -1,1 +1,1 @@
-"""How good a classifier is, and how sure that figure is."""
+"""Evaluation: how good a classifier is, and how certain that is."""

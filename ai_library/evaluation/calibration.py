@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes a confidence of 90 % right in 90 % of the cases."""
+"""Temperature scaling: calibrates probabilities by one number, so that of predictions at 90 % about 90 % are right."""
 
 from typing import TYPE_CHECKING
 
@@ -16,20 +16,21 @@ TEMPERATURES = (0.05, 20.0)
 
 
 def fit_temperature(logits: "ArrayLike", labels: "ArrayLike") -> float:
-    """The temperature t for which softmax(logits / t) has the least log loss (Guo et al., ICML 2017).
+    """Fits the temperature t for which softmax(logits / t) has the least log loss (Guo et al., ICML 2017).
 
-    Above 1 the classifier was too sure of itself. Fit it on examples that the classifier was not trained on.
+    A temperature above 1 means that the classifier was overconfident. Fit it on examples that the classifier was not
+    trained on.
 
     >>> round(fit_temperature([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]], [0, 0, 1, 1]), 2)
     3.64
 
     Args:
-        logits: (n, classes) float with n >= 1, all finite. Logarithms of probabilities do as well.
+        logits: (n, classes) float with n >= 1, all finite. Logarithms of probabilities may be used too.
         labels: (n,) int, the true classes, from 0 to classes - 1.
 
     Returns:
-        A temperature within `TEMPERATURES`. It is 1 if every example is right: the loss then falls with t without
-        end, and nothing tells how often the classifier errs.
+        A temperature within `TEMPERATURES`. It is 1 if every example is right: the loss would then only decrease with
+        t, and the examples do not tell how often the classifier errs.
 
     Raises:
         InputError: The shapes differ from those above, a logit is not finite, or a label is not among the classes.

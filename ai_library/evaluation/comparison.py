@@ -1,4 +1,4 @@
-"""Compares two classifiers on the same examples: is one better, or is the difference no more than chance?"""
+"""Compares two classifiers on the same examples: is one better, or may the difference be chance?"""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -59,6 +59,12 @@ def compare(first: Report, second: Report) -> "Comparison":
 class Comparison:
     """Two classifiers on the same examples, counted by which of the two is right. `print` it for the conclusion.
 
+    >>> labels = np.zeros(30, int)
+    >>> good, bad = np.array([[0.9, 0.1]] * 30), np.array([[0.9, 0.1]] * 20 + [[0.2, 0.8]] * 10)
+    >>> compared = compare(Report(bad, labels, ("cat", "dog")), Report(good, labels, ("cat", "dog")))
+    >>> round(compared.difference, 3), compared.conclusion
+    (0.333, 'The second one is better.')
+
     Attributes:
         both: Number of examples that both classifiers have right.
         only_first: Number that only the first has right.
@@ -85,7 +91,7 @@ class Comparison:
     def difference_interval(self) -> tuple[float, float]:
         """(low, high), the 95 % interval of the `difference`.
 
-        It joins the Wilson intervals of the two accuracies by the correlation of the two classifiers' successes
+        It combines the Wilson intervals of the two accuracies with the correlation between the classifiers' successes
         (Newcombe, Statistics in Medicine 17, 1998, 2635-2650, method 10).
         """
         both, first, second, neither, n = self.both, self.only_first, self.only_second, self.neither, self.n
@@ -110,8 +116,8 @@ class Comparison:
     def p_value(self) -> float:
         """The p value of McNemar's exact test, two-sided (McNemar, Psychometrika 12, 1947).
 
-        If both classifiers were equally good, the examples that only one has right would be divided at least this
-        unevenly with this probability.
+        It is the probability, if both classifiers were equally good, that the examples which only one has right are
+        divided at least this unevenly.
         """
         n, fewer = self.only_first + self.only_second, min(self.only_first, self.only_second)
         binomials = accumulate(range(fewer), lambda binomial, k: binomial * (n - k) // (k + 1), initial=1)

@@ -1,4 +1,4 @@
-"""Which classes are taken for which, in memory that does not grow with the square of their number."""
+"""The confusion matrix in sparse form: its memory does not grow with the square of the number of classes."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_CLASSES = 1000
-"""For more classes than these, tables have those that occur most, and a list of cells stands in for the matrix."""
+"""With more classes, tables have only the most frequent ones, and a list of cells replaces the matrix."""
 MOST_CELLS = 10_000
-"""The cells that such a list has, at most."""
+"""Most cells in such a list."""
 
 
 class Confusions:
-    """The cells of a confusion matrix that are not 0, row by row.
+    """The nonzero cells of a confusion matrix, row by row.
 
     Args:
         labels: (n,) int, the true classes.
-        predictions: (n,) int, the predicted ones.
-        classes: How many there are.
+        predictions: (n,) int, the predicted classes.
+        classes: Number of classes.
     """
 
     def __init__(self, labels: np.ndarray, predictions: np.ndarray, classes: int):
@@ -34,24 +34,24 @@ class Confusions:
 
     @cached_property
     def support(self) -> "NDArray[np.intp]":
-        """(classes,) int, the examples of each class."""
+        """(classes,) int, the number of examples of each class."""
         return self._sums(self.true, self.counts)
 
     @cached_property
     def predictions(self) -> "NDArray[np.intp]":
-        """(classes,) int, the predictions of each class."""
+        """(classes,) int, the number of predictions of each class."""
         return self._sums(self.predicted, self.counts)
 
     @cached_property
     def right(self) -> "NDArray[np.intp]":
-        """(classes,) int, those of them that are right."""
+        """(classes,) int, the number of right predictions of each class."""
         return self._sums(self.true, np.where(self.true == self.predicted, self.counts, 0))
 
     @cached_property
     def in_tables(self) -> "NDArray[np.intp]":
-        """The classes that a table has a row for, in order.
+        """The classes that have a row in tables, in order.
 
-        These are all classes, or, of more than `MOST_CLASSES`, the most frequent ones of those that occur.
+        These are all classes. If there are more than `MOST_CLASSES`, they are the most frequent ones that occur.
         """
         if self.classes <= MOST_CLASSES:
             return np.arange(self.classes)
@@ -60,7 +60,7 @@ class Confusions:
         return np.sort(most[frequency[most] > 0])
 
     def matrix(self, chosen: np.ndarray) -> "NDArray[np.intp]":
-        """The matrix (m, m) of the `chosen` classes (m,), each once and in order: true class (row), predicted one."""
+        """The confusion matrix (m, m) of the `chosen` classes (m,), distinct and sorted: rows are the true classes."""
         cells = np.isin(self.true, chosen) & np.isin(self.predicted, chosen)
         matrix = np.zeros((len(chosen), len(chosen)), np.intp)
         row, column = (np.searchsorted(chosen, each[cells]) for each in (self.true, self.predicted))
@@ -68,7 +68,7 @@ class Confusions:
         return matrix
 
     def largest(self, n: int, wrong: bool = False) -> list[tuple[int, int, int]]:
-        """True class, predicted class and count of up to `n` cells, the largest first; `wrong`: of errors alone."""
+        """(true class, predicted class, count) of the `n` largest cells, largest first; `wrong`: errors only."""
         order = np.argsort(-self.counts, kind="stable")
         if wrong:
             order = order[(self.true != self.predicted)[order]]

@@ -1,7 +1,7 @@
-"""Measures a classifier's accuracy on corrupted images: noise, blur, shifts and others, in five severities each.
+"""Accuracy on corrupted images: noise, blur, shift, rotation, occlusion and low contrast, in five severities each.
 
-The idea is from Hendrycks and Dietterich (ICLR 2019). The levels are our own. Lengths are given relative to the image's
-shorter side, so that one table serves images of all sizes.
+The idea is that of Hendrycks and Dietterich (ICLR 2019); the levels are our own. Lengths are fractions of the image's
+shorter side, so that one table serves all image sizes.
 """
 
 from collections.abc import Callable, Iterable
@@ -61,10 +61,10 @@ def _side(image):
 
 
 class Corruption(NamedTuple):
-    """One way to make images worse."""
+    """One kind of corruption."""
 
     meaning: str
-    """What the levels measure, and in which unit."""
+    """The meaning and the unit of the levels."""
     levels: tuple[float, float, float, float, float]
     """The levels of the severities 1 to 5."""
     apply: "Callable[[np.ndarray, float, np.random.Generator], np.ndarray]"
@@ -92,10 +92,9 @@ SEVERITIES = (1, 2, 3, 4, 5)
 def corrupt(
     images: np.ndarray, kind: str, severity: int, seed: int = 0, indices: Iterable[int] | None = None
 ) -> "NDArray[np.uint8]":
-    """Applies one of the `CORRUPTIONS` to each image. Where the border moves into the frame, its pixels are repeated.
+    """Applies one of the `CORRUPTIONS` to each image. Pixels that move in from outside the frame repeat its border.
 
-    The random part of an image's corruption is a pure function of (seed, index): it is the same in any batch, and for
-    all severities of a kind.
+    The random part is a pure function of (seed, index). It is the same in any batch, and for all severities of a kind.
 
     >>> corrupt(np.full((1, 4, 4, 1), 200, np.uint8), "occlusion", severity=1).shape
     (1, 4, 4, 1)
@@ -152,22 +151,25 @@ def evaluate_corrupted(
     seed: int = 0,
     verbose: bool = False,
 ) -> list[CorruptedAccuracy]:
-    """Measures the accuracy of a classifier on random examples of a split, plain and under every corruption.
+    """Measures the accuracy of a classifier on random examples of a split, unchanged and under every corruption.
+
+    >>> rows = evaluate_corrupted(classifier, source, n=10)
+    >>> len(rows), rows[0].kind, rows[-1].kind, rows[-1].severity
+    (31, 'none', 'contrast', 5)
 
     Args:
         classifier: A `Classifier` for the classes and the image shape of `source`.
         source: The data source, such as a `ShapeDataSource`.
-        split: "train", "validation" or "evaluation".
-        n: Number of examples, the same ones for all corruptions; all of the split if it has fewer.
+        split: A split of the source, such as "evaluation".
+        n: Number of examples, the same for all corruptions; the whole split if it has fewer.
         seed: Seed of the choice of examples and of the random corruptions.
         verbose: Whether to show progress.
 
     Returns:
-        The accuracy on the plain images first, then a row for each kind and severity.
+        The accuracy on the unchanged images, then one row per kind and severity.
 
     Raises:
-        InputError: The classifier was made for other classes or other images than the source has, or `n` is out of
-            range.
+        InputError: The classifier has other classes or another image shape than the source, or `n` is below 1.
     """
     check_same_classes(classifier, source)
     n = whole_number("n", n, 1, 2**32)

@@ -1,4 +1,4 @@
-"""`evaluate` runs a classifier over a split of a data source and returns the `Report` of its predictions."""
+"""`evaluate` predicts a split of a data source and returns the `Report`."""
 
 from typing import TYPE_CHECKING
 
@@ -24,23 +24,27 @@ def evaluate(
     *,
     verbose: bool = False,
 ) -> Report:
-    """Predicts every example of a split, each exactly once.
+    """Predicts every example of a split exactly once.
 
     Of several processes (see `distributed`) each predicts its own part, and all return the same report.
+
+    >>> report = evaluate(classifier, source)
+    >>> report.n, report.class_names
+    (32, ('circle', 'star'))
 
     Args:
         classifier: A `Classifier` for the classes and the image shape of `source`.
         source: The data source, such as a `ShapeDataSource`.
-        split: "train", "validation" or "evaluation".
-        batch_size: Number of images that are taken from the source at a time; the report does not depend on it.
+        split: A split of the source, such as "evaluation".
+        batch_size: Number of images taken from the source at a time; the report does not depend on it.
         verbose: Whether to show progress.
 
     Returns:
         The `Report` of all examples, in the order of the split.
 
     Raises:
-        InputError: The classifier was made for other classes or other images than the source has, or an argument is
-            out of its range.
+        InputError: The classifier has other classes or another image shape than the source, or an argument is out of
+            its range.
     """
     check_same_classes(classifier, source)
     batch_size = whole_number("batch_size", batch_size, 1, 2**31)

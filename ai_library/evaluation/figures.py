@@ -1,6 +1,6 @@
-"""How a report shows itself: as text, the confusion matrix as a matplotlib figure, and the HTML table of a notebook.
+"""Shows a report: as text, as the HTML table of a notebook, and its confusion matrix as a matplotlib figure.
 
-matplotlib and jinja2 are imported when they are first used: a report by itself needs neither.
+matplotlib and jinja2 are imported when they are first used; a report needs neither.
 """
 
 import io
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_MATRIX = 40
 """The largest number of classes for which a confusion matrix shows names and counts."""
 _SIDE_OF_SHADES = 14
-"""Inches of a larger one: of 1,000 classes each cell has a pixel of its own."""
+"""Size in inches of a larger matrix: 1,000 classes have a pixel per cell."""
 
 _TABLE = """<table>
 <caption><b>accuracy {{ "%.2f"|format(100 * report.accuracy) }} %</b></caption>
@@ -52,27 +52,29 @@ def report_text(report: "Report") -> str:
 
 
 def class_rows(report: "Report") -> "dict[str, ClassMetrics]":
-    """The metrics of the classes that a table has a row for: see `Confusions.in_tables`."""
+    """The metrics of the classes that have a row in tables: see `Confusions.in_tables`."""
     names = [report.class_names[label] for label in report.confusions.in_tables]
     return {name: report.per_class[name] for name in names}
 
 
 def classes_left_out(report: "Report") -> str:
-    """What to say below such a table; "" where it has all classes."""
+    """The note below such a table on the classes left out; "" if it has all."""
     left_out = len(report.class_names) - len(report.confusions.in_tables)
     return f"{left_out:,} more classes, which occur less or not at all, are left out." if left_out else ""
 
 
 def confusion_figure(report: "Report") -> "Figure":
-    """The confusion matrix: counts, each cell shaded by its share of the row.
+    """Draws the confusion matrix: counts, with each cell shaded by its fraction of the row.
+
+    It shows the classes that have a row in tables (see `Confusions.in_tables`). Names that the font cannot draw are
+    replaced by numbers, which a legend explains.
 
     Args:
-        report: The report to draw. For more than `MAX_MATRIX` classes the figure shows the shades alone, with the
-            numbers of rows and columns on its axes. It shows the classes that tables have: see `Confusions.in_tables`.
-        Names that the font cannot draw are numbers, which a legend explains.
+        report: The report to draw. With more than `MAX_MATRIX` classes the figure has shades only, with row and column
+            numbers on its axes.
 
     Returns:
-        A matplotlib figure that belongs to no window, to be saved or shown.
+        A matplotlib figure, not attached to a window.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -89,7 +91,7 @@ def confusion_figure(report: "Report") -> "Figure":
     side = 2.5 + 0.5 * len(count) if len(count) <= MAX_MATRIX else _SIDE_OF_SHADES
     figure = Figure(figsize=(side, side), layout="constrained")
     axis = figure.add_subplot()
-    colours = matplotlib.colormaps["Blues"](share, bytes=True)  # of many shares matplotlib would make gigabytes
+    colours = matplotlib.colormaps["Blues"](share, bytes=True)  # as floats, a large matrix would take gigabytes
     axis.imshow(colours, interpolation="nearest")
     if len(count) <= MAX_MATRIX:
         for (row, column), value in np.ndenumerate(count):
@@ -109,14 +111,14 @@ def confusion_figure(report: "Report") -> "Figure":
 def png_of(figure: "Figure", dpi: int = 120) -> bytes:
     """A figure as a PNG."""
     stream = io.BytesIO()
-    with warnings.catch_warnings():  # of names so wide that they leave little room
+    with warnings.catch_warnings():  # about names too wide for the layout
         warnings.filterwarnings("ignore", "constrained_layout not applied")
         figure.savefig(stream, format="png", dpi=dpi)
     return stream.getvalue()
 
 
 def report_html(report: "Report") -> str:
-    """Two HTML tables, the main figures and a row for each class, with class names escaped.
+    """Two HTML tables, one of the main figures and one with a row per class. Class names are escaped.
 
     Raises:
         MissingExtraError: jinja2 is not installed.

@@ -1,7 +1,7 @@
-"""Finds examples whose label is probably wrong: confident learning, on predictions that were made without them.
+"""Confident learning: finds examples whose label is probably wrong, from out-of-fold predictions.
 
-Northcutt, Jiang, Chuang: Confident Learning: Estimating Uncertainty in Dataset Labels (JAIR 70, 2021, 1373-1411). What
-the paper leaves open, such as how counts are rounded, is as in cleanlab 2, whose `find_label_issues` gives the same.
+Northcutt, Jiang, Chuang: Confident Learning: Estimating Uncertainty in Dataset Labels (JAIR 70, 2021, 1373-1411). Where
+the paper leaves details open, such as rounding, it follows cleanlab 2: its `find_label_issues` gives the same result.
 """
 
 from dataclasses import dataclass
@@ -13,21 +13,24 @@ from ..errors import InputError
 from .metrics import check_labels
 
 _TOLERANCE = 1e-6  # below which two probabilities are equal
-_NEVER = 2.0  # a threshold for classes without an example, which no probability reaches
+_NEVER = 2.0  # the threshold of a class without examples: no probability reaches it
 
 
 @dataclass(frozen=True, eq=False)
 class LabelErrors:
-    """The m examples whose label is probably wrong, those with the lowest probability of their label first.
+    """The m examples whose label is probably wrong, sorted by the probability of their label, lowest first.
 
-    Args:
-        indices: (m,) int, which of all examples they are.
-        labels: (m,) int, the labels that they have.
-        suggested: (m,) int, the classes that were predicted instead.
-        probability: (m,) float in [0, 1], of the suggested class.
-        self_confidence: (m,) float in [0, 1], the probability of the label that they have.
-        joint: (k, k) int, how many of all examples have the label i and truly are of class j, as estimated: see
-            `confident_joint`.
+    >>> found = find_label_errors([0, 0, 1, 1, 1], [[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
+    >>> len(found), found.labels.tolist(), found.suggested.tolist()
+    (1, [1], [0])
+
+    Attributes:
+        indices: (m,) int, the indices of these examples among all.
+        labels: (m,) int, the given labels.
+        suggested: (m,) int, the predicted classes.
+        probability: (m,) float in [0, 1], the probability of the predicted class.
+        self_confidence: (m,) float in [0, 1], the probability of the given label.
+        joint: (k, k) int, the estimated number of examples with given label i and true class j: see `confident_joint`.
     """
 
     indices: NDArray[np.intp]
@@ -44,9 +47,9 @@ class LabelErrors:
 def find_label_errors(labels: ArrayLike, probabilities: ArrayLike) -> LabelErrors:
     """Finds the labels that are probably wrong.
 
-    For each pair of classes, of the examples with the label i as many as the confident joint counts as truly of class j
-    are taken, those that prefer j to i by the most ("prune by noise rate"). An example that is predicted to be what its
-    label says is never one of them.
+    For each pair of classes (i, j), the confident joint estimates how many examples labelled i are truly of class j.
+    So many are returned: those with the largest difference between the probabilities of j and i ("prune by noise
+    rate"). An example whose prediction equals its label is never returned.
 
     >>> probabilities = [[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]]
     >>> found = find_label_errors([0, 0, 1, 1, 1], probabilities)
@@ -54,19 +57,22 @@ def find_label_errors(labels: ArrayLike, probabilities: ArrayLike) -> LabelError
     ([4], [0])
 
     Args:
-        labels: (n,) int, from 0 to k - 1.
-        probabilities: (n, k) of each class, from a network that was not trained on the example: see
+        labels: (n,) int, the given labels, from 0 to k - 1.
+        probabilities: (n, k) float in [0, 1], from networks that were not trained on the example: see
             `predict_out_of_fold`.
 
+    Returns:
+        The `LabelErrors`.
+
     Raises:
-        InputError: The arrays' shapes disagree, or they hold no labels or no probabilities.
+        InputError: The shapes disagree, a label is not a class, or a probability lies outside of [0, 1].
     """
     labels, probabilities = _checked(labels, probabilities)
     joint, n = confident_joint(labels, probabilities), np.arange(len(labels))
     found = np.zeros(len(labels), bool)
     for label, counts in enumerate(_errors_to_find(joint)):
         own = np.flatnonzero(labels == label)
-        if len(own) < 2:  # one example is left to each class
+        if len(own) < 2:  # every class keeps one example
             continue
         margins = probabilities[own] - probabilities[own, label, np.newaxis]
         for other in np.flatnonzero(counts):
@@ -88,15 +94,15 @@ def find_label_errors(labels: ArrayLike, probabilities: ArrayLike) -> LabelError
 
 
 def confident_joint(labels: ArrayLike, probabilities: ArrayLike) -> NDArray[np.int64]:
-    """Estimates (k, k) how many examples have the label i and truly are of class j.
+    """Estimates (k, k), the number of examples with given label i and true class j.
 
-    An example is counted as of class j where its probability reaches the mean of those of the examples with the label
-    j; where it reaches several such thresholds, as of its most probable class. The counts of each label are then scaled
-    to the number of examples that have it.
+    The threshold of class j is the mean probability of j over the examples labelled j. An example counts as class j if
+    its probability of j reaches the threshold, or as the most probable one of several such classes. The counts of each
+    label are then scaled to the number of examples that have it.
 
     Args:
-        labels: (n,) int, from 0 to k - 1.
-        probabilities: (n, k) of each class, from a network that was not trained on the example.
+        labels: (n,) int, the given labels, from 0 to k - 1.
+        probabilities: (n, k) float in [0, 1], from networks that were not trained on the example.
 
     Raises:
         InputError: As `find_label_errors`.
@@ -117,7 +123,7 @@ def confident_joint(labels: ArrayLike, probabilities: ArrayLike) -> NDArray[np.i
 
 
 def _errors_to_find(joint):
-    """(k, k) int: how many of the examples with the label i to take for examples of j; one stays of each label."""
+    """(k, k) int: how many examples labelled i to return as class j; every label keeps one example."""
     kept = joint.diagonal()
     lacking = np.maximum(kept, 1) - kept
     kinds = np.maximum(np.count_nonzero(joint, axis=1) - 1, 1)
@@ -127,7 +133,7 @@ def _errors_to_find(joint):
 
 
 def _rounded(row):
-    """A row of counts as integers, whose sum is that of the row, rounded: those nearest to the next one give way."""
+    """Rounds a row of counts so that its sum is the rounded sum: the counts nearest to the next integer move to it."""
     rounded = row.round()
     missing = int(row.sum().round() - rounded.sum())
     order = np.argsort(row - rounded)

@@ -1,7 +1,7 @@
-"""The figures that are more than a line of numpy: intervals, ranking, coverage and reliability.
+"""Metrics: intervals, ranking, coverage and reliability.
 
-Each is tested against scikit-learn or scipy, whose import takes longer than predicting thousands of images. Examples
-with equal scores are taken together, so that no figure depends on the order of the examples.
+The tests compare each with scikit-learn or scipy, which are not used here because their import takes longer than the
+prediction of thousands of images. Ties are treated together, so that no figure depends on the order of the examples.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +18,7 @@ _Z = 1.959963984540054
 CALIBRATION_BINS = 15
 """Number of equally wide bins of confidence."""
 COVERAGES = (1.0, 0.99, 0.95, 0.9, 0.8)
-"""Coverages that `coverage_table` shows."""
+"""Coverages in `coverage_table`."""
 
 
 class ReliabilityBin(NamedTuple):
@@ -36,10 +36,10 @@ class ReliabilityBin(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """The accuracy where the classifier decides the most certain examples and a person decides the others."""
+    """The accuracy on the most confident examples, if a person decides the others."""
 
     coverage: float
-    """Share of the examples that the classifier decides."""
+    """Fraction of the examples that the classifier decides."""
     n: int
     """Number of these examples."""
     confidence: float
@@ -50,10 +50,10 @@ class Coverage(NamedTuple):
 
 
 def check_labels(labels: np.ndarray, n: int, classes: int) -> None:
-    """Checks that labels are (n,) integers from 0 to classes - 1.
+    """Checks that labels are (n,) integers from 0 to classes - 1, with n >= 1.
 
     Raises:
-        InputError: They have another shape or type, or there are none, or one of them is no class.
+        InputError: They have another shape or type, or there are none, or one is not a class.
     """
     if not labels.size or labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise InputError(
@@ -68,10 +68,10 @@ def check_labels(labels: np.ndarray, n: int, classes: int) -> None:
 
 
 def wilson_interval(correct: float, n: float) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share (Wilson, JASA 22, 1927).
+    """The 95 % Wilson interval of a proportion (Wilson, JASA 22, 1927).
 
     Args:
-        correct: Number of successes, from 0 to `n`. It may be a fraction, such as the mean over several orders.
+        correct: Number of successes, from 0 to `n`. It need not be an integer: ties have mean counts.
         n: Number of trials, at least 1.
 
     Returns:
@@ -79,15 +79,15 @@ def wilson_interval(correct: float, n: float) -> tuple[float, float]:
     """
     middle = (correct + _Z**2 / 2) / (n + _Z**2)
     half = _Z / (n + _Z**2) * (correct * (n - correct) / n + _Z**2 / 4) ** 0.5
-    share = correct / n  # inside by definition; rounding may put it just outside where it is 0 or 1
+    share = correct / n  # the interval contains it, but for rounding at 0 and 1
     return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
 
 
 def grouped_interval(hits: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a share of trials that come in groups.
+    """The 95 % interval of a proportion of trials that come in groups.
 
-    It is Wilson's interval, for as many independent trials as vary as much from sample to sample (Kish, Survey
-    Sampling, 1965; Korn and Graubard, Survey Methodology 24, 1998).
+    It is Wilson's interval for the effective sample size: the number of independent trials with the same variance
+    (Kish, Survey Sampling, 1965; Korn and Graubard, Survey Methodology 24, 1998).
 
     Args:
         hits: (n,) bool, the successes.
@@ -104,7 +104,7 @@ def grouped_interval(hits: np.ndarray, groups: np.ndarray) -> tuple[float, float
         return 0.0, 1.0
     variance = (totals**2).sum() / n**2 * count / (count - 1)
     independent = share * (1 - share) / variance if variance else count
-    independent *= (_Z / _student(count - 1)) ** 2  # few groups tell little of how they vary
+    independent *= (_Z / _student(count - 1)) ** 2  # few groups estimate the variance badly
     independent = min(n, independent)
     return wilson_interval(share * independent, independent)
 
@@ -124,7 +124,7 @@ def reliability_bins(confidence: np.ndarray, hits: np.ndarray) -> list[Reliabili
         hits: (n,) bool, which predictions are right.
 
     Returns:
-        The non-empty ones among `CALIBRATION_BINS` equally wide bins, the lowest confidence first.
+        The non-empty ones of `CALIBRATION_BINS` equally wide bins, the lowest confidence first.
     """
     index = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     bins = []
@@ -138,14 +138,14 @@ def reliability_bins(confidence: np.ndarray, hits: np.ndarray) -> list[Reliabili
 
 
 def roc_auc_and_average_precision(scores: np.ndarray, positive: np.ndarray) -> tuple[float | None, float | None]:
-    """How well scores separate positive from negative examples.
+    """The area under the ROC curve and the average precision of scores.
 
-    The area under the ROC curve is the chance that a positive example scores higher than a negative one; a tie counts
-    half (Hanley and McNeil, Radiology 143, 1982). Average precision is the precision at the score of each positive
-    example, averaged over the positive examples, without interpolation.
+    The area under the ROC curve is the probability that a positive example scores higher than a negative one, where a
+    tie counts half (Hanley and McNeil, Radiology 143, 1982). Average precision is the mean, over the positive examples,
+    of the precision at their scores, without interpolation.
 
     Args:
-        scores: (n,) float, higher for what is more likely positive.
+        scores: (n,) float, higher where positive is more likely.
         positive: (n,) bool.
 
     Returns:
@@ -160,9 +160,9 @@ def roc_auc_and_average_precision(scores: np.ndarray, positive: np.ndarray) -> t
 
 
 def coverage_curve(confidence: np.ndarray, hits: np.ndarray) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-    """Accuracy against coverage (El-Yaniv and Wiener, JMLR 11, 2010), the most certain examples first.
+    """Accuracy against coverage (El-Yaniv and Wiener, JMLR 11, 2010), the most confident examples first.
 
-    Where only some of the examples with one confidence are decided, each counts the mean accuracy of all of them.
+    Examples with equal confidence each count their mean accuracy.
 
     Args:
         confidence: (n,) float, the probabilities of the predictions.
@@ -170,7 +170,7 @@ def coverage_curve(confidence: np.ndarray, hits: np.ndarray) -> "tuple[NDArray[n
 
     Returns:
         coverage: (n,) float64: 1/n, 2/n, ... 1.
-        accuracy: (n,) float64, that of the most certain 1, 2, ... n examples.
+        accuracy: (n,) float64, that of the 1, 2, ... n most confident examples.
     """
     count, right = _by_score(confidence, hits)
     decided = np.arange(1, len(hits) + 1)
@@ -179,7 +179,7 @@ def coverage_curve(confidence: np.ndarray, hits: np.ndarray) -> "tuple[NDArray[n
 
 
 def coverage_table(confidence: np.ndarray, hits: np.ndarray) -> list[Coverage]:
-    """The points of the `coverage_curve` that are nearest to `COVERAGES`; arguments as there."""
+    """The points of the `coverage_curve` nearest to `COVERAGES`; it takes the same arguments."""
     certain, (_, accuracy) = np.sort(confidence)[::-1], coverage_curve(confidence, hits)
     rows = []
     for share in COVERAGES:
@@ -190,6 +190,6 @@ def coverage_table(confidence: np.ndarray, hits: np.ndarray) -> list[Coverage]:
 
 
 def _by_score(scores, positive):
-    """How many examples have each score, and how many of these are positive, the highest score first."""
+    """Counts of all and of positive examples for each distinct score, the highest score first."""
     _, place = np.unique(-scores, return_inverse=True)
     return np.bincount(place), np.bincount(place, weights=positive)

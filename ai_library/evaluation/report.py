@@ -1,4 +1,4 @@
-"""`Report`: the predictions of a classifier on labelled examples, and every figure that follows from them."""
+"""`Report`: the predictions of a classifier on labelled examples, and all metrics of them."""
 
 import contextlib
 from dataclasses import dataclass, replace
@@ -52,9 +52,9 @@ class ClassMetrics(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
-    """The metrics of n predictions. `print(report)` shows the main ones, `metrics()` has them all.
+    """The metrics of n predictions. `print(report)` shows the main ones, `metrics()` returns all.
 
-    Every accuracy comes with its 95 % interval. Probabilities that are not from this library do as well:
+    Every accuracy has its 95 % interval. The probabilities may come from any classifier, not only this library's.
 
     >>> report = Report(np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), np.array([0, 1, 1]), ("cat", "dog"))
     >>> report.correct, report.n
@@ -65,14 +65,14 @@ class Report:
     Args:
         probabilities: (n, classes) float in [0, 1] with n >= 1, each row summing to 1.
         labels: (n,) int, the true classes, from 0 to classes - 1.
-        class_names: What the labels 0, 1, ... mean.
-        temperature: What the logits were divided by before the softmax.
-        groups: (n,) int, which examples belong together, such as frames of one film. The interval of the accuracy is
-            then as wide as groups of examples make it. None: all are independent.
+        class_names: Names of the labels 0, 1, ...
+        temperature: The logits were divided by it before the softmax.
+        groups: (n,) int, the group of each example, such as the film of a frame. The interval of the accuracy is then
+            that of groups, which is wider. None: all examples are independent.
 
     Raises:
-        InputError: The shapes differ from those below, there is no example, a label is not among the classes, or the
-            probabilities are not finite or not within [0, 1].
+        InputError: The shapes are not those above, there is no example, a label is not a class, or a probability is
+            not finite or not in [0, 1].
     """
 
     probabilities: np.ndarray
@@ -94,14 +94,14 @@ class Report:
             raise InputError(
                 "probabilities must be finite, got nan or infinity: train the network with a lower learning rate"
             )
-        if low < 0 or high > 1 + 1e-6:  # a float32 may be slightly above 1
+        if low < 0 or high > 1 + 1e-6:  # float32 may round to slightly above 1
             raise InputError(
                 f"probabilities must be from 0 to 1, got {low:.4g} to {high:.4g}: if these are logits, take their "
                 "softmax"
             )
 
     def only(self, which: "NDArray[np.bool_]") -> "Report":
-        """The report of some of the examples, (n,) bool."""
+        """The report of the examples selected by `which`, (n,) bool."""
         groups = None if self.groups is None else self.groups[which]
         return replace(self, probabilities=self.probabilities[which], labels=self.labels[which], groups=groups)
 
@@ -153,7 +153,7 @@ class Report:
 
     @cached_property
     def confusions(self) -> Confusions:
-        """The cells of that matrix that are not 0, which take little memory however many classes there are."""
+        """The nonzero cells of the confusion matrix, which take little memory for any number of classes."""
         return Confusions(self.labels, self.predictions, len(self.class_names))
 
     def most_confused(self, n: int = 10) -> list[Confusion]:
@@ -166,11 +166,11 @@ class Report:
 
     @cached_property
     def per_class(self) -> dict[str, ClassMetrics]:
-        """The metrics of each class against the rest, by the class's name.
+        """The metrics of each class against the rest, by class name.
 
-        "precision", "recall" and "f1" are 0 where they are undefined: for a class that was never predicted, or is not
-        among the labels. "support" is the number of examples of the class. "roc_auc" and "average_precision" are None
-        if all labels are this class, or none is.
+        "precision", "recall" and "f1" are 0 where they are undefined, as for a class that was never predicted or does
+        not occur among the labels. "support" is the number of examples of the class. "roc_auc" and
+        "average_precision" are None if all labels are this class, or none is.
         """
         support, predicted, right = self.confusions.support, self.confusions.predictions, self.confusions.right
         precision, recall = right / np.maximum(predicted, 1), right / np.maximum(support, 1)
@@ -229,7 +229,7 @@ class Report:
 
     @property
     def brier(self) -> float:
-        """Squared error of the probabilities, summed over the classes, mean over the examples: 0 to 2 (Brier, 1950)."""
+        """Squared error of the probabilities, summed over classes, mean over examples, in [0, 2] (Brier, 1950)."""
         errors = np.empty(self.n)
         for rows in row_blocks(self.probabilities.shape):
             distance = self.probabilities[rows].astype(np.float64)
@@ -241,18 +241,18 @@ class Report:
     def ece(self) -> float:
         """Expected calibration error (Guo et al., ICML 2017).
 
-        It is the mean distance between confidence and accuracy over the `reliability` bins, weighted by their numbers
-        of examples.
+        It is the mean absolute difference between confidence and accuracy over the `reliability` bins, weighted by
+        their number of examples.
         """
         return sum(each.n * abs(each.accuracy - each.confidence) for each in self.reliability) / self.n
 
     @cached_property
     def reliability(self) -> list[ReliabilityBin]:
-        """Accuracy by confidence: see `reliability_bins`."""
+        """The bins of the reliability diagram: see `reliability_bins`."""
         return reliability_bins(self.confidence, self.hits)
 
     def coverage_curve(self) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-        """Coverage (n,) and accuracy (n,) where the least certain examples are left to a person.
+        """Coverage (n,) and accuracy (n,) if the least confident examples are left to a person.
 
         See `metrics.coverage_curve`.
         """
@@ -272,7 +272,7 @@ class Report:
         return np.log(np.maximum(self.probabilities[rows], np.finfo(float).tiny)) * self.temperature
 
     def at_temperature(self, temperature: float) -> "Report":
-        """The report of the same logits at another temperature; 1 is the network as it was trained.
+        """The report of the same logits at another temperature; 1 is the uncalibrated network.
 
         Raises:
             InputError: `temperature` is not a positive number.
@@ -287,7 +287,7 @@ class Report:
         return replace(self, probabilities=probabilities, temperature=temperature)
 
     def scores(self) -> dict[str, Any]:
-        """The figures of all examples together. "uncalibrated" has those that the temperature changes, at 1."""
+        """The metrics over all examples. "uncalibrated" has those that depend on the temperature, at temperature 1."""
         plain = self.at_temperature(1.0)
         return {
             "n": self.n,
@@ -306,10 +306,10 @@ class Report:
         }
 
     def metrics(self) -> dict[str, Any]:
-        """All figures, as `metrics.json` has them: the `scores`, and those by bin and class.
+        """All metrics, as in `metrics.json`: the `scores`, and the metrics by bin and by class.
 
-        For more than `MOST_CLASSES` classes "per_class" has those that occur most, and the cells of the confusion
-        matrix stand in for it: see `Confusions`.
+        With more than `MOST_CLASSES` classes, "per_class" has the most frequent ones, and the largest cells replace the
+        confusion matrix: see `Confusions`.
         """
         shown = [self.class_names[label] for label in self.confusions.in_tables]
         return {
@@ -322,7 +322,7 @@ class Report:
         }
 
     def summary(self) -> dict[str, str]:
-        """The main figures as text, by their names."""
+        """The main metrics as text, by name."""
         low, high = self.accuracy_interval
         grouped = f" in {self._group_count:,} groups" if self._group_count < self.n else ""
         return {
@@ -340,15 +340,15 @@ class Report:
         return figures.report_text(self)
 
     def _repr_html_(self):
-        """What a notebook shows; None, for which it shows the text, where jinja2 is not installed."""
+        """The HTML for a notebook; None without jinja2, and the notebook then shows the text."""
         with contextlib.suppress(MissingExtraError):
             return figures.report_html(self)
 
     def confusion_figure(self) -> "Figure":
-        """A matplotlib figure of the confusion matrix: see `figures.confusion_figure`."""
+        """The confusion matrix as a matplotlib figure: see `figures.confusion_figure`."""
         return figures.confusion_figure(self)
 
 
 def _rows(table):
-    """Rows as JSON gives them back: dictionaries, with lists for tuples."""
+    """Rows as JSON values: dictionaries, with lists in place of tuples."""
     return [{**row._asdict(), "accuracy_interval": list(row.accuracy_interval)} for row in table]

@@ -1,4 +1,4 @@
-"""Finds where a classifier is weak: accuracy by what the images show, and slices with more errors than chance."""
+"""Finds where a classifier is weak: accuracy by factors of the images, and slices with more errors than chance."""
 
 from collections.abc import Mapping
 from itertools import combinations, pairwise, starmap
@@ -13,26 +13,31 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 BINS = 5
-"""Number of parts, of equal counts, that a numeric factor is cut into."""
+"""A numeric factor is divided into this many parts of equal counts."""
 MAX_VALUES = 10
-"""A numeric factor with at most this many distinct values is not cut: each value is a part."""
+"""A numeric factor with at most this many distinct values is not divided: each value is a part."""
 MIN_EXAMPLES = 10
-"""The smallest slice that is tested."""
+"""The fewest examples of a slice that is tested."""
 SIGNIFICANCE = 0.01
-"""The probability, at most, of naming any slice where none is weak."""
+"""The significance level: the largest probability of returning any slice if none is weak."""
 
 
 class Slice(NamedTuple):
     """Examples that share a part of one or two factors, and are wrong more often than the others.
+
+    >>> correct = np.repeat([True, False, True], [95, 15, 90])
+    >>> weakest = find_slices(correct, {"size": np.arange(200)})[0]
+    >>> weakest.name, weakest.accuracy
+    ('size 79.6 to 119', 0.625)
 
     Attributes:
         name: What the examples share, such as a range of sizes.
         n: Number of examples in the slice.
         errors: Number of wrong predictions among them.
         accuracy: The fraction of right predictions among them.
-        accuracy_interval: 95 % interval: low, high. It ignores that the slice was chosen for its errors, so the true
-            accuracy lies above it more often than the interval says.
-        p_value: P value corrected for the number of slices that were tested.
+        accuracy_interval: 95 % interval: low, high. It ignores that the slice was chosen for its errors, so that the
+            true accuracy lies above it in more than 2.5 % of cases.
+        p_value: P value, corrected for the number of slices tested.
     """
 
     name: str
@@ -62,7 +67,7 @@ class AccuracyRow(NamedTuple):
 
 
 class AccuracyGrid(NamedTuple):
-    """Accuracy by the parts of two factors, as a heat map shows it."""
+    """Accuracy by the parts of two factors, for a heat map."""
 
     rows: list[str]
     """Names of the parts of the first factor."""
@@ -75,15 +80,15 @@ class AccuracyGrid(NamedTuple):
 
 
 def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> list[Slice]:
-    """Finds the slices in which errors are more frequent than elsewhere, by more than chance.
+    """Finds the slices in which errors are significantly more frequent than elsewhere.
 
     A slice is a part of one factor, or the intersection of the parts of two factors. Each is tested against all other
     examples by Fisher's exact test, one-sided. The p value is multiplied by the number of slices tested (Bonferroni;
     for the first slice this equals Holm's method, Scandinavian Journal of Statistics 6, 1979).
 
-    The slice with the smallest p value is named first. Its examples are then removed, and the search is repeated on
-    the rest. So no slice is named for another's errors, and the figures of a later slice are those of its remaining
-    examples.
+    The slice with the smallest p value is found first. Its examples are removed, and the search is repeated on the
+    rest. So a slice is not found for the errors of another, and the figures of a later slice are those of its
+    remaining examples.
 
     >>> correct = np.repeat([True, False, True], [95, 15, 90])
     >>> [(weak.name, weak.n, weak.errors) for weak in find_slices(correct, {"size": np.arange(200)})]
@@ -91,11 +96,11 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
 
     Args:
         correct: (n,) bool, which predictions are right, such as `Report.hits`.
-        factors: What is known about the examples, by name: (n,) numbers, which are cut into `BINS` parts of equal
-            counts, or (n,) categories. A nan means that the factor does not apply to the example.
+        factors: Factors of the examples, by name: (n,) numbers, which are divided into `BINS` parts of equal counts, or
+            (n,) categories. A nan means that the example does not have the factor.
 
     Returns:
-        The weak slices in the order in which they were found; an empty list if there is none.
+        The weak slices, in the order in which they were found; an empty list if there is none.
 
     Raises:
         InputError: A factor does not have one value for each prediction.
@@ -122,7 +127,7 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
 
 
 def accuracy_by(correct: "ArrayLike", values: "ArrayLike") -> list[AccuracyRow]:
-    """The accuracy in each part of a factor.
+    """Returns the accuracy in each part of a factor.
 
     >>> [(row.name, row.accuracy) for row in accuracy_by([True, True, False, True], ["cat", "cat", "dog", "dog"])]
     [('cat', 1.0), ('dog', 0.5)]
@@ -147,7 +152,11 @@ def accuracy_by(correct: "ArrayLike", values: "ArrayLike") -> list[AccuracyRow]:
 
 
 def accuracy_grid(correct: "ArrayLike", first: "ArrayLike", second: "ArrayLike") -> AccuracyGrid:
-    """The accuracy by the parts of two factors.
+    """Returns the accuracy by the parts of two factors.
+
+    >>> grid = accuracy_grid([True, True, False, True], ["a", "a", "b", "b"], [1, 2, 1, 2])
+    >>> grid.accuracy.tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
 
     Args:
         correct: (n,) bool, which predictions are right, such as `Report.hits`.
@@ -170,11 +179,11 @@ def accuracy_grid(correct: "ArrayLike", first: "ArrayLike", second: "ArrayLike")
 class _Partition(NamedTuple):
     names: list[str]
     parts: np.ndarray
-    """(n,) int, indices into `names`; len(names) where the factor does not apply."""
+    """(n,) int, indices into `names`; len(names) where an example does not have the factor."""
 
 
 def _partition(values, n, factor=""):
-    """The parts of a factor. Their names begin with the factor's, if it is given."""
+    """The parts of a factor. Their names begin with that of the factor, if it is given."""
     values = np.asarray(values)
     if values.shape != (n,):
         raise InputError(
@@ -187,7 +196,7 @@ def _partition(values, n, factor=""):
     if numeric and len(distinct) > MAX_VALUES:
         edges = np.unique(np.quantile(values[known], np.linspace(0, 1, BINS + 1)))
         parts_of_known = np.searchsorted(edges[1:-1], values[known], side="right")
-        # Between a quantile just below a value that many have and that value there may be nothing.
+        # Where many examples share a value, a part below it may be empty.
         kept, parts_of_known = np.unique(parts_of_known, return_inverse=True)
         edges = np.append(edges[:-1][kept], edges[-1])
         names = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
@@ -206,15 +215,15 @@ def _crossed(first, second):
 
 
 def _counts(partitions, chosen):
-    """(parts,) int, how many of the chosen examples lie in each part, all partitions in a row."""
+    """(parts,) int, the number of chosen examples in each part, for all partitions in a row."""
     return np.concatenate([np.bincount(each.parts[chosen], minlength=len(each.names) + 1)[:-1] for each in partitions])
 
 
 def _log_p_values(n, wrong, all_n, all_wrong):
-    """Logarithms of the corrected p values.
+    """Logarithms of the corrected p values of Fisher's exact test.
 
-    The probability of so many errors or more is the tail of the hypergeometric distribution. It is summed in
-    logarithms: those of large slices are too small for a float, and yet their order decides which one comes first.
+    The p value is the upper tail of the hypergeometric distribution. It is summed in logarithms, because the p values
+    of large slices underflow, and their order matters.
 
     Args:
         n: (slices,) int, the number of examples in each slice.

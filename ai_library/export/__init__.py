@@ -1,1 +1,1 @@
-"""A trained classifier as a file that other software runs, preprocessing and probabilities included."""
+"""Exports a trained classifier, with its preprocessing and probabilities, for other software."""

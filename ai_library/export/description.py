@@ -1,4 +1,4 @@
-"""What every exported file needs: a classifier that can be exported, and what its user must know of it."""
+"""What all exports share: the check that a classifier can be exported, and its description."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from ..networks.network import check_network, variable_shapes
 def check_exportable(classifier: Classifier) -> None:
     """Raises `InputError` unless a classifier can be exported.
 
-    Its variables must be finite and have the shapes and types of the network, and the network give one logit for each
-    class name.
+    Its variables must be finite, with the shapes and types of the network. The network must return one logit per class
+    name.
     """
     check_network(classifier.model, classifier.image_shape, len(classifier.class_names))
     try:
@@ -23,12 +23,12 @@ def check_exportable(classifier: Classifier) -> None:
 
 
 def described(classifier: Classifier) -> dict[str, Any]:
-    """Of a classifier what its user needs to know, as JSON has it.
+    """The description of a classifier for the users of an exported file, as JSON values.
 
-    "class_names" of the probabilities; "image_shape" (h, w, c) of the images, where c is 1 for grey, 2 for grey and
-    opacity, 3 for RGB, 4 for RGB and opacity; "content_size", which says how `fit_image` brings an image file to that
-    shape: null where it is scaled to fit and the rest is filled; "temperature", which the probabilities are calculated
-    with already.
+    - "class_names": the names of the probabilities, in order.
+    - "image_shape": (h, w, c) of the images, with c = 1 for grey, 2 for grey and alpha, 3 for RGB, 4 for RGBA.
+    - "content_size": how `fit_image` brings an image file to that shape; null: it is scaled and padded.
+    - "temperature": the temperature of the probabilities, which is already applied.
     """
     return {
         "class_names": list(classifier.class_names),

@@ -1,4 +1,4 @@
-"""A classifier as a graph of ONNX' operators, from bytes of pixels to probabilities."""
+"""A classifier as a graph of ONNX operators, from uint8 pixels to probabilities."""
 
 import numpy as np
 
@@ -17,10 +17,11 @@ def graph_of(classifier: Classifier, exported: str) -> Graph:
     """The graph from images (n, h, w, c) uint8, `INPUT`, to probabilities (n, classes) float32, `OUTPUT`.
 
     Args:
-        classifier: Its network is a `CNN` or a `ResNet` itself: any other may compute anything.
-        exported: What is made of the graph, for an error.
+        classifier: Its network is a `CNN` or a `ResNet`, not of a subclass, which may compute something else.
+        exported: Name of the export in error messages.
 
-    Raises `InputError` for another network, and for one that does not fit its variables or class names.
+    Raises:
+        InputError: The network is another one, or does not match its variables or class names.
     """
     add = _NETWORKS.get(type(classifier.model))
     if add is None:

@@ -1,4 +1,4 @@
-"""A classifier as an ONNX file, which ONNX Runtime and many other programs run."""
+"""Exports a classifier as an ONNX file, for ONNX Runtime and other programs."""
 
 import json
 from pathlib import Path
@@ -12,17 +12,20 @@ from .graph import OUTPUT, graph_of
 def export_onnx(path: str | Path, classifier: Classifier) -> None:
     """Writes a classifier as an ONNX file.
 
-    Its input "images" is (n, h, w, c) uint8, for any n; its output "probabilities" (n, classes) float32, those of
-    `predict_proba` within 1e-5 on a CPU. The metadata are those of `described`, each as JSON. The same classifier gives
-    the same bytes with one version of onnx.
+    The input "images" is (n, h, w, c) uint8, for any n. The output "probabilities" is (n, classes) float32: that of
+    `predict_proba` within 1e-5 on a CPU. The metadata hold the fields of `described`, each as JSON. The same classifier
+    gives the same bytes with the same version of onnx.
+
+    >>> cnn = CNN(num_classes=2, features=(4, 4, 4, 4, 4), dense=4)
+    >>> variables = cnn.initialise(seed=0, image_shape=(16, 16, 1))  # a trained one in practice
+    >>> export_onnx("shapes.onnx", Classifier(cnn, variables, ("circle", "star"), (16, 16, 1)))
 
     Args:
-        path: The file to write; an older one stays whole until this one is.
-        classifier: Its network is a `CNN` or a `ResNet` itself: any other may compute anything, and is exported by
-            `export_stablehlo`.
+        path: The file to write. An existing file is replaced only when the new one is complete.
+        classifier: Its network is a `CNN` or a `ResNet`, not of a subclass. `export_stablehlo` exports any other.
 
     Raises:
-        InputError: The network is another one, or the file can't be written.
+        InputError: The network is another one, or the file cannot be written.
         MissingExtraError: onnx is not installed.
     """
     model = graph_of(classifier, "ONNX").as_onnx(classifier.image_shape, OUTPUT, len(classifier.class_names))

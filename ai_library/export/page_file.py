@@ -1,4 +1,4 @@
-"""A classifier as a page: one HTML file, in which the network runs, that needs no network connection."""
+"""Exports a classifier as a page: one HTML file that runs the network in the browser, without a connection."""
 
 import base64
 import hashlib
@@ -14,24 +14,28 @@ from ..networks.classifier import Classifier
 from .description import described
 from .graph import graph_of
 
-_FOLDER = Path(__file__).parent / "page-parts"  # with a name that no package has
+_FOLDER = Path(__file__).parent / "page-parts"  # not a valid package name
 _SCRIPTS = ("engine", "pillow", "paper", "fitting", "png", "decoding", "board", "app")
-"""They make one module, whose last part starts it."""
+"""Joined in this order they are one module; the last part starts it."""
 
 
 def export_page(path: str | Path, classifier: Classifier) -> None:
-    """Writes a classifier as a page that classifies what is drawn on it, and image files.
+    """Writes a classifier as an HTML page that classifies drawings and image files.
 
-    Everything is in the one file, and its Content-Security-Policy lets it load nothing: it works from a disk, without a
-    network, and nothing that it is shown leaves it. Image files are brought to the image shape as `fit_image` does it;
-    PNG files are decoded as the library decodes them, others by the browser. The answer is "not sure" below
-    `Classifier.abstain_below`.
+    The page is one file. Its Content-Security-Policy forbids it to load anything, so that it works offline, and images
+    never leave it. Image files are brought to the image shape as by `fit_image`. PNG files are decoded as in the
+    library, others by the browser. Below the confidence `Classifier.abstain_below` the answer is "not sure".
+
+    >>> cnn = CNN(num_classes=2, features=(4, 4, 4, 4, 4), dense=4)
+    >>> variables = cnn.initialise(seed=0, image_shape=(16, 16, 1))  # a trained one in practice
+    >>> export_page("shapes.html", Classifier(cnn, variables, ("circle", "star"), (16, 16, 1)))
 
     Args:
-        path: The file to write; an older one stays whole until this one is.
-        classifier: Its network is a `CNN` or a `ResNet` itself.
+        path: The file to write. An existing file is replaced only when the new one is complete.
+        classifier: Its network is a `CNN` or a `ResNet`, not of a subclass.
 
-    Raises `InputError` for another network, or where the file can't be written.
+    Raises:
+        InputError: The network is another one, or the file cannot be written.
     """
     write_bytes(path, page_of(classifier))
 
@@ -57,7 +61,7 @@ def page_of(classifier: Classifier) -> bytes:
         policy=f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; "
         "base-uri 'none'; form-action 'none'",
         style=style,
-        model=json.dumps(model).replace("<", "\\u003c"),  # so that no name ends the element
+        model=json.dumps(model).replace("<", "\\u003c"),  # no name can end the script element
         weights=base64.b64encode(weights.tobytes()).decode(),
         script=script,
     )
@@ -69,5 +73,5 @@ def _read(name):
 
 
 def _source(content):
-    """What a policy calls exactly this content."""
+    """The hash of a content, as a Content-Security-Policy names it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

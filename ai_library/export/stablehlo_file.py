@@ -1,4 +1,4 @@
-"""A classifier as a StableHLO program, which JAX runs without Flax and without the code of the network."""
+"""Exports a classifier as a StableHLO program, which JAX runs without Flax and without the network's code."""
 
 import contextlib
 import io
@@ -28,26 +28,28 @@ _one_at_a_time = threading.Lock()
 
 
 def export_stablehlo(path: str | Path, classifier: Classifier, platforms: Sequence[str] = PLATFORMS) -> None:
-    """Writes a classifier as a zip archive of a StableHLO program and what describes it.
+    """Writes a classifier as a zip archive of a StableHLO program and its description.
 
-    "program.stablehlo" is what `jax.export` serializes: `jax.export.deserialize(content).call(images)` gives
-    probabilities (n, classes) float32 of images (n, h, w, c) uint8, for any n from 1; those of `predict_proba`, within
-    1e-5 on a CPU where the network computes in float32. JAX needs the package flatbuffers for that. "classifier.json"
-    is what `described` gives, and "jax", the version that wrote the program: a JAX that is up to six months newer or
-    three weeks older runs it (JAX's page "Exporting and serializing staged-out computations").
+    "program.stablehlo" is serialized by `jax.export`. `jax.export.deserialize(content).call(images)` takes images
+    (n, h, w, c) uint8 for any n >= 1 and returns probabilities (n, classes) float32: those of `predict_proba` within
+    1e-5 on a CPU if the network computes in float32. Reading it needs the package flatbuffers. "classifier.json" has
+    the fields of `described`, and "jax", the version that wrote the program. A JAX up to six months newer or three
+    weeks older runs it (JAX's page "Exporting and serializing staged-out computations").
+
+    >>> export_stablehlo("shapes.zip", classifier)
 
     Args:
-        path: The file to write; an older one stays whole until this one is.
-        classifier: Its network must consist of JAX's operations, and the logits of an image must not depend on the
-            other images of the batch. For a network of your own the latter is checked on a few images.
-        platforms: Where the program can run.
+        path: The file to write. An existing file is replaced only when the new one is complete.
+        classifier: Its network must consist of JAX operations, and the logits of an image must not depend on other
+            images of the batch. For a network of your own the latter is checked on a few images.
+        platforms: The platforms on which the program can run.
 
     Raises:
-        InputError: The network or its variables can't be exported, or the file can't be written.
+        InputError: The network or its variables cannot be exported, or the file cannot be written.
         MissingExtraError: flatbuffers is not installed.
     """
     try:
-        import flatbuffers  # noqa: F401 - JAX serializes by it
+        import flatbuffers  # noqa: F401 - JAX needs it to serialize
     except ModuleNotFoundError as error:
         raise MissingExtraError(error, "export") from error
     check_exportable(classifier)
@@ -91,10 +93,10 @@ def _program(classifier, platforms):
 
 
 def _check_independence(classifier):
-    """Raises `InputError` where the logits of an image depend on the rest of its batch.
+    """Raises `InputError` if the logits of an image depend on the rest of its batch.
 
-    An image in a full block of similar images is compared with the same image alone, whose block is filled up with
-    black ones.
+    The logits of an image in a full block of similar images are compared with those of the image alone, in a block
+    padded with black images.
     """
     rng = np.random.default_rng(0)
     for low, high in ((0, 256), (100, 150), (0, 20), (235, 256)):
@@ -109,7 +111,7 @@ def _check_independence(classifier):
 
 @contextlib.contextmanager
 def _neutral_tracing():
-    """Keeps source locations and the user's own JAX settings out of what is traced in the block."""
+    """Keeps source locations and the user's JAX settings out of programs traced in the block."""
     held = {"jax_traceback_in_locations_limit": 0, "jax_include_full_tracebacks_in_locations": True}
     with _one_at_a_time, jax.default_matmul_precision(None), jax.disable_jit(False):
         before = {name: getattr(jax.config, name) for name in held}

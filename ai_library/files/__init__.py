@@ -1,1 +1,1 @@
-"""Bytes on disk, which know nothing of networks: files replaced whole, sealed files, safe text."""
+"""Files: atomic replacement, sealed files, locks, safe text. It does not depend on networks."""

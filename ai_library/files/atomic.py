@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the new ones, whatever happens while they are written."""
+"""Atomic writes: after any interruption, a file is either the old one or the new one."""
 
 import atexit
 import contextlib
@@ -12,14 +12,14 @@ from typing import IO, Any
 from ..errors import InputError
 
 _UMASK = os.umask(0o077)
-os.umask(_UMASK)  # there is no other way to ask for it
+os.umask(_UMASK)  # it can only be read by setting it
 _unfinished: set[Path] = set()
-"""The temporary files that there are, for an end of the process that leaves no block."""
+"""The existing temporary files, to be removed if the process exits within a block."""
 
 
 @atexit.register
 def remove_unfinished() -> None:
-    """Removes all temporary files, where the process ends within the blocks that would do it."""
+    """Removes all temporary files whose blocks have not ended."""
     for path in [*_unfinished]:
         with contextlib.suppress(OSError):
             path.unlink()
@@ -27,7 +27,7 @@ def remove_unfinished() -> None:
 
 @contextlib.contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Makes an `OSError` of the block an `InputError` that says what can't be written."""
+    """Turns an `OSError` of the block into an `InputError` that names the file."""
     try:
         yield
     except OSError as error:
@@ -38,8 +38,8 @@ def naming(path: str | Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """A file that the block makes, which is gone when the block or the process ends."""
-    _unfinished.add(path)  # before it is there: a signal may come in between
+    """A path for a temporary file, which is removed when the block or the process ends."""
+    _unfinished.add(path)  # before it exists: a signal may come in between
     try:
         yield path
     finally:
@@ -48,31 +48,31 @@ def temporary(path: Path) -> Iterator[Path]:
 
 
 class NewFile:
-    """A file that waits beside the one whose place it will take."""
+    """A temporary file beside the one that it will replace."""
 
     def __init__(self, file: IO[Any], temporary: Path, path: Path, permissions: int):
         self.file = file
         self.path = path
-        """Where it will be; what a link led to."""
+        """The final path, with links resolved."""
         self._temporary, self._permissions = temporary, permissions
 
     def finish(self) -> None:
-        """Leaves all of it on the disk, and closes it."""
+        """Writes all content to the disk, and closes the file."""
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
         os.chmod(self._temporary, self._permissions)
 
     def put(self) -> None:
-        """Gives it its name, once it is finished."""
+        """Moves the finished file to its final path."""
         os.replace(self._temporary, self.path)
 
 
 @contextlib.contextmanager
 def begun(path: str | Path, mode: str = "w") -> Iterator[NewFile]:
-    """Opens a file that is gone when the block ends, unless it was finished and put in its place; makes the folder.
+    """Opens a temporary file, which is removed when the block ends, unless it was finished and put in its place.
 
-    Arguments and errors are those of `replacing`, which is what to call for a single file.
+    The folder is created if missing. Arguments and errors are those of `replacing`, the function for a single file.
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     with naming(path):
@@ -90,10 +90,10 @@ def begun(path: str | Path, mode: str = "w") -> Iterator[NewFile]:
 def replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a temporary file that replaces `path`, with its permissions, when the block ends without an error.
 
-    The folder is created where it is missing. A link stays a link, and the file it leads to is replaced.
+    The folder is created if missing. A link stays a link, and the file to which it leads is replaced.
 
-    Text is UTF-8; what cannot be encoded, as in some file names, is written as an escape. Raises `InputError` where the
-    file can't be written, or where something else than a file has its name.
+    Text is UTF-8; characters that cannot be encoded, as in some file names, are escaped. Raises `InputError` if the
+    file cannot be written, or the path is not a regular file.
     """
     with begun(path, mode) as new:
         yield new.file
@@ -107,18 +107,18 @@ def _open_private(path, flags):
 
 
 def _permissions(path):
-    """The permissions that a file has, or would have if it were made now."""
+    """The permissions of a file, or those of a new file if there is none."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return 0o666 & ~_UMASK
-    if not stat.S_ISREG(mode):  # a device, a pipe: a file in its place would do harm
-        raise OSError(f"it is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}")
+    if not stat.S_ISREG(mode):  # a device or a pipe must not be replaced
+        raise OSError(f"it is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}")
     return stat.S_IMODE(mode)
 
 
 def sync_folder(folder: Path) -> None:
-    """Leaves the folder's new entry on the disk, too: until then a loss of power may bring back the old file."""
+    """Writes a folder's entries to the disk: before that, a power failure may bring back the old file."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_DIRECTORY)
         try:
@@ -128,16 +128,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Writes a file whole. Raises `InputError` where it can't."""
+    """Writes a file atomically. Raises `InputError` if it cannot be written."""
     with replacing(path, "wb") as file:
         file.write(data)
 
 
 def check_writable(path: str | Path) -> None:
-    """Raises `InputError` where `write_bytes(path, ...)` could not: better known before long work than after.
+    """Raises `InputError` if `write_bytes(path, ...)` would fail, to be called before long work.
 
-    It is tried: a copy of an old file takes its place. One that is immutable, that is mounted by itself, or that is
-    another user's in a folder where only the owner of a file may remove it, can be written but not replaced.
+    It tries a replacement of the old file by a copy. Some files can be written but not replaced: immutable files,
+    mount points, and files of another user in a folder with the sticky bit.
     """
     with contextlib.suppress(_Untouched), replacing(path, "wb") as copy:
         if not os.path.exists(path):
@@ -146,10 +146,10 @@ def check_writable(path: str | Path) -> None:
             shutil.copyfileobj(old, copy)
             copy.flush()
             before = os.stat(old.fileno())
-        if not os.path.samestat(before, os.stat(path)):  # another process's, newer than the copy
+        if not os.path.samestat(before, os.stat(path)):  # another process has replaced it since the copy
             raise _Untouched
         os.utime(copy.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-class _Untouched(Exception):  # noqa: N818 - no error, but the way out of `replacing` that keeps the old file
+class _Untouched(Exception):  # noqa: N818 - not an error: leaves `replacing` and keeps the old file
     pass

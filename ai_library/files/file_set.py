@@ -1,4 +1,4 @@
-"""Files of a folder that belong together: they are the old ones or the new ones, never some of each."""
+"""Replaces several files of a folder together: all are old or all are new."""
 
 import contextlib
 import glob
@@ -13,18 +13,19 @@ from .uninterrupted import uninterrupted
 
 @contextlib.contextmanager
 def replacing_together(paths: Sequence[Path], check: Callable[[], None]) -> Iterator[Callable[..., IO[Any]]]:
-    """Replaces files that belong together when the block ends well.
+    """Replaces files that belong together when the block ends without an error.
 
-    The block gets a function that opens a new file for one of the paths, as `atomic.replacing` does. At the end all of
-    the new files are on the disk; then all of the old ones go, also those that get no new one; then the new ones take
-    their names. Until then, and after an error, the old ones are whole. A signal waits until all have their names.
+    The block gets a function that opens a new file for one of the paths, as `atomic.replacing` does. At the end, the
+    new files are written to the disk, all old files are removed, also those without a new one, and the new files are
+    renamed. Before that, and after an error, the old files are complete. Signals are held back during the exchange.
 
     Args:
-        paths: All files of the set, the new ones and those that an earlier set may have had. One process writes them
-            at a time: what a killed one left half-written beside them is removed.
-        check: Called before the old files go, and raises where they must not: see `folder_lock.locked`.
+        paths: All files of the set, the new ones and those that an earlier set may have. Only one process may write
+            them at a time: half-written files of a killed process are removed.
+        check: Called before the old files are removed; it raises an error to prevent it: see `folder_lock.locked`.
 
-    Raises `InputError`, at once or at the end, where a file can't be written or an old one can't be replaced.
+    Raises:
+        InputError: A file cannot be written or an old one cannot be replaced, now or at the end.
     """
     for path in paths:
         check_writable(path)
@@ -38,7 +39,7 @@ def replacing_together(paths: Sequence[Path], check: Callable[[], None]) -> Iter
             return new[-1].file
 
         yield begin
-        check()  # a folder that was replaced is told better than a file that is gone
+        check()  # first: its message about a replaced folder is clearer
         for each in new:
             with naming(each.path):
                 each.finish()
@@ -48,7 +49,7 @@ def replacing_together(paths: Sequence[Path], check: Callable[[], None]) -> Iter
 
 
 def _exchange(paths, new):
-    """Puts new files into the place of all old ones, or, after an error, the old ones back."""
+    """Replaces all old files by the new ones; after an error, restores the old ones."""
     aside: list[Path] = []
     with contextlib.ExitStack() as undo:
         for path in map(Path, map(os.path.realpath, paths)):
@@ -73,9 +74,9 @@ def _move(path, to):
 
 
 def remove_together(paths: Iterable[Path]) -> None:
-    """Removes files that would contradict what is about to be written.
+    """Removes files that would contradict those about to be written.
 
-    A link stays, and the file it leads to is removed. Raises `InputError` where one can't be removed.
+    A link stays, and the file to which it leads is removed. Raises `InputError` if one cannot be removed.
     """
     for path in paths:
         _remove([Path(os.path.realpath(path))])

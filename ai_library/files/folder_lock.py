@@ -1,4 +1,4 @@
-"""The right to write into a folder, which one process at a time has."""
+"""Locks a folder, so that one process at a time writes into it."""
 
 import contextlib
 import errno
@@ -26,22 +26,23 @@ else:
 NAME = "lock"
 _TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-"""What file systems answer that have none."""
+"""Error numbers of file systems without locks."""
 
 
 class FolderTakenError(InputError):
-    """Another process has the right to write into a folder."""
+    """Another process has locked the folder."""
 
 
 @contextlib.contextmanager
 def locked(folder: str | Path) -> Iterator[Callable[[], None]]:
-    """Keeps other processes from writing into a folder, which is made where it isn't, until the block ends.
+    """Locks a folder until the block ends, and creates it if missing.
 
-    A folder is what it is, not what it is called: whoever removes it and makes another in its place has the other. So
-    the block gets a function to call before each write, which raises `InputError` where the folder's name no longer
-    leads to the folder that was locked.
+    The lock belongs to the folder, not to its path: another folder may take its place. So the block gets a function to
+    call before each write, which raises `InputError` if the path no longer leads to the locked folder.
 
-    Raises `FolderTakenError` where another process has the folder, and `InputError` where it can't be written to.
+    Raises:
+        FolderTakenError: Another process has locked the folder.
+        InputError: The folder cannot be written to.
     """
     path = Path(folder) / NAME
     with naming(folder):
@@ -58,14 +59,14 @@ def locked(folder: str | Path) -> Iterator[Callable[[], None]]:
     try:
         yield check
     finally:
-        with contextlib.suppress(OSError):  # it stays where open files can't be removed
+        with contextlib.suppress(OSError):  # some systems cannot remove open files
             if _is(path, descriptor):
                 path.unlink()
         os.close(descriptor)
 
 
 def _acquired(path):
-    """The descriptor of the file at a path, locked."""
+    """Opens and locks the file at a path; returns its descriptor."""
     while True:
         with naming(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -76,7 +77,7 @@ def _acquired(path):
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # whoever had the folder has just removed this file, and another may have made the next
+        os.close(descriptor)  # the previous owner removed it, and another process may have made a new one
 
 
 def _try(path, descriptor):
@@ -93,7 +94,7 @@ def _try(path, descriptor):
 
 
 def _is(path, descriptor):
-    """Whether a path leads to the file that is open."""
+    """Whether a path leads to the open file."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except OSError:

@@ -5,10 +5,10 @@
 4 bytes   length of the header, little-endian
 header    JSON
 arrays    nested dictionaries of arrays, by `flax.serialization`
-32 bytes  SHA-256 of all before
+32 bytes  SHA-256 of all of the above
 
-A digest only finds damage: who means harm computes it anew. Reading therefore bounds all that a file can ask for: it
-takes at most twice the memory of the file, and 100 MB.
+The digest detects damage, not attacks: an attacker can compute it. So reading bounds all resources: it takes at most
+twice the size of the file in memory, plus 100 MB.
 """
 
 import hashlib
@@ -37,36 +37,36 @@ _TYPES = (
     *("float32", "bfloat16", "float16"),
     *("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32"),
 )
-"""Of arrays: those that networks and optax's transformations have. Nothing is trained with 64 bits."""
+"""Types of arrays: those of networks and of optax's states. Nothing is trained with 64 bits."""
 _MAX_ENTRIES = 4096
-"""Dictionaries and their entries, of the whole tree."""
+"""Most dictionaries and entries in the whole tree."""
 _MAX_NAME = 128
-"""Bytes of an entry's name."""
+"""Most bytes of an entry's name."""
 _MAX_SIDES = 32
 _ARRAY_BYTES = 256
-"""More than the shape, the type and the lengths of an array take."""
+"""Upper bound of the bytes of an array's shape, type and lengths."""
 _FLAX_ARRAY = 1
 _WIDTH_OF_LENGTH = {0xC4: 1, 0xC5: 2, 0xC6: 4}
-"""Bytes of a binary's length after msgpack's mark of its kind."""
+"""Number of bytes of a binary's length, by msgpack's type byte."""
 
 
 class SealedFileError(InputError):
-    """What is wrong with a file, as the end of a sentence that its name begins; `mend` where the file itself tells."""
+    """A fault of a file. Its text completes a sentence that begins with the file's name; `mend` says what to do."""
 
     def __init__(self, wrong: str, mend: str | None = None):
-        # The file may have a say in the text: nothing of it may reach a terminal as a command, or fill it.
+        # The text may quote the file: it must not contain control sequences or be long.
         super().__init__(escaped(wrong[:300]))
         self.mend = mend
 
 
 @dataclass(frozen=True)
 class SealedFormat:
-    """One kind of sealed file: `magic` begins it, `version` is written, and it and all before are read."""
+    """A kind of sealed file: it begins with `magic`, is written as `version`, and read up to that version."""
 
     magic: bytes
     version: int
     name: str
-    """What such a file is, for messages: "a model"."""
+    """Name of the kind in messages, such as "a model"."""
 
     def write(
         self,
@@ -75,10 +75,10 @@ class SealedFormat:
         tree: Any,
         check: Callable[[dict[str, Any], dict[str, Any]], object] | None = None,
     ) -> None:
-        """Writes a file; an older one of the name stays whole until the new one is.
+        """Writes a file. An existing one is replaced only when the new one is complete.
 
-        The same content gives the same bytes. `check` gets header and tree as they will be read. Raises `InputError`
-        where the file can't be written, where it could not be read again (see `storable`), or where `check` raises
+        The same content gives the same bytes. `check` is called with the header and the tree as they will be read.
+        Raises `InputError` if the file cannot be written, could not be read again (see `storable`), or `check` raises
         `SealedFileError`.
         """
         try:
@@ -95,7 +95,7 @@ class SealedFormat:
                 raise InputError(f"{path} is not written, since it could not be read again: it {error}") from error
         if len(encoded) > MAX_HEADER:
             raise InputError(f"{path} can hold a header of at most {MAX_HEADER:,} bytes, got {len(encoded):,}")
-        import flax.serialization  # which reading does without: it takes a second to be imported
+        import flax.serialization  # reading does not need it, and its import takes a second
 
         arrays = flax.serialization.msgpack_serialize(tree)
         digest = hashlib.sha256()
@@ -106,9 +106,9 @@ class SealedFormat:
             file.write(digest.digest())
 
     def storable(self, tree: Any) -> dict[str, Any]:
-        """The tree as nested dictionaries of numpy arrays, which is how it will be read.
+        """The tree as nested dictionaries of numpy arrays, as it will be read.
 
-        Raises `InputError`, which names the array, where such a file can't hold it: what can be written can be read.
+        Raises an `InputError` that names the array, if such a file cannot hold it. So every written file can be read.
         """
         import flax.serialization
         import jax
@@ -124,7 +124,7 @@ class SealedFormat:
         return stored
 
     def _check_limits(self, tree):
-        """Raises `InputError` for a tree of numpy arrays that is beyond what `_tree` reads."""
+        """Raises `InputError` if a tree of numpy arrays exceeds the limits of `_tree`."""
         entries, size, waiting = 0, 0, [("", tree)]
         while waiting:
             path, value = waiting.pop()
@@ -151,7 +151,7 @@ class SealedFormat:
             )
 
     def read(self, path: str | Path) -> tuple[int, dict[str, Any], dict[str, Any]]:
-        """Version, header and tree of read-only arrays of a file that is whole. Raises `SealedFileError`."""
+        """Returns version, header, and tree of read-only arrays. Raises `SealedFileError` if the file is invalid."""
         data = memoryview(_content(Path(path)))
         if data[:24] == b"version https://git-lfs.":
             raise SealedFileError(f"is a Git LFS pointer, not {self.name}", "run 'git lfs pull'")
@@ -171,13 +171,13 @@ class SealedFormat:
 
 
 def check_arrays(found: dict[str, Any], wanted: dict[str, Any], finite: bool = True) -> None:
-    """Raises `SealedFileError` unless a tree has the same paths as the one that is wanted.
+    """Raises `SealedFileError` unless a tree has the paths of `wanted`, and arrays of the same shapes and types.
 
-    Each leaf must be an array of the shape and type that the wanted leaf tells, `finite` or not.
+    With `finite`, all values must be finite.
     """
     found, wanted = dict(_leaves(found)), dict(_leaves(wanted))
     for path in sorted(found.keys() ^ wanted.keys()):
-        raise SealedFileError(f"{'lacks' if path in wanted else 'has no use for'} {path}")
+        raise SealedFileError(f"{'lacks' if path in wanted else 'has the unexpected'} {path}")
     for path, leaf in sorted(wanted.items()):
         if _description(found[path]) != _description(leaf):
             raise SealedFileError(f"has {path} as {_description(found[path])}, but {_description(leaf)} is wanted")
@@ -188,37 +188,37 @@ def check_arrays(found: dict[str, Any], wanted: dict[str, Any], finite: bool = T
 def _content(path):
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its other end
-            raise SealedFileError("is no regular file")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe could block
+            raise SealedFileError("is not a regular file")
         if status.st_size > MAX_FILE:
             raise SealedFileError(f"is larger than {MAX_FILE:,} bytes")
         with open(path, "rb") as file:
             return file.read(MAX_FILE)
     except FileNotFoundError as error:
         raise SealedFileError(f"cannot be read: {error.strerror}") from error
-    except OSError as error:  # which says nothing of what the file holds
+    except OSError as error:  # says nothing about the content
         raise SealedFileError(f"cannot be read: {error.strerror}", "make it readable, or try again") from error
 
 
 def _header(data) -> dict:
-    def finite(number):  # json takes 1e999 for infinity, and NaN as it is
+    def finite(number):  # json reads 1e999 as infinity, and accepts NaN
         if not math.isfinite(value := float(number)):
-            raise ValueError(f"{number:.20} is no number")
+            raise ValueError(f"{number:.20} is not a number")
         return value
 
     try:
         header = json.loads(str(data, "utf-8"), parse_float=finite, parse_constant=finite)
     except (ValueError, RecursionError) as error:
-        raise SealedFileError(f"has a header that is no JSON ({error})") from error
+        raise SealedFileError(f"has a header that is not JSON ({error})") from error
     if not isinstance(header, dict):
-        raise SealedFileError("has a header that is no JSON object")
+        raise SealedFileError("has a header that is not a JSON object")
     return header
 
 
 def _tree(data) -> dict:
-    """What `flax.serialization.msgpack_restore` gives for nested dictionaries of arrays, and refuses all else.
+    """Reads nested dictionaries of arrays, like `flax.serialization.msgpack_restore`, and refuses everything else.
 
-    That function itself would copy each array twice, and would follow lists, nesting and types wherever they lead.
+    Flax's function copies each array twice, and has no bounds on lists, nesting and types.
     """
     entries = 0
 
@@ -243,11 +243,11 @@ def _tree(data) -> dict:
 
 
 def _array(code, data):
-    """An array as flax packs it, (shape, name of the type, bytes), without copying the bytes."""
+    """Reads an array as flax packs it, (shape, name of the type, bytes), without copying the bytes."""
     if code != _FLAX_ARRAY:
         raise ValueError(f"code {code}")
     unpacker = msgpack.Unpacker(max_array_len=_MAX_SIDES, max_str_len=32, max_map_len=0, max_bin_len=0, max_ext_len=0)
-    unpacker.feed(data[:256])  # more than the two descriptions take
+    unpacker.feed(data[:256])  # more than shape and type take
     if unpacker.read_array_header() != 3:
         raise ValueError("an array needs shape, type and bytes")
     shape, dtype = tuple(unpacker.unpack()), _dtype(unpacker.unpack())
@@ -265,18 +265,18 @@ def _dtype(name):
     if name not in _TYPES:
         raise ValueError(f"an array of type {name!a}")
     if name == "bfloat16":
-        import ml_dtypes  # JAX's own, by which numpy knows it
+        import ml_dtypes  # registers bfloat16 with numpy
 
         return np.dtype(ml_dtypes.bfloat16)
     return np.dtype(name)
 
 
 def _bytes_of_name(name):
-    return len(str(name).encode()) + 5  # with msgpack's length
+    return len(str(name).encode()) + 5  # plus msgpack's length
 
 
 def _leaves(tree):
-    """Yields the path and the value of whatever is no dictionary, or an empty one."""
+    """Yields the path and the value of each leaf: anything but a non-empty dictionary."""
     waiting = [("", tree)]
     while waiting:
         path, value = waiting.pop()
@@ -287,7 +287,7 @@ def _leaves(tree):
 
 
 def _finite(array):
-    """By the extremes, which are not finite where any value is not, and take no memory."""
+    """Whether all values are finite, by the minimum and maximum, which take no memory."""
     return array.size == 0 or bool(np.isfinite([array.min(), array.max()]).all())
 
 

@@ -1,4 +1,4 @@
-"""What is done whole before a signal ends the process."""
+"""Holds back signals during short operations."""
 
 import contextlib
 import signal
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
-"""Those that ask a process to end, where the system has them."""
+"""The signals that ask a process to end, as far as the system has them."""
 
 
 def hear(handler: Callable[[int, Any], None]) -> dict[signal.Signals, Any]:
-    """Lets a handler hear `SIGNALS`, and returns the previous handlers.
+    """Sets a handler for `SIGNALS`, and returns the previous handlers.
 
-    A signal that the process ignores, as shells have it for what runs in the background, stays ignored. Outside the
-    main thread, where Python hears no signals, it does nothing.
+    Ignored signals stay ignored, as shells set them for background processes. Outside of the main thread, where Python
+    cannot handle signals, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -23,14 +23,14 @@ def hear(handler: Callable[[int, Any], None]) -> dict[signal.Signals, Any]:
 
 
 def put_back(handlers: dict[signal.Signals, Any]) -> None:
-    """Lets the previous handlers that `hear` returned hear them again."""
+    """Restores the previous handlers that `hear` returned."""
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Holds back a signal that asks the process to end until the block, which must be short, is done."""
+    """Holds back signals that ask the process to end until the block, which must be short, ends."""
     received: list[int] = []
     previous = hear(lambda number, _: received.append(number))
     try:

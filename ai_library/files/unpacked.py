@@ -18,21 +18,21 @@ _PIECE = 1_000_000
 
 
 class Unpacked:
-    """The files of a zip archive in a temporary folder, which is removed when nobody holds this object any more.
+    """The files of a zip archive in a temporary folder, which is removed with this object.
 
-    Nothing is written outside that folder, no links are made, and no more is written than the archive says of itself.
+    Nothing is written outside of that folder, no links are created, and no more is written than the archive declares.
 
     Args:
         archive: The zip file.
-        wanted: Which files are unpacked, by their names; the others are there, but empty.
+        wanted: Function of a file's name that says whether to unpack it; other files are created empty.
 
     Raises:
-        InputError: It is no archive that can be read, is encrypted or damaged, or would unpack to far more than its own
-            size or than the disk has room for.
+        InputError: It is not a readable archive, is encrypted or damaged, or would unpack to far more than its own
+            size, or to more than the free space of the disk.
     """
 
     folder: Path
-    """Where the files are."""
+    """The folder of the files."""
 
     def __init__(self, archive: str | Path, wanted: Callable[[str], bool] = bool):
         self.folder = Path(tempfile.mkdtemp(prefix="unpacked-"))

@@ -1,1 +1,1 @@
-"""Experiments that only endless data with known truth allows."""
+"""Experiments on generated data, whose factors are known and whose supply is unlimited, and studies over seeds."""

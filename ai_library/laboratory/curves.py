@@ -1,4 +1,4 @@
-"""How the error depends on the number of training images or on the share of wrong labels, over the seeds of a study."""
+"""Error curves over the seeds of a study: by the number of training images, or by the fraction of wrong labels."""
 
 import math
 from collections.abc import Mapping
@@ -15,15 +15,21 @@ from .statistics import Estimate, mean
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ErrorCurve:
-    """The error at several levels, and the line through it of each seed. `print` it for a table.
+    """The error at several levels, with a line fitted to each seed. `print` it for a table.
+
+    >>> errors = np.array([[0.4, 0.2, 0.1], [0.36, 0.18, 0.09]])  # of two seeds
+    >>> levels = np.array([100, 400, 1600])
+    >>> curve = ErrorCurve(what="training images", levels=levels, errors=errors, power_law=True, left_out=0)
+    >>> round(curve.slope.value, 3), round(curve.at(6400).value, 4)
+    (-0.5, 0.0474)
 
     Attributes:
-        what: What the levels are, such as "training images".
-        levels: (k,) the levels, rising.
+        what: Name of the levels, such as "training images".
+        levels: (k,) the levels, increasing.
         errors: (n, k) the error of each seed at each level.
-        power_law: Whether the line is straight in the logarithms of both, error = factor * level ** slope; else it is
+        power_law: If True, each seed's line is error = factor * level ** slope, fitted in logarithms; else it is
             error = factor + slope * level.
-        left_out: How many seeds have no error at one of the levels, and so no line.
+        left_out: Number of seeds that lack an error at one of the levels, and have no line.
     """
 
     what: str
@@ -39,25 +45,25 @@ class ErrorCurve:
 
     @property
     def slope(self) -> Estimate:
-        """The slope, of a power law its exponent: the mean of those of the seeds, with Student's 95 % interval."""
+        """The mean slope over the seeds, with Student's 95 % interval; of a power law the exponent."""
         return mean(self._lines[0])
 
     @property
     def factor(self) -> Estimate:
-        """The factor, or the error at level 0, with its 95 % interval."""
+        """The factor of the power law, or the error at level 0 of a straight line, with its 95 % interval."""
         return self._seen(mean(self._lines[1]))
 
     def at(self, level: float) -> Estimate:
-        """The error that the line gives at a level, with the 95 % interval of the line.
+        """The error of the line at a level, with the 95 % interval of the line over the seeds.
 
-        Beyond the levels that were measured it holds as far as the line does, which no interval knows.
+        Outside of the measured levels it is an extrapolation; the interval does not include the error of the law.
         """
         slopes, factors = self._lines
         return self._seen(mean(factors + slopes * (math.log(level) if self.power_law else level)))
 
     @property
     def _lines(self):
-        """Slope and factor (n,) of each seed, by least squares; of a power law those of the logarithms."""
+        """Slope and factor (n,) of each seed by least squares; of a power law, in logarithms."""
         if self.power_law:
             return np.polyfit(np.log(self.levels), np.log(self.errors.T), 1)
         return np.polyfit(self.levels, self.errors.T, 1)
@@ -66,7 +72,7 @@ class ErrorCurve:
         return Estimate(*map(math.exp, estimate)) if self.power_law else estimate
 
     def __str__(self) -> str:
-        lines = [f"{self.what:>18}  error, 95 % interval, and what the line gives"]
+        lines = [f"{self.what:>18}  error, 95 % interval, and the line"]
         for level, found in zip(self.levels.tolist(), self.at_levels, strict=True):
             lines.append(f"{level:>18,g}  {_shown(found)}  {self.at(level).value:.4f}")
         law = f"{self.factor.value:.3g} * x ^ s" if self.power_law else f"{self.factor.value:.3g} + s x"
@@ -82,19 +88,29 @@ def _shown(estimate):
 
 
 def learning_curve(results: StudyResults, images: Mapping[str, float]) -> ErrorCurve:
-    """The error against the number of training images, with the power law through it.
+    """Fits a power law to the error against the number of training images.
 
-    Each seed has a power law, fitted by least squares in the logarithms; the mean exponent and its interval are those
-    over the seeds. It is the law of Hestness et al., Deep Learning Scaling is Predictable, Empirically
-    (arXiv:1712.00409), in the region where the error is neither that of guessing nor one that no images lower.
+    A power law is fitted to each seed by least squares in logarithms. The exponent is the mean over the seeds, with its
+    interval. The law is that of Hestness et al., Deep Learning Scaling is Predictable, Empirically (arXiv:1712.00409).
+    It holds between the error of guessing and the error that more images do not reduce.
+
+    >>> accuracy = {("few", 0): 0.6, ("many", 0): 0.8, ("few", 1): 0.64, ("many", 1): 0.82}
+    >>> runs = {run: {"accuracy": value} for run, value in accuracy.items()}
+    >>> results = StudyResults(conditions=("few", "many"), seeds=(0, 1), runs=runs)
+    >>> round(learning_curve(results, images={"few": 100, "many": 400}).slope.value, 3)
+    -0.5
 
     Args:
-        results: Of a study with a condition for each number. The error is 1 - metric where higher is better, such as
-            of accuracy, and else the metric itself, such as of log_loss.
-        images: How many training images each condition has, by its name; other conditions are not looked at.
+        results: Results of a study with one condition per number of images. The error is 1 - metric if higher is
+            better, as for accuracy; else it is the metric itself, as for log loss.
+        images: Number of training images of each condition, by name. Other conditions are ignored.
+
+    Returns:
+        The `ErrorCurve`.
 
     Raises:
-        InputError: There are fewer than two numbers, or no seed has them all; an error or a number is 0.
+        InputError: There are fewer than two different numbers, no seed has a run for each, or an error or a number is
+            0.
     """
     curve = _curve(results, images, "training images", power_law=True)
     if curve.levels[0] <= 0 or (curve.errors <= 0).any():
@@ -106,14 +122,23 @@ def learning_curve(results: StudyResults, images: Mapping[str, float]) -> ErrorC
 
 
 def noise_curve(results: StudyResults, noise: Mapping[str, float]) -> ErrorCurve:
-    """The error against the share of training labels that are wrong, with the straight line through it.
+    """Fits a straight line to the error against the fraction of wrong training labels.
+
+    >>> accuracy = {("clean", 0): 0.9, ("noisy", 0): 0.7, ("clean", 1): 0.92, ("noisy", 1): 0.74}
+    >>> runs = {run: {"accuracy": value} for run, value in accuracy.items()}
+    >>> results = StudyResults(conditions=("clean", "noisy"), seeds=(0, 1), runs=runs)
+    >>> round(noise_curve(results, noise={"clean": 0.0, "noisy": 0.5}).slope.value, 3)
+    0.38
 
     Args:
-        results: Of a study with a condition for each share; see `learning_curve`.
-        noise: The share of each condition, from 0 to 1, by its name; other conditions are not looked at.
+        results: Results of a study with one condition per fraction; see `learning_curve` for the error.
+        noise: Fraction of wrong labels of each condition, in [0, 1], by name. Other conditions are ignored.
+
+    Returns:
+        The `ErrorCurve`.
 
     Raises:
-        InputError: There are fewer than two shares, or no seed has them all.
+        InputError: There are fewer than two different fractions, or no seed has a run for each.
     """
     return _curve(results, noise, "wrong labels", power_law=False)
 

@@ -1,4 +1,4 @@
-"""Fits of the psychometric function, many at once: as many as a bootstrap needs."""
+"""Fits psychometric functions, vectorised over the resamples of a bootstrap."""
 
 from typing import NamedTuple
 
@@ -6,24 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_LAPSES = 0.5
-_STEEPEST = 20.0  # logits from one level to the next, where a curve is a step
+_STEEPEST = 20.0  # logits between neighbouring levels: steeper curves are steps
 _ROUNDS = 200
-_STILL = 1e-9  # log likelihood that a round must gain
-_SMALL = 1e-9  # the least probability
+_STILL = 1e-9  # an iteration that gains less log likelihood is the last
+_SMALL = 1e-9  # the smallest probability
 
 
 class Fits(NamedTuple):
-    """Curves chance + (1 - chance - lapse) * sigmoid(slope * (level - midpoint)), an entry each of shape (b,)."""
+    """b curves, chance + (1 - chance - lapse) * sigmoid(slope * (level - midpoint)); each field is an array (b,)."""
 
     midpoint: NDArray[np.float64]
-    """The level half way from chance to the upper end."""
+    """The level halfway between chance and the upper asymptote."""
     slope: NDArray[np.float64]
-    """Logits a unit of the level; negative where accuracy falls."""
+    """Logits per unit of the level; negative if accuracy decreases."""
     lapse: NDArray[np.float64]
-    """The share of errors that no level takes away."""
+    """The lapse rate: the error at the best level."""
     log_likelihood: NDArray[np.float64]
     is_step: NDArray[np.bool_]
-    """Whether the curve is as steep as is allowed, so that the likelihood tells nothing of its slope."""
+    """Whether the slope is at its bound, so that the likelihood does not determine it."""
 
     def at(self, levels: NDArray[np.float64], chance: float) -> NDArray[np.float64]:
         """The probabilities (b, l) of the curves at the levels (l,)."""
@@ -31,7 +31,7 @@ class Fits(NamedTuple):
         return chance + (1 - chance - self.lapse[:, np.newaxis]) * _sigmoid(logits)
 
     def crossing(self, target: float, chance: float) -> NDArray[np.float64]:
-        """The levels (b,) at which the curves reach a probability; nan where one never does."""
+        """The levels (b,) at which the curves reach a probability; nan if one never does."""
         height = 1 - chance - self.lapse
         share = np.where(height > target - chance, (target - chance) / np.maximum(height, _SMALL), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -39,14 +39,14 @@ class Fits(NamedTuple):
 
 
 def fit_logistic(levels: NDArray[np.float64], correct: NDArray[np.float64], n: float, chance: float) -> Fits:
-    """Fits by maximum likelihood: Fisher scoring, damped as by Levenberg and Marquardt, from the best point of a grid.
+    """Fits b curves by maximum likelihood: Fisher scoring with Levenberg-Marquardt damping, from the best of a grid.
 
-    The guess rate is fixed at `chance`, the lapse rate is from 0 to `MOST_LAPSES` (Wichmann and Hill, Perception &
-    Psychophysics 63, 2001, 1293-1313).
+    The guess rate is fixed at `chance`, and the lapse rate is between 0 and `MOST_LAPSES` (Wichmann and Hill,
+    Perception & Psychophysics 63, 2001, 1293-1313).
 
     Args:
-        levels: (l,) increasing, two or more.
-        correct: (b, l) right answers of n at each level: a row for each curve.
+        levels: (l,) increasing, l >= 2.
+        correct: (b, l) number of right answers of each curve at each level.
         n: Number of answers at each level.
         chance: The probability of a right answer by guessing.
     """
@@ -60,7 +60,7 @@ def fit_logistic(levels: NDArray[np.float64], correct: NDArray[np.float64], n: f
     for _ in range(_ROUNDS):
         now = parameters[moving]
         score, information = _score(now, z, correct[moving], n, chance)
-        held = ((now <= low) & (score < 0)) | ((now >= high) & (score > 0))  # at a bound, and pressing against it
+        held = ((now <= low) & (score < 0)) | ((now >= high) & (score > 0))  # at a bound, gradient outwards
         score[held] = 0
         information[held[:, :, np.newaxis] | held[:, np.newaxis, :]] = 0
         diagonal = np.einsum("bii->bi", information)
@@ -88,7 +88,7 @@ def _best_of_grid(z, correct, n, chance, steepest):
 
 
 def _probability(parameters, z, chance):
-    """Probabilities (b, l), and the sigmoid (b, l) that they are made of."""
+    """The probabilities (b, l), and the sigmoid (b, l) in them."""
     a, b, lapse = parameters.T[:, :, np.newaxis]
     s = _sigmoid(a + b * z)
     return np.clip(chance + (1 - chance - lapse) * s, _SMALL, 1 - _SMALL), s
@@ -100,7 +100,7 @@ def _log_likelihood(parameters, z, correct, n, chance):
 
 
 def _score(parameters, z, correct, n, chance):
-    """The gradient (b, 3) of the log likelihood, and Fisher's information (b, 3, 3)."""
+    """The gradient (b, 3) of the log likelihood, and the Fisher information (b, 3, 3)."""
     p, s = _probability(parameters, z, chance)
     steep = (1 - chance - parameters[:, 2:]) * s * (1 - s)
     slopes = np.stack([steep, steep * z, -s], axis=1)

@@ -1,4 +1,4 @@
-"""How accuracy depends on one factor of the shapes: a psychometric curve, and its threshold."""
+"""Psychometric curves: accuracy as a function of one factor of the shapes, with its threshold."""
 
 import base64
 import contextlib
@@ -24,32 +24,36 @@ if TYPE_CHECKING:
     from ..networks.classifier import Classifier
 
 RESAMPLES = 1000
-"""Of the bootstrap."""
+"""Number of bootstrap resamples."""
 _PARAMETERS = 3
 _MOST_WITHOUT = 0.01
-"""The share of the bootstrap's curves that may have no threshold; of more there is no interval."""
+"""Largest fraction of the bootstrap's curves without a threshold; with more, there is no interval."""
 _NO_CHANGE = 0.05
-"""The p value of the likelihood ratio above which accuracy is said not to change."""
+"""Accuracy counts as constant if the p value of the likelihood ratio test is above this."""
 _MISFIT = 0.001
-"""The p value of the deviance below which the curve is said not to fit."""
+"""The fit counts as bad if the p value of its deviance is below this."""
 
 
 @dataclass(frozen=True, eq=False)
 class PsychometricCurve:
-    """Accuracy at set levels of one factor, and the logistic curve through it. `print` it, or let a notebook show it.
+    """Accuracy at set levels of one factor, and the fitted logistic curve. `print` it, or let a notebook show it.
+
+    >>> curve = psychometric(classifier, source, "contrast", levels=(0.1, 0.2, 0.4, 0.8), n=20)
+    >>> curve.hits.shape, [row.n for row in curve.rows]
+    ((4, 20), [20, 20, 20, 20])
 
     Attributes:
-        factor: The factor, as `ShapeRanges` names it.
-        levels: (l,) its levels, in its units, increasing.
-        hits: (l, n) bool, which images are classified rightly. An image is the same at all levels but for the factor.
-        chance: The accuracy of guessing: 1 / classes.
-        target: The accuracy of the threshold.
-        midpoint: The level half way from chance to the curve's upper end. None where no curve is defined.
-        slope: Logits a unit of the level, negative where accuracy falls. None where no curve is defined.
-        lapse: The share of errors that no level takes away. None where no curve is defined.
-        threshold: The level at which the curve reaches the target. None where it does not among the levels.
-        threshold_interval: 95 % interval of the threshold: low, high. None where there is none.
-        notes: Why something is None, and whether the curve fits.
+        factor: The factor, a name in `ShapeRanges`.
+        levels: (l,) the levels, in the factor's units, increasing.
+        hits: (l, n) bool, which images are classified correctly. Column i shows one image at all levels.
+        chance: The accuracy of guessing, 1 / classes.
+        target: The accuracy at the threshold.
+        midpoint: The level halfway between chance and the upper asymptote; None if no curve could be fitted.
+        slope: Logits per unit of the level, negative if accuracy decreases; None if no curve could be fitted.
+        lapse: The lapse rate, the error at the best level; None if no curve could be fitted.
+        threshold: The level at which the curve reaches the target; None if it does not within the levels.
+        threshold_interval: 95 % interval of the threshold: low, high; None if it has none.
+        notes: Why a field is None, and whether the fit is bad.
     """
 
     factor: str
@@ -75,7 +79,7 @@ class PsychometricCurve:
         ]
 
     def curve(self, levels: ArrayLike) -> NDArray[np.float64]:
-        """Returns the fitted accuracy at levels (m,); nan where no curve is defined."""
+        """Returns the fitted accuracy (m,) at levels (m,); nan if no curve could be fitted."""
         levels = np.asarray(levels, np.float64)
         if self.midpoint is None or self.slope is None or self.lapse is None:
             return np.full(levels.shape, np.nan)
@@ -127,7 +131,7 @@ class PsychometricCurve:
         return "\n".join([*lines, self._threshold_text(), *self.notes])
 
     def _repr_html_(self):
-        """What a notebook shows: the table, and the picture where matplotlib is installed."""
+        """The HTML for a notebook: the table, and the figure if matplotlib is installed."""
         from ..evaluation.figures import png_of
 
         cells = [(row.name, row.accuracy, *row.accuracy_interval) for row in self.rows]
@@ -152,25 +156,30 @@ def psychometric(
     *,
     target: float = 0.75,
 ) -> PsychometricCurve:
-    """Measures accuracy at set levels of one factor, with all others as usual, and fits a psychometric curve.
+    """Measures accuracy at set levels of one factor, and fits a psychometric curve.
 
-    At each level the same images of `evaluation` are drawn, with that one factor changed: the differences between
-    levels are due to it alone. See `curve_of` for the fit.
+    At each level the same images of the "evaluation" split are drawn with only that factor changed, so that differences
+    between levels are due to it alone. See `curve_of` for the fit.
+
+    >>> curve = psychometric(classifier, source, "contrast", levels=(0.1, 0.2, 0.4, 0.8), n=20)
+    >>> curve.levels.tolist(), curve.chance
+    ([0.1, 0.2, 0.4, 0.8], 0.5)
 
     Args:
         classifier: A `Classifier` for the classes and the image shape of `source`.
-        source: The shapes.
+        source: The source of the shapes.
         factor: A range of `ShapeRanges`, such as "contrast".
-        levels: Four or more, in its units; they may lie outside of the source's range. Some should be so hard that the
-            classifier is hardly better than chance.
+        levels: Four or more levels, in the factor's units; they may lie outside of the source's range. At the hardest
+            levels accuracy should be near chance.
         n: Number of images at each level.
-        target: The accuracy of the threshold, above chance and below 1.
+        target: The accuracy at the threshold, above chance and below 1.
 
     Returns:
         The `PsychometricCurve`.
 
     Raises:
-        InputError: The classifier was made for other classes or images, or an argument is out of its range.
+        InputError: The classifier has other classes or another image shape than the source, or an argument is out of
+            its range.
     """
     if not isinstance(source, ShapeDataSource):
         raise InputError(f"source must be a ShapeDataSource, whose factors can be set, got {type(source).__name__}")
@@ -180,22 +189,21 @@ def psychometric(
 
 
 def curve_of(factor: str, levels: ArrayLike, hits: ArrayLike, chance: float, target: float = 0.75) -> PsychometricCurve:
-    """Fits a psychometric curve to answers that are known.
+    """Fits a psychometric curve to known answers.
 
-    The curve is logistic: it rises from chance, which is fixed, to 1 minus a lapse rate, and is fitted by maximum
-    likelihood. The interval of its threshold is that of the percentile bootstrap over images, which keeps all levels of
-    an image together, with 1,000 resamples of a fixed seed.
+    The curve is logistic, from a fixed chance level to 1 - lapse rate, fitted by maximum likelihood. The interval of
+    the threshold is that of the percentile bootstrap over images, all levels of an image together, with 1,000
+    resamples of a fixed seed.
 
     Args:
-        factor: What the levels are called.
+        factor: Name of the levels.
         levels: (l,) increasing.
-        hits: (l, n) bool, which answers are right, a column for each image.
+        hits: (l, n) bool, which answers are right; a column is one image.
         chance: The probability of a right answer by guessing.
-        target: The accuracy of the threshold.
+        target: The accuracy at the threshold.
 
     Raises:
-        InputError: The levels are not increasing, or the arrays do not fit each other, or the target lies not between
-            chance and 1.
+        InputError: The levels are not increasing, the shapes disagree, or the target is not between chance and 1.
     """
     levels, hits = np.asarray(levels, np.float64), np.asarray(hits, bool)
     if levels.ndim != 1 or not len(levels) or not (np.diff(levels) > 0).all() or not np.isfinite(levels).all():
@@ -230,7 +238,7 @@ def curve_of(factor: str, levels: ArrayLike, hits: ArrayLike, chance: float, tar
 
 
 def _undefined(fit, levels, hits):
-    """Why there is no curve; "" where there is one."""
+    """Why no curve can be fitted; "" if one can."""
     n, share = hits.shape[1], hits.mean(axis=1)
     constant = _log_likelihood(np.full(len(levels), share.mean()), share, n)
     if chdtrc(2, 2 * max(fit.log_likelihood[0] - constant, 0)) > _NO_CHANGE:
@@ -245,7 +253,7 @@ def _undefined(fit, levels, hits):
 
 
 def _misfit(fit, levels, hits):
-    """A note where the points lie further from the curve than chance brings them."""
+    """A note if the points deviate from the curve by more than chance."""
     n, share = hits.shape[1], hits.mean(axis=1)
     deviance = 2 * (_log_likelihood(share, share, n) - fit.log_likelihood[0])
     p = chdtrc(len(levels) - _PARAMETERS, max(deviance, 0))

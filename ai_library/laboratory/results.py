@@ -1,4 +1,4 @@
-"""The runs of a study and what they tell: figures of conditions, and which of them differ."""
+"""The results of a study: the figures of its conditions, and which conditions differ."""
 
 import csv
 import io
@@ -36,22 +36,22 @@ METRICS = {
     "brier": False,
     "ece": False,
 }
-"""The figures that conditions can be compared by, and whether higher is better."""
+"""The metrics by which conditions can be compared, and whether higher is better."""
 _COLUMNS = ("condition", "seed", "outcome", "n", *METRICS, "temperature", "epoch", "epochs", "validation_accuracy")
 NO_DIFFERENCE = "no difference found"
 
 
 class ConditionSummary(NamedTuple):
-    """What the runs of one condition give.
+    """The figures of one condition.
 
     Attributes:
-        name: The condition.
-        values: The metric of each run (n,), in the order of the seeds.
-        mean: Its mean, with Student's 95 % interval.
-        deviation: Its standard deviation over the seeds; nan for one.
+        name: The name of the condition.
+        values: (n,) the metric of each run, in the order of the seeds.
+        mean: Their mean, with Student's 95 % interval.
+        deviation: Their standard deviation; nan for a single run.
         interquartile_mean: The mean of the middle half, with its bootstrap interval.
-        diverged: How many runs ended because their loss became infinite; they have no value.
-        missing: How many runs are not finished.
+        diverged: Number of runs whose loss became infinite or nan; they have no value.
+        missing: Number of unfinished runs.
     """
 
     name: str
@@ -64,18 +64,18 @@ class ConditionSummary(NamedTuple):
 
 
 class ConditionComparison(NamedTuple):
-    """Two conditions, compared by the seeds that both have.
+    """A paired comparison of two conditions, over the seeds that both have.
 
     Attributes:
-        first: The condition that is compared with.
-        second: The one that may be better.
-        differences: The metric of the second minus that of the first (n,), a seed each.
-        difference: Its mean, with Student's 95 % interval.
+        first: The condition that is compared with, such as the baseline.
+        second: The condition that is compared.
+        differences: (n,) the metric of the second minus that of the first, per seed.
+        difference: Their mean, with Student's 95 % interval.
         test: The paired test that decides; see `paired_test`.
-        corrected_p: Its p value after Holm's correction for how many pairs of conditions are compared.
+        corrected_p: Its p value after Holm's correction for the number of comparisons.
         probability: The probability that a run of the second beats that of the first with the same seed.
-        seeds_needed: Seeds that a new study needs to find this difference; None: more than 1,000, or unknown.
-        conclusion: Which one is better, or that no difference was found.
+        seeds_needed: Number of seeds that a new study needs to find this difference; None: more than 1,000, or unknown.
+        conclusion: Which condition is better, or that no difference was found.
     """
 
     first: str
@@ -91,15 +91,22 @@ class ConditionComparison(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResults:
-    """The runs of a study that are finished. `print` it for its figures and conclusions.
+    """The finished runs of a study. `print` it for its figures and conclusions.
+
+    >>> accuracy = {("a", 0): 0.90, ("a", 1): 0.92, ("a", 2): 0.91, ("b", 0): 0.95, ("b", 1): 0.96, ("b", 2): 0.97}
+    >>> runs = {run: {"accuracy": value} for run, value in accuracy.items()}
+    >>> results = StudyResults(conditions=("a", "b"), seeds=(0, 1, 2), runs=runs)
+    >>> comparison = results.comparisons[0]
+    >>> round(comparison.difference.value, 3), comparison.test.name
+    (0.05, 't')
 
     Args:
         conditions: Names of the conditions, in their order.
-        seeds: The seeds of each.
-        runs: A row for each finished run, as in `runs.csv`, by condition and seed.
-        split: The split of the source that the figures are measured on.
-        metric: The figure that conditions are compared by, one of `METRICS`.
-        baseline: The condition that all others are compared with. None: each is compared with each.
+        seeds: The seeds of each condition.
+        runs: The metrics of each finished run, as in a row of `runs.csv`, by (condition, seed).
+        split: The split of the source on which the runs are evaluated.
+        metric: The metric by which conditions are compared, a name in `METRICS`.
+        baseline: The condition with which all others are compared. None: all pairs are compared.
 
     Raises:
         InputError: There is no such metric or baseline.
@@ -119,13 +126,13 @@ class StudyResults:
             raise InputError(f"baseline must be one of {listed(self.conditions)}, got {self.baseline!r}")
 
     def values(self, condition: str) -> dict[int, float]:
-        """The metric of the finished runs of a condition, by their seeds."""
+        """The metric of the finished runs of a condition, by seed."""
         found = {seed: self.runs.get((condition, seed), {}).get(self.metric) for seed in self.seeds}
         return {seed: value for seed, value in found.items() if value is not None}
 
     @cached_property
     def summaries(self) -> list[ConditionSummary]:
-        """The figures of each condition that has some."""
+        """The figures of each condition with a finished run."""
         found = []
         for name in self.conditions:
             values = np.array([*self.values(name).values()])
@@ -147,7 +154,7 @@ class StudyResults:
 
     @cached_property
     def comparisons(self) -> list[ConditionComparison]:
-        """All pairs of conditions, or each with the baseline; those without two seeds in common are left out."""
+        """The comparisons of all pairs, or of each condition with the baseline, that share at least two seeds."""
         paired = [(first, second, self._differences(first, second)) for first, second in self._pairs()]
         paired = [each for each in paired if len(each[2]) > 1]
         tests = [paired_test(differences, len(paired)) for *_, differences in paired]
@@ -183,7 +190,7 @@ class StudyResults:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences that say what was left out and which test decided, and on what it rests."""
+        """Sentences on what was left out, which test decided, and what it assumes."""
         found = []
         if missing := sum(each.missing for each in self.summaries):
             found.append(f"{counted(missing, 'run')} of {len(self.conditions) * len(self.seeds)} not finished yet.")
@@ -207,15 +214,15 @@ class StudyResults:
             found.append("The sign-flip test decides; it assumes no distribution.")
         if any(n < least for n in flipped):
             found.append(
-                "Of differences that are all the same the t test says nothing, and of so few the sign-flip test finds "
-                "nothing."
+                "The t test is undefined for equal differences, and with so few of them the sign-flip test cannot be "
+                "significant."
             )
         if compared > 1:
             found.append(f"p values are corrected for {compared} comparisons (Holm).")
         return found
 
     def shown(self, value: float, sign: bool = False) -> str:
-        """A value of the metric, or with a sign a difference, as people read it; accuracies in percent."""
+        """Formats a value of the metric, or with `sign` a difference; accuracies in percent."""
         if math.isnan(value):
             return "-"
         if self.metric == "accuracy":
@@ -223,13 +230,13 @@ class StudyResults:
         return f"{value:+.4f}" if sign else f"{value:.4f}"
 
     def interval(self, estimate: Estimate, sign: bool = False) -> str:
-        """The interval of an estimate in words; "-" where it has none."""
+        """Formats the interval of an estimate; "-" if it has none."""
         if math.isnan(estimate.low):
             return "-"
         return f"{self.shown(estimate.low, sign)} to {self.shown(estimate.high, sign)}"
 
     def table(self) -> bytes:
-        """`runs.csv`: a row for each finished run, condition by condition; what is unknown is empty."""
+        """The content of `runs.csv`: one row per finished run, condition by condition, with unknown values empty."""
         text = io.StringIO()
         rows = csv.DictWriter(text, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
         rows.writeheader()
@@ -259,9 +266,9 @@ class StudyResults:
 
 
 def needed(comparison: ConditionComparison) -> str:
-    """How many seeds the question of a comparison would need, in words."""
+    """A sentence on the number of seeds that a comparison needs."""
     if comparison.seeds_needed is None:
-        return "a difference like this would need more than 1,000 seeds, or these do not tell"
+        return "a new study would need more than 1,000 seeds for a difference like this, or too few runs are done"
     return f"a new study finds a difference like this with {comparison.seeds_needed:,} seeds in 80 % of cases"
 
 

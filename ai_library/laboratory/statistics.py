@@ -1,6 +1,7 @@
-"""What a few seeds tell of the figures of conditions: means, differences, and how sure both are.
+"""Statistics of few seeds: means, paired differences, their intervals and tests.
 
-Values are those of runs, one a seed. Differences are paired: the runs of one seed share data, order and chance.
+A value is the metric of one run. Differences are paired by seed: two runs of one seed share data, order and random
+numbers.
 """
 
 import math
@@ -15,21 +16,21 @@ from ..errors import InputError
 from ..evaluation.metrics import wilson_interval
 
 LEVEL = 0.05
-"""Of a test: how often two equal conditions are called different, at most. Intervals have the rest, 95 %."""
+"""The significance level of the tests. Intervals have the confidence 1 - `LEVEL`, 95 %."""
 POWER = 0.8
-"""How often a study should find a difference that is there."""
+"""The power of a study: the probability of finding a difference that exists."""
 MOST_SEEDS = 1_000
-"""That a question is said to need; beyond them it needs "more"."""
+"""Largest number of seeds that is named; above it the text says "more"."""
 _DRAWS = 2**16
-"""Ways to set the signs that are tried: all of up to 16 differences."""
+"""Number of sign assignments that are tried: all those of up to 16 differences."""
 
 
 class Estimate(NamedTuple):
-    """A figure and the 95 % interval of it.
+    """An estimate with its 95 % interval.
 
     Attributes:
-        value: The figure.
-        low: The lower end of the interval; nan where there is too little to say.
+        value: The estimate.
+        low: The lower end of the interval; nan if there are too few values for one.
         high: The upper end.
     """
 
@@ -39,11 +40,11 @@ class Estimate(NamedTuple):
 
 
 class PairedTest(NamedTuple):
-    """What a paired test says of two conditions.
+    """The result of a paired test of two conditions.
 
     Attributes:
         name: "sign flip" or "t": see `paired_test`.
-        p_value: How often conditions that are the same would differ at least this much.
+        p_value: The probability, if the conditions are equal, of a difference at least as large.
     """
 
     name: str
@@ -51,10 +52,10 @@ class PairedTest(NamedTuple):
 
 
 def mean(values: ArrayLike) -> Estimate:
-    """The mean of values (n,) with Student's interval, which assumes that they are spread normally.
+    """The mean of values (n,) with Student's interval, which assumes that they are normally distributed.
 
-    One value has no interval, nor have values that are all the same: what they vary by is then unknown, not 0. Raises
-    `InputError` where there is no value.
+    One value, or equal values, have no interval: their deviation is unknown, not 0. Raises `InputError` if there is no
+    value.
     """
     values = _one_or_more(values)
     middle, n = float(values.mean()), len(values)
@@ -67,9 +68,10 @@ def mean(values: ArrayLike) -> Estimate:
 def sign_flip_p(differences: ArrayLike) -> float:
     """The p value of Fisher's sign-flip test of paired differences (n,), two-sided.
 
-    If two conditions are the same, a difference is as likely as its opposite: the p value is the share of the 2^n ways
-    to set the signs whose mean is as far from 0 as the one seen (Fisher, The Design of Experiments, 1935, section 21).
-    It assumes no distribution. It cannot be below 2 / 2^n. Of more than 16 differences, 65,536 ways are drawn.
+    If two conditions are equal, a difference and its opposite are equally likely. The p value is the fraction of the
+    2^n sign assignments whose mean is at least as far from 0 as the observed one (Fisher, The Design of Experiments,
+    1935, section 21). It assumes no distribution, and is at least 2 / 2^n. With more than 16 differences, 65,536 random
+    assignments are tried.
     """
     differences = _one_or_more(differences)
     if len(differences) == 1 or not differences.any():
@@ -78,7 +80,7 @@ def sign_flip_p(differences: ArrayLike) -> float:
         (differences,),
         lambda values, axis: values.mean(axis=axis),
         permutation_type="samples",
-        n_resamples=_DRAWS,  # all ways, where there are no more
+        n_resamples=_DRAWS,  # all assignments, if there are no more
         vectorized=True,
         batch=4096,
         rng=np.random.default_rng(0),
@@ -87,9 +89,9 @@ def sign_flip_p(differences: ArrayLike) -> float:
 
 
 def t_p(differences: ArrayLike) -> float:
-    """The p value of the paired t test of differences (n,), two-sided, which assumes that they are spread normally.
+    """The p value of the paired t test of differences (n,), two-sided; it assumes a normal distribution.
 
-    nan where it says nothing: of fewer than 2 differences, or of ones without any spread.
+    It is nan for fewer than 2 differences, and for equal differences.
     """
     differences = _one_or_more(differences)
     if not _spread(differences):
@@ -99,11 +101,11 @@ def t_p(differences: ArrayLike) -> float:
 
 
 def paired_test(differences: ArrayLike, compared: int = 1) -> PairedTest:
-    """The test of paired differences (n,) that decides, chosen by their number alone.
+    """Tests paired differences (n,) by the sign-flip test or the t test, chosen by n alone.
 
-    The sign-flip test, where its smallest p value 2 / 2^n can reach 5 % divided by how many pairs of conditions are
-    compared: from 6 differences on for one pair. With fewer the t test, which has to assume that they are spread
-    normally; where they have no spread at all, the sign-flip test, which then finds nothing.
+    The sign-flip test is used if its smallest p value, 2 / 2^n, can reach 5 % / `compared`, the number of compared
+    pairs: for one pair, from 6 differences on. With fewer, the t test is used, which assumes a normal distribution; for
+    equal differences, where it is undefined, the sign-flip test, which then finds nothing.
     """
     if 2 * 0.5 ** len(_one_or_more(differences)) <= LEVEL / compared or math.isnan(p := t_p(differences)):
         return PairedTest("sign flip", sign_flip_p(differences))
@@ -111,14 +113,14 @@ def paired_test(differences: ArrayLike, compared: int = 1) -> PairedTest:
 
 
 def fewest_for_sign_flip(compared: int = 1) -> int:
-    """How many differences the sign-flip test needs to be able to find one, where so many pairs are compared."""
+    """The fewest differences with which the sign-flip test can be significant, for `compared` pairs."""
     return math.ceil(math.log2(2 * compared / LEVEL))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p values, each corrected for how many there are (Holm, Scandinavian Journal of Statistics 6, 1979).
+    """Corrects p values for their number (Holm, Scandinavian Journal of Statistics 6, 1979).
 
-    Compared with 5 %, the chance that any of them calls equal conditions different is at most 5 %.
+    At the level 5 %, the probability of any false positive among them is then at most 5 %.
     """
     corrected, highest, m = [0.0] * len(p_values), 0.0, len(p_values)
     for rank, place in enumerate(sorted(range(m), key=p_values.__getitem__)):
@@ -130,9 +132,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def probability_better(differences: ArrayLike) -> Estimate:
     """The probability that a run of one condition beats that of another with the same seed, from differences (n,).
 
-    That is the share of the pairs with a difference above 0, where equal ones count half (Bouthillier et al.,
-    Accounting for Variance in Machine Learning Benchmarks, MLSys 2021). The interval is Wilson's, not the paper's
-    bootstrap of the pairs: where all pairs agree, a bootstrap says 100 % to 100 %, of however few.
+    It is the fraction of pairs with a difference above 0, where ties count half (Bouthillier et al., Accounting for
+    Variance in Machine Learning Benchmarks, MLSys 2021). The interval is Wilson's, not the paper's bootstrap, whose
+    interval is 100 % to 100 % whenever all pairs agree, however few they are.
     """
     differences = _one_or_more(differences)
     n, wins = len(differences), float((differences > 0).sum() + (differences == 0).sum() / 2)
@@ -140,16 +142,15 @@ def probability_better(differences: ArrayLike) -> Estimate:
 
 
 def interquartile_mean(values: ArrayLike, resamples: int = 10_000, seed: int = 0) -> Estimate:
-    """The mean of the middle half of values (n,), or (n, tasks) of all tasks together, which one odd run moves little.
+    """The mean of the middle half of the values, which is robust to outliers.
 
-    The interval is that of the percentile bootstrap, which draws runs within each task (Agarwal et al., Deep
-    Reinforcement Learning at the Edge of the Statistical Precipice, NeurIPS 2021). Of few runs it is too narrow: use
-    the one of `mean` to decide.
+    The interval is that of the percentile bootstrap, stratified by task (Agarwal et al., Deep Reinforcement Learning at
+    the Edge of the Statistical Precipice, NeurIPS 2021). It is too narrow for few runs: decide by that of `mean`.
 
     Args:
-        values: Of n runs.
-        resamples: How many samples the interval is made of.
-        seed: Seed of these.
+        values: (n,) values of n runs, or (n, tasks), which are pooled.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resamples.
     """
     values = np.asarray(values, np.float64)
     values = _one_or_more(values)[:, np.newaxis] if values.ndim < 2 else values
@@ -161,9 +162,10 @@ def interquartile_mean(values: ArrayLike, resamples: int = 10_000, seed: int = 0
 
 
 def power(effect: float, n: int, level: float = LEVEL) -> float:
-    """How often the paired t test of n differences finds one whose mean is `effect` standard deviations from 0.
+    """The power of the paired t test of n differences whose mean is `effect` standard deviations from 0.
 
-    From the noncentral t distribution (Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988).
+    It is computed by the noncentral t distribution (Cohen, Statistical Power Analysis for the Behavioral Sciences,
+    1988).
     """
     critical, centre = scipy.stats.t.ppf(1 - level / 2, n - 1), abs(effect) * math.sqrt(n)
     t: Any = scipy.stats.nct
@@ -172,10 +174,10 @@ def power(effect: float, n: int, level: float = LEVEL) -> float:
 
 
 def seeds_needed(differences: ArrayLike, compared: int = 1) -> int | None:
-    """How many seeds a new study needs to find a mean difference and a deviation like these with a power of 80 %.
+    """The number of seeds with which a new study would find such differences (n,) with a power of 80 %.
 
-    It is the power of the t test at 5 % divided by how many pairs are compared. The differences (n,) that it is taken
-    from are themselves uncertain, and so is it. None: more than 1,000, or the differences do not tell.
+    It is that of the t test at the level 5 % / `compared`, for the mean and the deviation of these differences. It is
+    as uncertain as they are. None: more than 1,000, or too few differences to tell.
     """
     differences = _one_or_more(differences)
     if math.isnan(t_p(differences)):

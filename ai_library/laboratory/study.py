@@ -1,4 +1,4 @@
-"""A study: conditions times seeds, each a run of its own, which ends the same however often it is interrupted."""
+"""A study: a training run for each condition and seed, with the same results however often it is interrupted."""
 
 import contextlib
 import json
@@ -32,16 +32,20 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 ._+=-]{0,60}[A-Za-z0-9+_-])?")
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """One way to train, which a study repeats with each of its seeds.
+    """The settings of a training that a study repeats with each of its seeds.
+
+    >>> import functools
+    >>> make_source = functools.partial(ShapeDataSource, class_names=("circle", "star"), image_size=16)
+    >>> plain = Condition(network=network, source=make_source, config=config)
 
     Args:
         network: The network, as `Trainer` takes it.
         source: A function that makes the data source of a seed, called as `source(seed=3)`: the class itself, or
-            `functools.partial(ShapeDataSource, image_size=32)`. Conditions that share one object share its data.
-        config: How to train. Its seed is that of the run.
-        optimizer: A function in place of the configuration's optimizer; see `Trainer`.
+            `functools.partial(ShapeDataSource, image_size=32)`. Conditions with the same function share its data.
+        config: The settings of the training. Its `seed` is replaced by that of the run.
+        optimizer: A function in place of `config.optimizer`; see `Trainer`.
         loss: A function in place of the cross-entropy; see `Trainer`.
-        initial: A classifier whose weights to begin with; see `Trainer`.
+        initial: A classifier to fine-tune; see `Trainer`.
     """
 
     network: nn.Module
@@ -53,44 +57,42 @@ class Condition:
 
 
 class Study:
-    """Conditions times seeds, in a folder that keeps every run.
+    """Trains every condition with every seed, in a folder that keeps all runs.
 
-    For example::
+    >>> def make_source(seed):
+    ...     return ShapeDataSource(seed=seed, class_names=("circle", "star"), image_size=16, sizes=(64, 32, 32))
+    >>> conditions = {
+    ...     f"{epochs} epochs": Condition(
+    ...         network=network, source=make_source, config=TrainConfig(epochs=epochs, batch_size=32)
+    ...     )
+    ...     for epochs in (1, 2)
+    ... }
+    >>> results = Study(conditions, seeds=2, folder="studies/epochs", verbose=False).run()
+    >>> [(each.name, len(each.values)) for each in results.summaries]
+    [('1 epochs', 2), ('2 epochs', 2)]
 
-        study = Study(
-            {
-                "plain": Condition(network=network, source=ShapeDataSource, config=TrainConfig(epochs=2)),
-                "smoothed": Condition(
-                    network=network, source=ShapeDataSource, config=TrainConfig(epochs=2, label_smoothing=0.1)
-                ),
-            },
-            seeds=5,
-            folder="studies/smoothing",
-        )
-        print(study.run())
+    The seed of a run is that of its weights, order, augmentation and dropout, and of its source. So the runs of one
+    seed share their data, and differences between conditions are paired.
 
-    The seed of a run is that of its weights, order, augmentation and dropout, and of its source: the runs of one seed
-    share what the source makes of it, so that their differences are paired.
+    The folder has `study.json`, the settings of the study; `runs.csv`, one row per finished run, without times; and
+    `runs`, a folder per run with its result, curves and checkpoints. A study that is made again in its folder
+    continues. It may then have additional conditions, and additional seeds after the old ones.
 
-    The folder has `study.json`, what the study is made of; `runs.csv`, a row for each finished run, which holds no
-    times and so is the same however the study was interrupted; and in `runs` a folder for each run, with its result,
-    curves and checkpoints. A study that is made again in its folder goes on; it may then have more conditions and more
-    seeds, after those that it had.
-
-    Several processes and machines that share the folder may run one study at once: each run is claimed by the first.
+    Several processes and machines that share the folder may run one study at the same time. Each run is done by the
+    first that claims it.
 
     Args:
-        conditions: Conditions by name. A name becomes a folder: letters, digits, spaces and . _ + = -.
-        seeds: How many seeds, from 0; or the seeds themselves.
-        folder: Where the study is kept.
-        split: What the figures are measured on: "evaluation", or "validation" to choose among settings.
-        metric: The figure that conditions are compared by, such as "accuracy" or "log_loss".
-        baseline: The condition that all others are compared with. None: each is compared with each.
-        checkpoint_seconds: Time from one checkpoint of a run to the next.
-        verbose: Whether to print a line for each run.
+        conditions: The conditions by name. A name becomes a folder: letters, digits, spaces and . _ + = -.
+        seeds: Number of seeds, counted from 0; or the seeds themselves.
+        folder: The folder of the study.
+        split: The split on which runs are evaluated: "evaluation", or "validation" to choose among settings.
+        metric: The metric by which conditions are compared, such as "accuracy" or "log_loss".
+        baseline: The condition with which all others are compared. None: all pairs are compared.
+        checkpoint_seconds: Seconds from one checkpoint of a run to the next.
+        verbose: Whether to print a line per run.
 
     Raises:
-        InputError: A name, a seed, the metric or the baseline is not of this kind, or a condition cannot be trained.
+        InputError: A name, a seed, the metric or the baseline is invalid, or a condition cannot be trained.
     """
 
     def __init__(
@@ -114,24 +116,28 @@ class Study:
         self._checkpoint_seconds, self._verbose = checkpoint_seconds, verbose
         self._sources: dict[int, tuple[int, DataSource]] = {}
         self._rows: dict[tuple[str, int], dict[str, Any]] = {}
-        self._results({})  # whose errors are better known now
+        self._results({})  # raises its errors now
 
     def run(self, part: tuple[int, int] = (1, 1)) -> StudyResults:
-        """Does the runs that are not done and that no other process has claimed, and returns the results so far.
+        """Does the runs that are neither finished nor claimed by another process, and returns the results so far.
 
-        Ctrl-C, SIGTERM and SIGHUP write a checkpoint and raise `TrainingStopped`; the study then goes on where it was.
+        Ctrl-C, SIGTERM and SIGHUP write a checkpoint and raise `TrainingStopped`; the next call resumes the run.
 
         Args:
-            part: (i, n): only the i-th, from 1, of n shares of the runs, as for an array job of n tasks.
+            part: (i, n) does only part i, from 1, of n parts of the runs, as for an array job of n tasks.
+
+        Returns:
+            The results of all finished runs, also those of other processes.
 
         Raises:
-            InputError: The folder holds another study, or cannot be written; a run cannot be done.
+            InputError: The folder holds another study or cannot be written to, or a run fails.
+            TrainingStopped: A signal stopped a run.
         """
         index, parts = part
         if not 1 <= index <= parts:
             raise InputError(f"part must be (i, n) with i from 1 to n, got {part!r}")
         self._begin()
-        # Seed by seed, so that a study that is broken off has pairs to compare.
+        # Seed by seed, so that an unfinished study already has pairs to compare.
         grid = [(name, seed) for seed in self.seeds for name in self.conditions]
         for name, seed in grid[index - 1 :: parts]:
             with self._claimed(name, seed) as state:
@@ -141,14 +147,19 @@ class Study:
         return self.results()
 
     def results(self) -> StudyResults:
-        """The results of the runs that are done, whoever did them. Raises `InputError` where one cannot be read."""
+        """The results of all finished runs, also of other processes. Raises `InputError` if one cannot be read."""
         rows = distributed.broadcast_from_first(lambda: [*self._finished().values()])
         return self._results({(row["condition"], row["seed"]): row for row in rows})
 
     def write_page(self, command: str = "") -> Path:
-        """Writes `study.html`, the page of the results so far, and returns its path; `command` is what made them.
+        """Writes `study.html`, the page of the results so far, and returns its path.
 
-        Raises `InputError` where it cannot be written, or jinja2 is not installed.
+        Args:
+            command: The shell command that ran the study, for the page; "" leaves it out.
+
+        Raises:
+            InputError: The page cannot be written.
+            MissingExtraError: jinja2 is not installed.
         """
         from .study_page import study_page
 
@@ -162,7 +173,7 @@ class Study:
         return path
 
     def classifier(self, condition: str, seed: int) -> Classifier:
-        """The trained classifier of a run. Raises `InputError` where the run is not done."""
+        """The trained classifier of a run. Raises `InputError` if the run is not finished."""
         if (condition, seed) not in self.results().runs:
             raise InputError(f"the run of {condition!r} with seed {seed} is not done: call run() first")
         return self._trainer(condition, seed).fit(resume=True)
@@ -178,7 +189,7 @@ class Study:
         )
 
     def _begin(self):
-        """Writes what the study is made of, or holds it against what the folder has."""
+        """Writes the settings of the study, or compares them with those in the folder."""
         conditions = {name: self._definition(name) for name in self.conditions}
         made_of = json.loads(json.dumps({"split": self._split, "seeds": self.seeds, "conditions": conditions}))
 
@@ -192,7 +203,7 @@ class Study:
         distributed.broadcast_from_first(check_and_write)
 
     def _definition(self, name):
-        """What tells a condition from others: the settings of its first run."""
+        """The definition of a condition: the settings of its first run."""
         settings = self._trainer(name, self.seeds[0]).settings()
         return {**settings, "train": {key: value for key, value in settings["train"].items() if key != "seed"}}
 
@@ -211,7 +222,7 @@ class Study:
         )
 
     def _source(self, make, seed):
-        """The source of a seed; those of the seed before leave the memory."""
+        """The source of a seed. Sources of other seeds are released from memory."""
         self._sources = {key: kept for key, kept in self._sources.items() if kept[0] == seed}
         if id(make) not in self._sources:
             self._sources[id(make)] = seed, make(seed=seed)
@@ -222,9 +233,9 @@ class Study:
 
     @contextlib.contextmanager
     def _claimed(self, name, seed) -> Iterator[str]:
-        """Keeps other processes from a run until the block ends; says whether it is "done", "taken", "begun" or "new".
+        """Claims a run until the block ends, and yields its state: "done", "taken", "begun" or "new".
 
-        A process that is killed leaves its claim, as it leaves all locks.
+        The claim is a lock, so that the system releases it if the process is killed.
         """
         place = self._place(name, seed)
         with contextlib.ExitStack() as claim:
@@ -236,7 +247,7 @@ class Study:
                     claim.enter_context(locked(place))
                 except FolderTakenError:
                     return "taken"
-                if (place / RESULT).exists():  # done by another process a moment ago
+                if (place / RESULT).exists():  # finished by another process in the meantime
                     return "done"
                 return "begun" if any(place.glob("training/checkpoints/*.msgpack")) else "new"
 
@@ -272,15 +283,14 @@ class Study:
     def _write(self, path, content):
         """Writes a file about all finished runs.
 
-        It is written again where another process has finished a run in the meantime, whose file this one may have
-        replaced.
+        It is written again if another process finished a run in the meantime, as this file may have replaced its.
         """
         known = None
         while known != (known := len(self._finished())):
             write_bytes(path, content())
 
     def _finished(self):
-        """The rows of the finished runs, each read once."""
+        """The rows of the finished runs; each file is read once."""
         for each in [(name, seed) for name in self.conditions for seed in self.seeds]:
             path = self._place(*each) / RESULT
             if each not in self._rows and path.exists():
@@ -292,7 +302,7 @@ class Study:
 
 
 def _each(seeds: Any) -> Sequence[int]:
-    """The seeds, where only their number is given those from 0."""
+    """The seeds; a number n means 0 to n - 1."""
     return range(whole_number("seeds", seeds, 1, 2**32)) if isinstance(seeds, Integral) else seeds
 
 
@@ -311,7 +321,7 @@ def _checked(conditions):
 
 
 def _check_same(path, made_of):
-    """Raises `InputError` unless a study may go on as what it is now made of: more conditions and later seeds."""
+    """Raises `InputError` unless the new settings only add conditions, and seeds after the old ones."""
     try:
         old = json.loads(path.read_bytes())
         seeds, conditions = old["seeds"], old["conditions"]

@@ -1,4 +1,4 @@
-"""The page of a study: its figures, which conditions differ, and how sure that is."""
+"""The page of a study: its figures, and which conditions differ, with intervals and tests."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from .results import METRICS, NO_DIFFERENCE, StudyResults, needed
 
 
 def study_page(results: StudyResults, definitions: Mapping[str, Any] | None = None, command: str = "") -> str:
-    """The page as HTML; it needs no other file.
+    """The page as self-contained HTML.
 
     Args:
         results: The results of a study.
-        definitions: What each condition is made of, as `study.json` has it; the page says what differs.
-        command: What did the study, as a shell takes it; "" leaves it out.
+        definitions: The settings of each condition, as in `study.json`; the page shows how they differ.
+        command: The shell command that ran the study; "" leaves it out.
     """
     found = [each for each in results.comparisons if each.conclusion != NO_DIFFERENCE]
     figures = [(each, each.values.tolist(), (each.mean.low, each.mean.high)) for each in results.summaries]
@@ -40,14 +40,14 @@ def study_page(results: StudyResults, definitions: Mapping[str, Any] | None = No
 
 
 def _marked(rows, zero=False):
-    """Each row's figures with a drawing of its values, all on one scale."""
+    """The rows, each with a drawing of its values, all on one scale."""
     numbers = [number for _, values, interval in rows for number in (*values, *interval) if not math.isnan(number)]
     scale = min([*numbers, *[0.0][:zero]], default=0.0), max([*numbers, *[0.0][:zero]], default=1.0)
     return [(each, spread_mark(values, interval, scale)) for each, values, interval in rows]
 
 
 def _changes(conditions, definitions):
-    """(condition, what is other in it than in the first) of all that are known but the first."""
+    """(condition, its differences from the first one) for all known conditions but the first."""
     first, *others = [name for name in conditions if name in definitions] or [None]
     text = "{name} {second}, not {first}"
     return [(first, name, differences(definitions[first], definitions[name], text)) for name in others]

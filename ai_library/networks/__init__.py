@@ -1,1 +1,1 @@
-"""What maps images to logits, and the file that holds it trained."""
+"""Networks, trained classifiers, and the model file."""

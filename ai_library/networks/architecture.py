@@ -1,4 +1,4 @@
-"""What a network and its weights need to agree on, known without JAX: sizes, shapes of the variables, preprocessing."""
+"""The sizes, the variables' shapes and the preprocessing of a `CNN`, without importing JAX."""
 
 import operator
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from ..errors import MAX_CLASSES, InputError, check_image_shape, whole_number
 
 MAX_WIDTH = 1 << 14
 PREPROCESSING = {"scale": 1 / 127.5, "offset": -1.0}
-"""What `normalise` does to a pixel; a model file says with which values its weights were trained."""
+"""The scaling of pixels by `normalise`. A model file keeps the values that its weights were trained with."""
 EPSILON = 1e-5
-"""What BatchNorm adds to a variance."""
+"""BatchNorm adds it to the variance."""
 POOLED = (1, 3)
-"""The convolutions that 2x2 max pooling follows, where there is more than one row and column."""
+"""Indices of the convolutions that are followed by 2x2 max pooling, where there is more than one row and column."""
 
 
 class ArrayShape(NamedTuple):
-    """Shape and type of an array that isn't there."""
+    """Shape and type of an array, without its values."""
 
     shape: tuple[int, ...]
     dtype: np.dtype = np.dtype(np.float32)
@@ -46,7 +46,7 @@ class Architecture:
         vars(self).update(checked)  # past the frozen attributes
 
     def variable_shapes(self, image_shape: Sequence[int]) -> dict[str, Any]:
-        """`ArrayShape`s of the variables for images (h, w, c), in their tree: what `CNN.variable_shapes` gives."""
+        """The variables for images (h, w, c) as a tree of `ArrayShape`s: the same as `CNN.variable_shapes` gives."""
         *_, channels = check_image_shape(image_shape)
         before, params, stats = channels * self.patch**2, {}, {}
 
@@ -66,11 +66,11 @@ class Architecture:
         return {"params": params, "batch_stats": stats}
 
     def activations(self, image_shape: Sequence[int]) -> int:
-        """How many numbers the convolutions make of an image (h, w, c)."""
+        """Number of activations of all convolutions for one image (h, w, c)."""
         return sum(map(operator.mul, self._cells(image_shape), self.features))
 
     def _cells(self, image_shape):
-        """Of each convolution's output, and of what is left of the last one's."""
+        """(rows, columns) of each convolution's output, and of the input of the first dense layer."""
         height, width, _ = check_image_shape(image_shape)
         rows, columns, cells = -(-height // self.patch), -(-width // self.patch), []
         for layer in range(len(self.features)):

@@ -29,33 +29,39 @@ if TYPE_CHECKING:
 _BLOCK_VALUES = 2**26
 _BLOCKS_OF_A_GPU = 16
 _MOST = 0.98
-"""The coverage that `Classifier.abstain_below` gives at least: 0.99 but for what few images leave of it."""
+"""The least coverage of `Classifier.abstain_below`: 0.99, less the rounding that few images make."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Classifier:
     """A trained network with all that is needed to use it: what training yields and a model file holds.
 
-    It has what scikit-learn's displays and inspections ask of a fitted classifier: `predict`, `predict_proba`, `score`
+    scikit-learn's displays and inspections take it as a fitted classifier: it has `predict`, `predict_proba`, `score`
     and `classes_`, the labels 0, 1, ...
 
+    >>> images, labels = source.examples("evaluation", range(4))
+    >>> classifier.predict_proba(images).shape, classifier.predict(images).shape
+    ((4, 2), (4,))
+    >>> classifier.class_names
+    ('circle', 'star')
+
     Args:
-        network: A linen module, or the `Architecture` of a `CNN`: a few images are predicted in less time than Flax
-            takes to be imported.
-        variables: "params" and the collections of the network's state, such as "batch_stats".
-        class_names: What the labels 0, 1, ... mean.
+        network: A linen module; or the `Architecture` of a `CNN`, with which a few images are predicted without
+            importing Flax.
+        variables: The variables of the network: "params" and the collections of its state, such as "batch_stats".
+        class_names: Names of the labels 0, 1, ...
         image_shape: (h, w, c) of the images that it takes.
         content_size: How image files are brought to that shape: see `fit_image`.
-        temperature: What logits are divided by before they become probabilities, so that a confidence is what it says:
-            see `fit_temperature`.
-        metrics: How well it did when it was trained, for whoever opens the model file.
-        origin: What an error about its weights calls it, such as the file that they are from.
+        temperature: The logits are divided by it before the softmax: see `fit_temperature`.
+        metrics: Figures of the training and the evaluation, as a model file keeps them.
+        origin: The name of the classifier in error messages, such as the path of its file.
 
-    Raises `InputError` for an image shape that no network takes.
+    Raises:
+        InputError: `image_shape` is not (h, w, c) with sides from 1 to 4,096 and 1 to 4 channels.
     """
 
     BLOCK: ClassVar[int] = 128
-    """Most images of one call of the network on a CPU: see `block`."""
+    """Most images in one call of the network on a CPU: see `block`."""
     FEW: ClassVar[int] = 2 * BLOCK
     """Of a `CNN`, streams of fewer than two blocks go through numpy, which is done with them before JAX has been
     imported and has compiled: on two cores it does about 1,400 images of 64x64x1 a second; JAX seven times as many, but
@@ -76,7 +82,7 @@ class Classifier:
 
     @cached_property
     def model(self) -> "nn.Module":
-        """The network as the linen module that it is."""
+        """The network as a linen module."""
         if not isinstance(self.network, Architecture):
             return self.network
         from .cnn import CNN
@@ -85,10 +91,9 @@ class Classifier:
 
     @cached_property
     def architecture(self) -> Architecture | None:
-        """What describes the network, if it is a `CNN` itself; unlike the module it needs no Flax.
+        """The `Architecture` of the network if its class is `CNN`, else None. It does not import Flax.
 
-        None for any other network, a subclass of `CNN` included: it may compute something else with the same arguments
-        and weights.
+        It is None for a subclass of `CNN` too, which may compute something else with the same arguments and weights.
         """
         if isinstance(self.network, Architecture):
             return self.network
@@ -99,9 +104,10 @@ class Classifier:
 
     @property
     def block(self) -> int:
-        """Images of one call of the network; the last block is filled up, so that one compiled program serves all.
+        """Number of images in one call of the network; the last block is padded to it, so one program is compiled.
 
-        `BLOCK`, or, of images with more than 2**19 values, as many as have 2**26 together: a power of two.
+        It is `BLOCK`, or for images of more than 2**19 values the largest power of two with at most 2**26 values in
+        all.
         """
         return min(self.BLOCK, _power_of_two(self.image_shape))
 
@@ -111,19 +117,22 @@ class Classifier:
         shared: bool = False,
         by_onnx: Literal["none", "many", "all"] = "none",
     ) -> "Iterator[NDArray[np.float32]]":
-        """Yields logits (b, num_classes) float32 for a stream of images (b, h, w, c) uint8, block by block.
+        """Yields logits (b, num_classes) float32 for a stream of batches of images (b, h, w, c) uint8.
 
-        The stream is cut anew into blocks of one size, so that the numbers do not depend on how it was batched.
-        Holds two blocks at the beginning, afterwards one for each core and one more. `shared` says that all
-        processes (see `distributed`) predict one stream, each a part: the numbers are then those of a process that
-        predicts all of it.
+        The stream is divided anew into blocks of one size, so that the logits do not depend on its batches. Memory: two
+        blocks at first, then one block per core plus one.
 
-        `by_onnx` says which images ONNX Runtime predicts, where it is installed, of a `CNN` on a CPU: "none", or "many",
-        those that JAX would, or "all". Its logits differ in rounding. It starts in 0.15 seconds where JAX takes two,
-        and then is a fifth slower: for a process that predicts one stream and ends. With "all" the numbers of an image
-        are the same in each call: for a service.
+        Args:
+            batches: Batches of images, each as `predict_proba` takes them.
+            shared: Whether several processes (see `distributed`) each predict a part of one stream. The logits are then
+                those of one process that predicts the whole stream.
+            by_onnx: Which images ONNX Runtime predicts if the network is a `CNN`, JAX computes on a CPU, and the extra
+                `fast` is installed. "none". "many": those that JAX would predict; ONNX Runtime starts in 0.15 seconds
+                instead of 2, but then predicts a fifth fewer images per second. "all": an image then has the same
+                logits in every call. The logits differ from those of JAX by rounding only.
 
-        Raises `InputError` where a logit is not finite: weights that are may be too large for what is made of them.
+        Raises:
+            InputError: A logit is not finite. Finite weights can be so large that the logits overflow.
         """
         return map(self._checked, self._logits(batches, shared, by_onnx))
 
@@ -144,10 +153,13 @@ class Classifier:
             yield from map(predict, blocks) if few else map_in_threads(predict, blocks)
 
     def features(self, images: AnyImages) -> "NDArray[np.float32]":
-        """Embeddings (n, width) float32 of images, as `predict` takes them.
+        """Embeddings (n, width) float32 of images: the input of the network's last `nn.Dense`, which gives the logits.
 
-        They are what the last `nn.Dense` of the network makes its logits of. Raises `InputError` where no `nn.Dense`
-        gives the logits, or one is not finite.
+        Args:
+            images: As `predict_proba` takes them.
+
+        Raises:
+            InputError: The logits are not the output of an `nn.Dense`, or a number is not finite.
         """
         from .network import predict_features
 
@@ -157,11 +169,11 @@ class Classifier:
         return np.concatenate(found) if found else predict(np.zeros((0, *self.image_shape), np.uint8))
 
     def _checked(self, numbers):
-        """What the network gave, if it is numbers."""
+        """Returns the network's output, which must be finite."""
         if not np.isfinite(numbers).all():
             raise InputError(
-                f"{self.origin} gives nan or infinity for these images, which tells nothing: train it with a lower "
-                "learning rate"
+                f"{self.origin} gives nan or infinity for these images, but outputs must be finite: train it with a "
+                "lower learning rate"
             )
         return numbers
 
@@ -173,7 +185,7 @@ class Classifier:
         return OnnxEngine(self.architecture, self.variables, self.image_shape)
 
     def _by_jax(self, function=None):
-        """What gives a function's result, by default the logits, for a block of images, and how many these are."""
+        """Returns a function that computes the logits, or `function`, of a block of images, and the block's size."""
         import jax
 
         from ..runtime.jax_settings import settings
@@ -193,7 +205,7 @@ class Classifier:
         return predict, block
 
     def _accelerator_block(self):
-        """Images of one call on a GPU, which has far more to compute at once."""
+        """Number of images in one call on a GPU, which needs more work at once to be busy."""
         return max(self.block, min(_BLOCKS_OF_A_GPU * self.block, _power_of_two(self.image_shape)))
 
     def predict_proba(self, images: AnyImages) -> "NDArray[np.float64]":
@@ -210,7 +222,7 @@ class Classifier:
         return self.probabilities(np.concatenate(logits) if logits else np.zeros((0, len(self.class_names))))
 
     def probabilities(self, logits: "ArrayLike") -> "NDArray[np.float64]":
-        """Probabilities (n, num_classes) float64 of logits (n, num_classes), by the temperature."""
+        """Probabilities (n, num_classes) float64 of logits (n, num_classes), at the classifier's temperature."""
         return softmax(logits, self.temperature)
 
     def predict(self, images: AnyImages) -> "NDArray[np.intp]":
@@ -223,13 +235,13 @@ class Classifier:
 
     @property
     def classes_(self) -> "NDArray[np.intp]":
-        """The labels (num_classes,) int64 that `predict` gives, as scikit-learn wants them."""
+        """The labels 0, 1, ... that `predict` can return, (num_classes,) int64; a name that scikit-learn asks for."""
         return np.arange(len(self.class_names))
 
     def metric(self, *names: str | int) -> int | float | None:
-        """A number out of `metrics`, such as `metric("evaluation", "accuracy")`.
+        """A number in `metrics`, such as `metric("evaluation", "accuracy")`.
 
-        A model file may hold anything there: None where it is no number, or none that a float holds exactly.
+        It is None where the entry is missing, is not a number, or is a number that a float cannot hold exactly.
         """
         found: Any = self.metrics
         for name in names:
@@ -242,10 +254,10 @@ class Classifier:
 
     @property
     def abstain_below(self) -> float | None:
-        """The confidence in [0, 1] below which an answer is better left to a person.
+        """The confidence in [0, 1] below which a prediction should be left to a person.
 
-        It was reached by the most certain 99 % of the images that the model was evaluated on, as the table "coverage"
-        of its `metrics` has it. None where it has no such table, or too few images for one.
+        99 % of the images of the evaluation reached it, by the table "coverage" of `metrics`. It is None where there
+        is no such table, or the evaluation had too few images.
         """
         for row in count():
             coverage = self.metric("evaluation", "coverage", row, "coverage")
@@ -256,7 +268,7 @@ class Classifier:
                 return confidence if confidence is not None and 0 <= confidence <= 1 else None
 
     def __sklearn_tags__(self) -> "Tags":
-        """What scikit-learn asks: that this is a classifier, of images."""
+        """Tells scikit-learn that this is a classifier of images."""
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 
         return Tags(
@@ -282,7 +294,7 @@ class Classifier:
 
 
 def _power_of_two(image_shape):
-    """How many images have `_BLOCK_VALUES` values or fewer together, 1 at least."""
+    """The largest power of two of images with at most `_BLOCK_VALUES` values in all; at least 1."""
     return 1 << (max(1, _BLOCK_VALUES // math.prod(image_shape)).bit_length() - 1)
 
 
@@ -301,6 +313,6 @@ def _blocks(arrays, block):
 
 
 def _emptied(queue):
-    """Its items, of which it keeps none."""
+    """Yields the items of a queue and removes them, so that it keeps none in memory."""
     while queue:
         yield queue.popleft()

@@ -15,15 +15,18 @@ class CNN(Network):
     The image is first folded into patches: `patch` x `patch` pixels become the channels of one grid cell (space to
     depth), so that a 64x64x1 image is seen as 16x16x16. A CPU spends most of a usual network's time on the first,
     large and thin layers, where its matrix units have almost nothing to multiply; here every convolution has at least
-    16 channels on both sides and the largest tensor of an image has 16x16 cells. What that brings beside smaller
-    patches is measured by `benchmarks/patches.py`.
+    16 channels on both sides, and the largest tensor of an image has 16x16 cells. `benchmarks/patches.py` measures the
+    gain over smaller patches.
 
     Each convolution (3x3, without bias) is followed by BatchNorm and ReLU; the second and the fourth by 2x2 max
     pooling as well, placed before BatchNorm, which then has a quarter of the cells to normalise.
 
-    Call it on `images` (b, h, w, c) float32 from `normalise`, of any height and width with 1 to 4
-    channels, to get the logits (b, num_classes) float32. The parameters fit one image size and channel count: those it
-    was initialised with.
+    It takes `images` (b, h, w, c) float32 in [-1, 1], of any height and width and 1 to 4 channels, and returns the
+    logits (b, num_classes) float32. The parameters hold for the one image shape that they were initialised with.
+
+    >>> cnn = CNN(num_classes=2, features=(4, 4, 8, 8, 8), dense=8)
+    >>> cnn.variable_shapes(image_shape=(64, 64, 1))["params"]["Conv_0"]["kernel"].shape
+    (3, 3, 16, 4)
 
     Args:
         num_classes: Number of classes, and so of logits.
@@ -48,8 +51,8 @@ class CNN(Network):
     def __call__(self, images: jax.Array, train: bool, axis_name: str | None = None) -> jax.Array:
         """The logits (b, num_classes) float32 of images (b, h, w, c) float32.
 
-        `train` normalises by the batch's own statistics and updates the running ones, "batch_stats"; with `axis_name`,
-        by those of the batch that the devices of this axis share.
+        With `train`, BatchNorm normalises by the statistics of the batch and updates the running ones, "batch_stats".
+        With `axis_name` too, these are the statistics of the batch that the devices of this axis share.
         """
         x = space_to_depth(images, self.patch)
         for layer, channels in enumerate(self.features):

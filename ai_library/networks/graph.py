@@ -1,4 +1,4 @@
-"""The library's own networks as graphs of ONNX' operators, of which files, pages and an engine are made."""
+"""The library's own networks as graphs of ONNX operators, for ONNX files, pages and ONNX Runtime."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from .resnet import ResNet
 
 OPSET = 17
-"""Of ONNX' operators; every runtime since 2022 has it."""
+"""Version of ONNX's operator set; every runtime since 2022 supports it."""
 INPUT = "images"
 _FLOAT, _BYTE = 1, 2
-"""ONNX' numbers of float32 and uint8."""
+"""ONNX's type numbers of float32 and uint8."""
 
 
 class Node(NamedTuple):
-    """An operator of ONNX with what it takes, by names of other nodes' outputs and of constants."""
+    """An ONNX operator; its inputs are names of constants and of other nodes' outputs."""
 
     operator: str
     inputs: list[str]
@@ -31,9 +31,9 @@ class Node(NamedTuple):
 
 
 class Graph:
-    """The nodes of a graph that are there so far; each method adds one, and returns the name of what it gives.
+    """A graph under construction: each method adds nodes and returns the name of their output.
 
-    Between the first and the last node, images are (n, c, h, w) float32, as ONNX' operators take them.
+    Between the first and the last node, images are (n, c, h, w) float32, as ONNX operators take them.
     """
 
     def __init__(self):
@@ -41,7 +41,7 @@ class Graph:
         self.constants: dict[str, np.ndarray] = {}
 
     def add(self, operator: str, *inputs: str | np.ndarray, output: str | None = None, **attributes: Any) -> str:
-        """Adds a node that takes outputs of others, by their names, and constants."""
+        """Adds a node. Its inputs are names of outputs, or constants."""
         names = [each if isinstance(each, str) else self._stored(each) for each in inputs]
         output = output or f"{operator}_{len(self.nodes)}"
         self.nodes.append(Node(operator, names, output, attributes))
@@ -53,14 +53,14 @@ class Graph:
         return name
 
     def normalised(self, images: str) -> str:
-        """Pixels (n, h, w, c) uint8 as `normalise` gives them."""
+        """Adds `normalise` of pixels (n, h, w, c) uint8."""
         x = self.add("Cast", images, to=_FLOAT)
         x = self.add("Mul", x, np.array(PREPROCESSING["scale"], np.float32))
         x = self.add("Add", x, np.array(PREPROCESSING["offset"], np.float32))
         return self.add("Transpose", x, perm=[0, 3, 1, 2])
 
     def patches(self, x: str, sides: tuple[int, int], patch: int) -> tuple[str, tuple[int, int]]:
-        """`space_to_depth` of images with these sides; returns the sides that are left, too."""
+        """Adds `space_to_depth` of images with these sides; also returns the new sides."""
         rows, columns = (-(-side // patch) for side in sides)
         missing = [rows * patch - sides[0], columns * patch - sides[1]]
         if any(missing):
@@ -68,27 +68,27 @@ class Graph:
         return (self.add("SpaceToDepth", x, blocksize=patch) if patch > 1 else x), (rows, columns)
 
     def conv(self, x: str, kernel: np.ndarray) -> str:
-        """A convolution by a kernel (3, 3, i, o), or by one (i, o) of a single cell."""
+        """Adds a convolution with a kernel (3, 3, i, o), or with a 1x1 kernel (i, o)."""
         side = 3 if kernel.ndim == 4 else 1
         weights = kernel.reshape(side, side, *kernel.shape[-2:]).transpose(3, 2, 0, 1)
         return self.add("Conv", x, weights, kernel_shape=[side, side], pads=[side // 2] * 4)
 
     def pooled(self, x: str, sides: tuple[int, int]) -> tuple[str, tuple[int, int]]:
-        """`max_pool`, where there is more than one row and column; returns the sides that are left, too."""
+        """Adds `max_pool` if there is more than one row and column; also returns the new sides."""
         if min(sides) == 1:
             return x, sides
         x = self.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
         return x, (-(-sides[0] // 2), -(-sides[1] // 2))
 
     def norm_relu(self, x: str, params: Mapping[str, Any], stats: Mapping[str, Any]) -> str:
-        """`BatchNormReLU` by the running statistics."""
+        """Adds `BatchNormReLU` with the running statistics."""
         arrays = params["scale"], params["bias"], stats["mean"], stats["var"]
         return self.add("Relu", self.add("BatchNormalization", x, *map(np.asarray, arrays), epsilon=EPSILON))
 
     def as_onnx(self, image_shape: Sequence[int], output: str, numbers: int) -> "onnx.ModelProto":
-        """The graph from images (n, h, w, c) uint8, `INPUT`, to an output (n, numbers) float32, as ONNX has models.
+        """The graph as an ONNX model: its input `INPUT` is images (n, h, w, c) uint8, its output (n, numbers) float32.
 
-        Raises `MissingExtraError` where onnx is not installed.
+        Raises `MissingExtraError` if onnx is not installed.
         """
         try:
             import onnx
@@ -109,7 +109,7 @@ class Graph:
 def add_cnn(
     graph: Graph, x: str, model: "CNN | Architecture", variables: Mapping[str, Any], sides: tuple[int, int]
 ) -> str:
-    """Adds a `CNN` to normalised images with these sides; returns the name of the logits."""
+    """Adds a `CNN` of normalised images with these sides; returns the name of the logits."""
     params, stats = variables["params"], variables["batch_stats"]
     x, sides = graph.patches(x, sides, model.patch)
     for layer in range(len(model.features)):
@@ -126,7 +126,7 @@ def add_cnn(
 
 
 def add_resnet(graph: Graph, x: str, model: "ResNet", variables: Mapping[str, Any], sides: tuple[int, int]) -> str:
-    """The same of a `ResNet`. Flax numbers the layers of each kind in the order of their calls."""
+    """The same for a `ResNet`. Flax numbers the layers of each kind in the order of their calls."""
     params, stats = variables["params"], variables["batch_stats"]
     convolutions = (np.asarray(params[f"Conv_{number}"]["kernel"]) for number in range(len(params)))
     norms = (f"BatchNormReLU_{number}" for number in range(len(params)))

@@ -1,7 +1,7 @@
-"""What the network is made of, as CPUs compute it fast: convolution, max pooling, and BatchNorm with ReLU.
+"""Layers that are fast on CPUs: convolution, max pooling, and BatchNorm with ReLU.
 
-Linen's own layers have the same parameters and figures, within rounding: a network of one's own can be made of these as
-`CNN` is, and the benchmarks' network P, whose pooling follows BatchNorm.
+They have the parameters of linen's own layers and give the same results within rounding. A network of your own can use
+them, as `CNN` does.
 """
 
 from functools import partial
@@ -14,7 +14,7 @@ from .architecture import EPSILON
 from .winograd import winograd_conv, winograd_conv_gradients
 
 _FEWEST_CHANNELS = 8
-"""Of the input, for which Winograd's matrix products are worth their transforms."""
+"""Least input channels for which Winograd's convolution is faster than the plain one."""
 
 
 class Conv(nn.Module):
@@ -24,14 +24,14 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """`train` has the gradient that a CPU computes fast; without, any derivative can be taken, forward-mode too."""
+        """With `train`, the gradient is one that a CPU computes fast. Without it, forward-mode derivatives work too."""
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features), jnp.float32)
         return conv3x3(x, kernel) if train else _conv3x3(x, kernel)
 
 
 @jax.custom_vjp
 def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolves x (b, h, w, i) with a kernel (3, 3, i, o), stride 1, zeros around x: (b, h, w, o)."""
+    """Convolves x (b, h, w, i) with a kernel (3, 3, i, o), stride 1, zero padding, to (b, h, w, o)."""
     return _conv3x3(x, kernel)
 
 
@@ -71,13 +71,13 @@ class BatchNormReLU(nn.Module):
 
     pool: bool = False
     axis_name: str | None = None
-    """Of the devices that share the batch, where there are several."""
+    """The axis of the devices that share the batch; None for one device."""
     momentum: float = 0.9
-    """Linen's default of 0.99 lags behind the weights on runs as short as ours."""
+    """Linen's default of 0.99 is too slow for runs of a few epochs: the statistics lag behind the weights."""
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """`train` normalises by the batch's own mean and variance, and updates the running ones; without, by those."""
+        """With `train`, uses the batch's mean and variance and updates the running ones; else uses the running ones."""
         shape = x.shape[-1:]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
@@ -98,21 +98,21 @@ class BatchNormReLU(nn.Module):
 def batch_norm_relu(
     x: jax.Array, scale: jax.Array, bias: jax.Array, pool: bool = False, axis_name: str | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Normalises x (..., c) by its own mean and variance per channel, scales, shifts, rectifies, and pools with `pool`.
+    """BatchNorm of x (..., c) by its own mean and variance per channel, then ReLU, and with `pool` 2x2 max pooling.
 
-    Pooling keeps the largest of each 2x2 cells of (b, h, w, c) with even h and w. Returns the result, and the mean and
-    the variance (c,), which have no gradients.
+    `pool` needs x (b, h, w, c) with even h and w. Returns the result, and the mean and the variance (c,), which have no
+    gradients.
 
-    Pooling goes first, where it leaves a quarter to be done: the largest remains the largest, or, of a channel with a
-    negative scale, the smallest becomes it. The gradient is derived by hand, so that each pass over the large arrays
-    does all that is to be done there.
+    Pooling is computed first, which leaves a quarter of the cells to normalise. The result is the same, because
+    BatchNorm and ReLU are monotonic: the maximum stays the maximum, or, in a channel with a negative scale, the minimum
+    becomes it. The gradient is written by hand to make few passes over the large arrays.
     """
     return _batch_norm_relu(x, scale, bias, pool, axis_name)[0]
 
 
 def _batch_norm_relu(x, scale, bias, pool, axis_name):
     axes = tuple(range(x.ndim - 1))
-    wide = x.astype(_at_least_single(x))  # a mean of squares less a square of the mean has no digits to lose
+    wide = x.astype(_at_least_single(x))  # E[x^2] - E[x]^2 cancels too much in bfloat16
     mean, square = _mean_of_all((wide.mean(axes), (wide * wide).mean(axes)), axis_name)  # in one pass
     var = jnp.maximum(square - mean * mean, 0)
     kept = _extremes(x, scale) if pool else x
@@ -120,7 +120,7 @@ def _batch_norm_relu(x, scale, bias, pool, axis_name):
 
 
 def _batch_norm_relu_gradients(pool, axis_name, inputs, gradients):
-    """S. Ioffe and C. Szegedy (arXiv:1502.03167), section 3, with the terms of x's mean and variance collected."""
+    """The gradients of S. Ioffe and C. Szegedy (arXiv:1502.03167), section 3, with the terms of x collected."""
     x, kept, mean, var, scale, bias = inputs
     axes = tuple(range(x.ndim - 1))
     deviation = jax.lax.rsqrt(var + EPSILON)
@@ -144,7 +144,7 @@ def _at_least_single(x):
 
 
 def _mean_of_all(values, axis_name):
-    """Two arrays (c,) as their means over the devices of an axis, which meet once for both."""
+    """The means of two arrays (c,) over the devices of an axis, by one all-reduce for both."""
     return jax.lax.pmean(jnp.stack(values), axis_name) if axis_name else values
 
 
@@ -154,16 +154,16 @@ def _rectified(x, mean, var, scale, bias):
 
 
 def _extremes(x, scale):
-    """Of each 2x2 cells the largest, or the smallest in channels with a negative scale."""
+    """The largest of each 2x2 cells, or the smallest in channels with a negative scale."""
     quarters = _quarters(x)
     return jnp.where(scale < 0, _reduce(jnp.minimum, quarters), _reduce(jnp.maximum, quarters))
 
 
 def max_pool(x: jax.Array, train: bool) -> jax.Array:
-    """Largest of each 2x2 cells of (b, h, w, c); an odd last row or column is taken by itself.
+    """2x2 max pooling of (b, h, w, c), stride 2; an odd last row or column is pooled by itself.
 
-    XLA's own window maximum is several times slower on CPUs, above all its gradient. `train` has the fast gradient,
-    which goes to the first of equal cells; without, any derivative can be taken.
+    XLA's own window maximum is several times slower on CPUs, above all its gradient. With `train`, the gradient is the
+    fast one, which goes to the first of equal cells. Without it, forward-mode derivatives work too.
     """
     return _max_pool(x) if train else _largest(x)
 

@@ -1,4 +1,4 @@
-"""One file that tells all about a trained model: `save_model` and `load_model`.
+"""One file with everything that a trained model needs: `save_model` and `load_model`.
 
 It is a sealed file (see `sealed_file.py`). Its header has class names, image shape, preprocessing, temperature,
 metrics, versions of the packages, and the network's name and arguments; its arrays are the variables: "params" and the
@@ -24,23 +24,33 @@ FORMAT = SealedFormat(magic=b"AILMODEL", version=3, name="a model")  # version 1
 
 
 class ModelFileError(InputError):
-    """A file is not a model that can be used; the message names the file, what is wrong, and what to do."""
+    """A file is not a model that can be used. The message names the file, what is wrong, and what to do.
+
+    >>> load_model("missing.msgpack")
+    Traceback (most recent call last):
+        ...
+    ai_library.networks.model_file.ModelFileError: missing.msgpack cannot be read: ...
+    """
 
 
 def save_model(path: str | Path, classifier: Classifier) -> None:
-    """Writes a classifier to one file; an older file of the name stays whole until the new one is.
+    """Writes a classifier to one file. An existing file is replaced only when the new one is complete.
 
-    The same classifier gives the same bytes: nothing of the time or the place is written.
+    The same classifier gives the same bytes: the file holds no time and no path.
+
+    >>> save_model("shapes.msgpack", classifier)
+    >>> load_model("shapes.msgpack", networks=[Linear])
+    Classifier: Linear for 16x16x1 images of 2 classes (circle, star)
 
     Args:
         path: The file to write.
-        classifier: Its network is one of `NETWORKS`, or a linen module of a class of your own, which `load_model` is
-            then given by name.
+        classifier: Its network is one of `NETWORKS`, or of a class of your own, which `load_model` then needs in
+            `networks`.
 
     Raises:
-        InputError: The file can't be written, or could not be read again as the same network.
+        InputError: The file cannot be written, or it could not be read again as the same network.
     """
-    import importlib.metadata  # which takes a tenth of the time that one image takes to be predicted
+    import importlib.metadata  # its import takes a tenth of the time of predicting one image
 
     header = {
         "class_names": classifier.class_names,
@@ -56,15 +66,24 @@ def save_model(path: str | Path, classifier: Classifier) -> None:
 
 
 def load_model(path: str | Path, networks: Sequence[type["nn.Module"]] = ()) -> Classifier:
-    """Reads the classifier of a model file, after checking that the file is whole and agrees with its own description.
+    """Reads the classifier of a model file. The digest, the header and the arrays are checked before they are used.
+
+    >>> save_model("shapes.msgpack", classifier)
+    >>> loaded = load_model("shapes.msgpack", networks=[Linear])
+    >>> loaded.image_shape, loaded.class_names
+    ((16, 16, 1), ('circle', 'star'))
 
     Args:
         path: The file to read.
-        networks: Classes of your own that it may hold, told apart by their names. The library's own need no naming.
+        networks: Your own network classes that the file may hold; they are found by name. Those in `NETWORKS` are
+            known without it.
+
+    Returns:
+        The `Classifier`.
 
     Raises:
-        ModelFileError: The file is missing, damaged, not a model of a version that this code knows, or holds a network
-            of another class.
+        ModelFileError: The file is missing or damaged, is not a model, has a format version that this code does not
+            know, or holds a network of an unknown class.
     """
     own = _by_name(networks)
     try:
@@ -88,7 +107,7 @@ def _described(classifier):
 
 
 def _by_name(networks):
-    """Classes of networks by their names. Raises `InputError` where a name would stand for two."""
+    """Network classes by name. Raises `InputError` where two classes have one name."""
     found = {}
     for kind in networks:
         from .registry import NETWORKS
@@ -119,7 +138,7 @@ def _classifier(header, variables, networks):
     if len(class_names) != outputs:
         raise SealedFileError(f"names {len(class_names)} classes for {outputs} outputs")
     if not 0.01 <= temperature <= 100:
-        raise SealedFileError(f"has a temperature of {temperature}, which no fit gives")
+        raise SealedFileError(f"has a temperature of {temperature}, which is out of range")
     try:
         class_names = check_class_names(class_names)
     except InputError as error:

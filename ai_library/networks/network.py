@@ -1,7 +1,7 @@
-"""What the library does with any network: fresh variables, their shapes, logits, features, and what describes it.
+"""What the library does with any network: initial variables, their shapes, logits, features, and its arguments.
 
-A network is a linen module that is called with images (b, h, w, c) float32 in [-1, 1] and with `train`, and gives the
-logits (b, num_classes). It may have BatchNorm or other state, and dropout, which takes the random numbers "dropout".
+A network is a linen module that is called with images (b, h, w, c) float32 in [-1, 1] and with `train`, and returns the
+logits (b, num_classes). It may have BatchNorm or other state, and dropout, which draws from the RNG "dropout".
 """
 
 import dataclasses
@@ -21,10 +21,10 @@ from ..runtime.jax_settings import random_key, settings
 from .architecture import PREPROCESSING
 
 PART = 8
-"""Images that a CPU predicts at a time with a network of the library's own: what the largest layers make of them stays
-in a core's cache."""
+"""Number of images that a CPU predicts at a time with a network of the library's own: their largest activations stay in
+a core's cache."""
 _QUICKLY = {"xla_backend_optimization_level": 1}
-"""For what runs once, so that compiling it well would take longer than it ever saves."""
+"""Compiler options for programs that run once: optimising them would take longer than it saves."""
 
 
 def normalise(images: jax.Array) -> jax.Array:
@@ -36,7 +36,7 @@ def normalise(images: jax.Array) -> jax.Array:
 def initialise(model: nn.Module, seed: int, image_shape: Sequence[int]) -> dict[str, Any]:
     """The initial variables for images (h, w, c), a pure function of the seed.
 
-    They are "params" and the collections of its state.
+    They are "params" and the collections of the network's state.
     """
     return _fresh_variables(random_key(seed), model, check_image_shape(image_shape))
 
@@ -52,15 +52,15 @@ def _init(model, key, image_shape):
 
 @settings()
 def variable_shapes(model: nn.Module, image_shape: Sequence[int]) -> dict[str, Any]:
-    """Shapes and types of the variables for images (h, w, c), in their tree; nothing is computed."""
+    """The tree of the variables for images (h, w, c), as shapes and types; nothing is computed."""
     return jax.eval_shape(lambda: _init(model, random_key(0), check_image_shape(image_shape)))
 
 
 @settings()
 def check_network(model: nn.Module, image_shape: Sequence[int], num_classes: int) -> None:
-    """Raises `InputError` unless a network takes images (h, w, c) and gives so many logits, in training and without.
+    """Checks that a network takes images (h, w, c) and gives `num_classes` logits, with `train` and without.
 
-    Nothing is computed.
+    Nothing is computed. Raises `InputError` where the network does not.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"the network must be a flax.linen.Module, got {type(model).__name__}")
@@ -119,8 +119,8 @@ def predict_logits(
 ) -> jax.Array:
     """Logits (b, num_classes) float32 of images (b, h, w, c) uint8, in evaluation mode.
 
-    With `part_by_part`, a CPU does `PART` images at a time, which b must be a multiple of. One core does nearly all of
-    a call then, so that two calls at once keep two cores at work.
+    With `part_by_part`, a CPU computes `PART` images at a time, and b must be a multiple of it. Such a call uses little
+    more than one core, so that two concurrent calls keep two cores busy.
     """
 
     def logits(images):
@@ -137,9 +137,9 @@ def predict_logits(
 
 @partial(jax.jit, static_argnames="model")
 def predict_features(model: nn.Module, variables: dict[str, Any], images: jax.Array) -> jax.Array:
-    """What the last `nn.Dense` of a network makes its logits of, (b, width) float32, for images (b, h, w, c) uint8.
+    """The input (b, width) float32 of a network's last `nn.Dense`, for images (b, h, w, c) uint8.
 
-    Raises `InputError` where no `nn.Dense` gives the logits.
+    Raises `InputError` where the logits are not the output of an `nn.Dense`.
     """
     last = []
 
@@ -159,10 +159,9 @@ def predict_features(model: nn.Module, variables: dict[str, Any], images: jax.Ar
 
 
 def arguments(model: nn.Module) -> dict[str, Any]:
-    """The arguments that make a network again, as JSON has them.
+    """The arguments from which `network_of` makes the same network again, as JSON values.
 
-    An argument that JSON has no form for is left out where it is the class's default. Raises `InputError` where it is
-    another.
+    An argument that JSON cannot hold is left out if it has its default value. Raises `InputError` if it has another.
     """
     found = {}
     for field in dataclasses.fields(model):
@@ -180,7 +179,7 @@ def arguments(model: nn.Module) -> dict[str, Any]:
 
 
 def settings_of(model: nn.Module) -> dict[str, Any]:
-    """The arguments of a network for people and for comparison: those that JSON has no form for as text."""
+    """The arguments of a network, to be shown and compared: those that JSON cannot hold as text."""
     return {
         field.name: value if _is_json(value := getattr(model, field.name)) else _text(value)
         for field in dataclasses.fields(model)
@@ -189,7 +188,7 @@ def settings_of(model: nn.Module) -> dict[str, Any]:
 
 
 def _text(value):
-    """What is called by its name: the text of a function would tell where in the memory it lies."""
+    """The name of a function or class, else the text: a function's own text has its address in memory."""
     return getattr(value, "__qualname__", None) or repr(value)
 
 
@@ -201,7 +200,7 @@ def _is_json(value):
 
 
 def network_of(kind: type[nn.Module], stored: dict[str, Any]) -> nn.Module:
-    """The network of a class and of what `arguments` gave. Raises `InputError` where it does not take them."""
+    """A network from its class and the result of `arguments`. Raises `InputError` where it does not take them."""
     if {"parent", "name"} & stored.keys():
         raise InputError(f"{kind.__name__} must be described without parent and name: they are Flax' own")
     try:
@@ -213,28 +212,28 @@ def network_of(kind: type[nn.Module], stored: dict[str, Any]) -> nn.Module:
 
 
 def _tuples(value):
-    """JSON's lists as the tuples that a network, which has to be hashable, was made with."""
+    """JSON's lists as tuples again: a network must be hashable."""
     return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def splits_batches(model: nn.Module) -> bool:
-    """Whether the very class of a network makes the promise of `Network`."""
+    """Whether the network's own class, not a base class, sets `SPLITS_BATCHES`: see `Network`."""
     return vars(type(model)).get("SPLITS_BATCHES", False)
 
 
 @lru_cache
 def apply_function(model: nn.Module) -> Callable[..., Any]:
-    """`model.apply`, the same object for equal networks, so that what was compiled for one serves the other."""
+    """`model.apply`, as the same object for equal networks, so that they share compiled programs."""
     return model.apply
 
 
 class Network(nn.Module):
-    """A network of the library's own, with what the functions above do as its methods.
+    """The base class of the library's own networks; its methods call the functions of this module.
 
-    A class that sets `SPLITS_BATCHES = True` in its own body promises two things, which let a batch be worked on in
-    parts: its `__call__` takes `axis_name`, that of the devices which share a batch, and normalises by the statistics
-    of the whole batch; in evaluation mode, the logits of an image do not depend on other images. A subclass has to
-    promise anew: it may do something else.
+    A class that sets `SPLITS_BATCHES = True` in its own body promises two things, so that devices can each compute a
+    part of a batch. Its `__call__` takes `axis_name`, the axis of these devices, and normalises by the statistics of
+    the whole batch. In evaluation mode, the logits of an image do not depend on other images. A subclass does not
+    inherit the promise, because it may compute something else.
     """
 
     def initialise(self, seed: int, image_shape: Sequence[int]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The network without JAX, which takes longer to start than a few images take here."""
+"""A `CNN` in numpy: it predicts a few images in less time than JAX takes to start."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def logits_by_numpy(
     architecture: Architecture, variables: dict[str, Any], images: Iterable[np.ndarray]
 ) -> "NDArray[np.float32]":
-    """Logits (n, num_classes) float32 of images (n, h, w, c) uint8, as `CNN` gives them except for rounding.
+    """Logits (n, num_classes) float32 of images (n, h, w, c) uint8, those of `CNN` within rounding.
 
-    The running statistics are used. The images go through one by one: the numbers of one never depend on the others.
-    Weights that are too large give nan or infinity without a warning, as they do in `CNN`.
+    BatchNorm uses the running statistics. The images are computed one by one, so that the logits of one never depend on
+    the others. Weights that are too large give nan or infinity without a warning, as in `CNN`.
     """
     params, statistics, patch = variables["params"], variables["batch_stats"], architecture.patch
     norms = [_affine(params[name], statistics[name]) for name in map("BatchNorm_{}".format, range(6))]
@@ -40,7 +40,7 @@ def logits_by_numpy(
 
 
 def _affine(params, statistics):
-    """Slope and offset, (channels,) float32 each, of what BatchNorm does to its input."""
+    """BatchNorm by running statistics as slope and offset, (channels,) float32 each."""
     slope = np.asarray(params["scale"], np.float64) / np.sqrt(np.asarray(statistics["var"], np.float64) + EPSILON)
     offset = np.asarray(params["bias"], np.float64) - np.asarray(statistics["mean"], np.float64) * slope
     return slope.astype(np.float32), offset.astype(np.float32)
@@ -60,10 +60,10 @@ def _space_to_depth(image, patch):
 
 
 def _convolve(x, kernel):
-    """(h, w, c) by a kernel (3, 3, c, features), padded with zeros, to (h, w, features).
+    """Convolves (h, w, c) with a kernel (3, 3, c, features), zero padding, to (h, w, features).
 
-    Three matrix products, one for each row of the kernel with the three neighbours in a row: a third of the memory that
-    all nine neighbours would take, and faster.
+    One matrix product for each of the kernel's three rows takes a third of the memory of one for all nine cells, and is
+    faster.
     """
     h, w, c = x.shape
     neighbours = np.zeros((h + 2, w, 3, c), np.float32)
@@ -78,6 +78,6 @@ def _convolve(x, kernel):
 
 
 def _max_pool(x):
-    """Largest of each 2x2 cells of (h, w, c); an odd last row or column is taken by itself."""
+    """2x2 max pooling of (h, w, c), stride 2; an odd last row or column is pooled by itself."""
     x = np.pad(x, ((0, x.shape[0] % 2), (0, x.shape[1] % 2), (0, 0)), constant_values=-np.inf)
     return np.maximum(np.maximum(x[0::2, 0::2], x[0::2, 1::2]), np.maximum(x[1::2, 0::2], x[1::2, 1::2]))

@@ -1,4 +1,4 @@
-"""The network in ONNX Runtime, which has predicted many images on a CPU before JAX has compiled."""
+"""Prediction by ONNX Runtime, which on a CPU starts sooner than JAX compiles."""
 
 import math
 import threading
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _VALUES = 2**17
-"""Of the images of a call, so that what the largest layers make of them takes few megabytes."""
+"""Most values of the images in one call, so that the activations of the largest layers take few megabytes."""
 _ERRORS = 3
-"""ONNX Runtime's severity of what it prints."""
+"""Lowest severity of what ONNX Runtime prints."""
 
 
 def onnx_runtime_is_there() -> bool:
-    """Whether ONNX Runtime is installed, and onnx, by which it gets the graph."""
+    """Whether ONNX Runtime is installed, and onnx, which makes its model."""
     return all(map(find_spec, ("onnx", "onnxruntime")))
 
 
 class OnnxEngine:
-    """Gives logits of a `CNN`, those of JAX but for rounding. It starts when it is first used.
+    """Computes the logits of a `CNN`; they differ from those of JAX by rounding only. The session starts at the first call.
 
-    Each call takes one core, and several threads may call at once. The numbers of an image do not depend on the others.
+    Each call uses one core, and several threads may call at once. The logits of an image do not depend on the others.
 
     Args:
         architecture: The network.

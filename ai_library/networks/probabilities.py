@@ -1,4 +1,4 @@
-"""Logits become probabilities, by numpy alone, for whoever has logits but no network."""
+"""Probabilities from logits, in numpy alone."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,17 +13,17 @@ _NUMBERS_AT_A_TIME = 1 << 20
 
 
 def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """The rows of an array of a shape (n, classes) in parts, so that what is computed of a part takes few megabytes."""
+    """Divides the rows of an array of shape (n, classes) into slices of a few megabytes each."""
     rows = max(1, _NUMBERS_AT_A_TIME // max(1, shape[1]))
     return (slice(start, start + rows) for start in range(0, shape[0], rows))
 
 
 def softmax(logits: "ArrayLike", temperature: float = 1.0) -> "NDArray[np.float64]":
-    """The softmax of each row of logits / temperature, computed in float64. Beside the result it takes few megabytes.
+    """The softmax of each row of logits / temperature, in float64. Memory: the result plus a few megabytes.
 
     Args:
         logits: (n, classes), of any float type; n may be 0.
-        temperature: What the logits are divided by.
+        temperature: The logits are divided by it.
 
     Returns:
         (n, classes) float64 in [0, 1], each row summing to 1.

@@ -1,4 +1,4 @@
-"""The library's own networks by their names, under which a model file holds them."""
+"""The library's own networks, by the names that model files use for them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

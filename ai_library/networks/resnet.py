@@ -11,18 +11,22 @@ from .network import Network
 
 MAX_BLOCKS = 64
 _ALL_BLOCKS = 192
-"""More of them have more arrays than a model file holds, and only take time."""
+"""A larger network has more arrays than a model file can hold."""
 
 
 class ResNet(Network):
     """A pre-activation residual network (He et al., arXiv:1603.05027) of 3x3 convolutions.
 
-    The image is folded into patches as `CNN` does it. A convolution makes the first stage's channels of them. A block
-    adds to its input what two convolutions make of it, each after BatchNorm and ReLU; each stage begins with 2x2 max
-    pooling and a 1x1 convolution to its own channels, but the first. The mean over all cells goes to the last dense
-    layer, so that the parameters do not depend on the image's size.
+    The image is folded into patches, as in `CNN`. A 3x3 convolution maps them to the channels of the first stage. A
+    block is BatchNorm, ReLU, convolution, twice, plus its input. Every stage after the first begins with 2x2 max
+    pooling and a 1x1 convolution to its own channels. The last dense layer takes the mean over all cells, so that the
+    parameters do not depend on the image's size.
 
-    Call it on `images` (b, h, w, c) float32 in [-1, 1] to get the logits (b, num_classes) float32.
+    It takes `images` (b, h, w, c) float32 in [-1, 1] and returns the logits (b, num_classes) float32.
+
+    >>> resnet = ResNet(num_classes=2, features=(4, 8), blocks=1)
+    >>> resnet.variable_shapes(image_shape=(64, 64, 1))["params"]["Dense_1"]["kernel"].shape
+    (8, 2)
 
     Args:
         num_classes: Number of classes, and so of logits.
@@ -56,8 +60,8 @@ class ResNet(Network):
     def __call__(self, images: jax.Array, train: bool, axis_name: str | None = None) -> jax.Array:
         """The logits (b, num_classes) float32 of images (b, h, w, c) float32.
 
-        `train` normalises by the batch's own statistics and updates the running ones, "batch_stats"; with `axis_name`,
-        by those of the batch that the devices of this axis share.
+        With `train`, BatchNorm normalises by the statistics of the batch and updates the running ones, "batch_stats".
+        With `axis_name` too, these are the statistics of the batch that the devices of this axis share.
         """
         x = Conv(self.features[0])(space_to_depth(images, self.patch), train)
         for stage, channels in enumerate(self.features):

@@ -1,4 +1,4 @@
-"""What a network takes over from a trained one, and which of its layers come first."""
+"""Transfer learning: which arrays a network takes over from a trained one, and the order of its layers."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from .classifier import Classifier
 from .network import variable_shapes
 
 Names = tuple[str, ...]
-"""Names of nested modules, or of collection, modules and array: ("params", "Conv_0", "kernel")."""
+"""A path in the variables, such as ("params", "Conv_0", "kernel"), or the path of a module."""
 _COLOURS = 3
 
 
@@ -27,7 +27,7 @@ def flat(variables: Mapping[str, Any]) -> dict[Names, Any]:
 def layers(model: nn.Module, image_shape: Sequence[int]) -> dict[Names, tuple[Names, ...]]:
     """The modules with variables of their own, each with the paths of these variables.
 
-    The order is that in which a call of the network finishes them.
+    They are in the order in which their calls end.
     """
     done: dict[Names, tuple[Names, ...]] = {}
 
@@ -49,13 +49,13 @@ def layers(model: nn.Module, image_shape: Sequence[int]) -> dict[Names, tuple[Na
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a network takes over from a trained one. As text: what that is, and what begins anew.
+    """The arrays that a network takes over from a trained one. Its text says which, and which are initialised.
 
     Attributes:
         arrays: The arrays that are taken over, by their paths.
-        adapted: Names of the layers that are taken over for images of another number of channels.
-        anew: Modules of which an array begins anew.
-        total: How many arrays the network has.
+        adapted: Names of the layers whose kernels are adapted to another number of image channels.
+        anew: Modules with an array that is initialised instead.
+        total: Number of arrays of the network.
     """
 
     arrays: Mapping[Names, np.ndarray]
@@ -64,7 +64,7 @@ class Transfer:
     total: int
 
     def into(self, fresh: dict[str, Any]) -> dict[str, Any]:
-        """Fresh variables with the arrays that are taken over in their places."""
+        """The initial variables with the arrays that are taken over put in their places."""
         own = flat(fresh)
         return unflatten_dict({**own, **{path: leaf.astype(own[path].dtype) for path, leaf in self.arrays.items()}})
 
@@ -77,10 +77,10 @@ class Transfer:
 def transfer(
     model: nn.Module, image_shape: Sequence[int], class_names: tuple[str, ...], initial: Classifier
 ) -> Transfer:
-    """What a network for these images and classes takes over from a classifier: arrays with the same names and shapes.
+    """Returns the arrays of a classifier that have the same path and shape in a network for these images and classes.
 
-    With other classes, arrays whose shapes depend on their number begin anew. Between grey and RGB the arrays that
-    take the channels are adapted, so that a grey image in RGB gives what it gave in grey.
+    If the class names differ, the arrays whose shapes depend on the number of classes are initialised instead. Between
+    grey and RGB images the first kernels are adapted: a grey image stored as RGB gives the same outputs as in grey.
     """
     shapes = flat(variable_shapes(model, image_shape))
     same_classes = [*map(nfc, initial.class_names)] == [*map(nfc, class_names)]
@@ -101,7 +101,7 @@ def transfer(
 
 
 def _for_channels(kernel, old, new):
-    """A kernel (..., i, o), whose inputs i are of (..., channels), for grey as RGB, or for RGB as grey; else None."""
+    """Adapts a kernel (..., i, o) whose inputs i end in the image's channels from grey to RGB or back; else None."""
     if kernel.ndim < 2 or {old, new} != {1, _COLOURS} or kernel.shape[-2] % old:
         return None
     if old == 1:
@@ -118,7 +118,7 @@ def _dependent_on_classes(model, image_shape, shapes):
 
 
 def digest(variables: dict[str, Any]) -> str:
-    """Tells the variables of a network from others by their names, types, shapes and values."""
+    """A digest of variables: their names, types, shapes and values."""
     found = hashlib.sha256()
     for path, leaf in sorted(flat(variables).items()):
         leaf = np.ascontiguousarray(leaf)

@@ -1,13 +1,12 @@
 """3x3 convolutions by Winograd's minimal filtering, which takes a quarter of a usual convolution's multiplications.
 
-F(4x4, 3x3) of A. Lavin and S. Gray (arXiv:1509.09308): tiles of 6x6 input cells, which overlap by two, are transformed
-into 36 numbers; so is the kernel; the products of each of the 36 are summed over the channels, which is a matrix
-product; and their transform back gives a tile of 4x4 output cells. All of it is linear, so that the gradient goes the
-same way backwards. XLA's own convolutions reach a third of a CPU's peak or more, the gradients of their kernels a tenth
-to a half, its matrix products nearly all of it (`benchmarks/notes.md`).
+It is F(4x4, 3x3) of A. Lavin and S. Gray (arXiv:1509.09308). Tiles of 6x6 input cells, which overlap by two, are
+transformed into 36 numbers, and so is the kernel. For each of the 36, a matrix product sums over the channels. The
+inverse transform gives a tile of 4x4 output cells. All steps are linear, so the gradient is the same in reverse.
 
-The price is a rounding error of about 1e-5 of the largest output, ten times that of the plain sum in float32, which
-training does not notice: the tests hold it against a float64 reference.
+On CPUs, XLA's convolutions reach a third of the peak or more and the gradients of their kernels a tenth to a half, but
+its matrix products nearly all of it (`benchmarks/notes.md`). The cost is a rounding error of about 1e-5 of the largest
+output, ten times that of the plain sum in float32. The tests compare it with a float64 reference.
 """
 
 import jax
@@ -18,9 +17,9 @@ TILE = 4
 """Output cells of a tile along each side."""
 
 PART_BYTES = 4 * 2**20
-"""Of transformed cells that are worked on at a time: about as much as a core's cache holds."""
+"""Bytes of transformed cells per part: about the size of a core's cache."""
 _UNROLLED = 4
-"""Parts that are written out one after another in the compiled program, before it goes round in a loop."""
+"""Number of parts up to which the compiled program is unrolled; more become a loop."""
 
 # From the tile's samples at 0, 1, -1, 2, -2 and infinity; in the paper's notation B^T, G and A^T.
 _INPUT = np.array(
@@ -32,14 +31,14 @@ _OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0]
 
 
 def winograd_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The convolution (b, h, w, o) of x (b, h, w, i) with a kernel (3, 3, i, o), stride 1, zeros around x."""
+    """Convolves x (b, h, w, i) with a kernel (3, 3, i, o), stride 1, zero padding, to (b, h, w, o)."""
     transformed = transform_kernel(kernel)
     _, y = jax.lax.scan(lambda _, part: (None, _conv(part, transformed)), None, _parts(x, kernel), unroll=_UNROLLED)
     return y.reshape(-1, *y.shape[2:])
 
 
 def winograd_conv_gradients(x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The gradients of x and of the kernel from that of the output, (b, h, w, o)."""
+    """The gradients with respect to x and the kernel, from the gradient (b, h, w, o) of the output."""
     transformed, kernel_adjoint = jax.vjp(transform_kernel, kernel)
 
     def add(total, part):
@@ -67,7 +66,7 @@ def _conv(x, transformed):
 
 
 def _gradients(x, gradient, transformed):
-    """Those of x and of the transformed kernel."""
+    """The gradients with respect to x and the transformed kernel."""
     b, h, w, _ = x.shape
     rows, columns = -(-h // TILE), -(-w // TILE)
     spectrum = _transform_output_adjoint(_whole_tiles(gradient))
@@ -116,10 +115,10 @@ def _transform_output_adjoint(y):
 
 
 def _combine(matrix, terms):
-    """The matrix times a vector whose entries are arrays: sums without the products that are zero.
+    """Multiplies a matrix by a vector of arrays, leaving out the products with zero.
 
-    LLVM leaves loops over 16 or 32 channels unvectorised; they go fast where the last axis holds a row of the image,
-    unless what comes before, such as a BatchNorm, becomes part of the same loop and needs to know the channel.
+    LLVM does not vectorise loops over 16 or 32 channels. They are fast where the last axis is a row of the image,
+    unless XLA fuses an operation that needs the channel's index, such as BatchNorm, into the same loop.
     """
     return [
         sum(term if weight == 1 else float(weight) * term for weight, term in zip(row, terms, strict=True) if weight)
@@ -136,7 +135,7 @@ def _overlap(parts, axis):
 
 
 def _shifted(x, by, axis):
-    """Moves x by one place along an axis, and fills with zeros."""
+    """Shifts x by one place along an axis, filling with zeros."""
     count = x.shape[axis]
     kept = jax.lax.slice_in_dim(x, max(-by, 0), count - max(by, 0), axis=axis)
     widths = [(0, 0)] * x.ndim
@@ -145,5 +144,5 @@ def _shifted(x, by, axis):
 
 
 def _whole_tiles(x):
-    """(b, h, w, c) with zeros below and to the right, so that the sides are multiples of a tile's."""
+    """Pads (b, h, w, c) with zeros below and to the right, to multiples of a tile's side."""
     return jnp.pad(x, ((0, 0), (0, -x.shape[1] % TILE), (0, -x.shape[2] % TILE), (0, 0)))

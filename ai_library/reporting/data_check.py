@@ -1,4 +1,4 @@
-"""The page that says what looks wrong in a data set: labels, copies, and images unlike the rest."""
+"""The page of problems in a data set: wrong labels, copies, and images unlike the rest."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,39 +15,39 @@ from ..evaluation.report import Report
 from .page import rendered
 
 SHOWN = 60
-"""Suspicious labels that a page shows; of every other kind of finding it shows a few."""
+"""Most suspicious labels on a page; it shows fewer of every other kind of finding."""
 _FEW = 12
 
 
 class Pair(NamedTuple):
-    """Two images of which one is a copy of the other, as their indices."""
+    """The indices of two images of which one is a copy of the other."""
 
     one: int
     other: int
     kind: str
-    """Such as "same pixels"."""
+    """The kind of copy, such as "same pixels"."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DataCheck:
-    """What was found in a data set of n images."""
+    """The findings in a data set of n images."""
 
     names: Sequence[str]
     """Of the images."""
     images: NDArray[np.uint8]
     """(n, h, w, c)."""
     report: Report
-    """Of all images in their order, each predicted by a network that was not trained on it."""
+    """The out-of-fold predictions of all images, in their order."""
     copies: Sequence[Pair] = ()
     not_compared: str = ""
-    """Why only copies of the same pixels were looked for; "" where all were."""
+    """Why only copies with the same pixels were searched for; "" if near copies were too."""
     leaks: int = 0
-    """How many images have a copy in an earlier split."""
+    """Number of images with a copy in an earlier split."""
     odd: Sequence[OddImage] = ()
     faults: Mapping[str, str] = field(default_factory=dict)
-    """Why files cannot be read, by their paths."""
+    """The reasons why files cannot be read, by path."""
     command: str = ""
-    """What found it out, as a shell takes it; "" where nobody knows."""
+    """The shell command that made the check; "" if unknown."""
 
     @cached_property
     def errors(self) -> LabelErrors:
@@ -56,19 +56,19 @@ class DataCheck:
 
     @cached_property
     def odd_by_reason(self) -> dict[str, list[OddImage]]:
-        """The odd images, by the reason."""
+        """The odd images, by reason."""
         found = defaultdict(list)
         for each in self.odd:
             found[each.reason].append(each)
         return dict(found)
 
     def label_of(self, index: int) -> str:
-        """The class that an image is labelled as."""
+        """The class name of an image's label."""
         return self.report.class_names[self.report.labels[index]]
 
 
 def data_check_page(check: DataCheck) -> str:
-    """The page as HTML, with pictures of the most suspicious images; it needs no other file."""
+    """The page as self-contained HTML, with pictures of the most suspicious images."""
     errors, names = check.errors, check.report.class_names
     shown = [
         {
@@ -85,13 +85,13 @@ def data_check_page(check: DataCheck) -> str:
 
 
 def _typical(check, label):
-    """The index of the image that most surely is of a class, and has its label; None where no such one is."""
+    """The index of the image with the given label that is predicted most confidently; None if there is none."""
     found = check.report.hits & (check.report.labels == label)
     return int(np.where(found, check.report.confidence, -1).argmax()) if found.any() else None
 
 
 def _mixed(check):
-    """(label, true class, images) of the pairs of classes that are taken for each other most often."""
+    """(label, true class, number of images) of the class pairs with the most estimated label errors."""
     joint, names = check.errors.joint.copy(), check.report.class_names
     np.fill_diagonal(joint, 0)
     order = np.argsort(-joint, axis=None, kind="stable")[:_FEW]

@@ -1,4 +1,4 @@
-"""The diagrams of `report.html` as SVG, which is sharp at any size, small, and takes the page's colours."""
+"""The diagrams of `report.html` as SVG, which is small, sharp at any size, and uses the page's colours."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from ..evaluation.corruptions import SEVERITIES, CorruptedAccuracy
 from ..evaluation.metrics import ReliabilityBin
 
 _FIRST_COVERAGE = 0.1
-"""Where the curve of coverage begins: before it a single example moves it up and down."""
+"""The lowest coverage that is drawn: below it the curve is noise of single examples."""
 
 
 class _Plot:
-    """A drawing with two axes; values are shares or severities, `x` and `y` give their places."""
+    """A drawing with two axes; `x` and `y` map values to pixels."""
 
     def __init__(self, size, x_range, y_range, left=42.0, bottom=36.0):
         self.width, self.height = size
@@ -37,7 +37,7 @@ class _Plot:
         self._parts.append(f"<{tag}{pairs}/>" if text is None else f"<{tag}{pairs}>{escape(text)}</{tag}>")
 
     def axes(self, x_ticks, y_ticks, x_label="", y_label=""):
-        """Ticks are values with their texts."""
+        """Draws the axes; ticks are pairs of a value and its text."""
         left, right, floor = self.x(self._x[0]), self.x(self._x[1]), self.y(self._y[0])
         for value, text in y_ticks.items():
             y = self.y(value)
@@ -61,14 +61,14 @@ class _Plot:
         self.add("circle", class_="dot", cx=self.x(x), cy=self.y(y), r=float(radius))
 
     def svg(self, label=""):
-        """The drawing, with a text in its place for whoever can't see it; without one where the text is beside it."""
+        """The SVG. `label` is its text alternative; "" hides it from screen readers, as the text is beside it."""
         size = f'viewBox="0 0 {self.width} {self.height}"'
         spoken = f'role="img" aria-label="{escape(label)}"' if label else 'class="mark" aria-hidden="true"'
         return Markup(f"<svg {size} {spoken}>{''.join(self._parts)}</svg>")
 
 
 def reliability_diagram(bins: Sequence[ReliabilityBin], label: str) -> Markup:
-    """Accuracy against confidence, one dot a bin with its 95 % interval; its area grows with the bin's examples."""
+    """Accuracy against confidence: one dot per bin with its 95 % interval, its area by the number of examples."""
     plot, ticks = _Plot((320, 250), (0, 1), (0, 1)), _percents((0, 0.25, 0.5, 0.75, 1))
     plot.axes(ticks, ticks, "confidence", "accuracy")
     plot.line([(0, 0), (1, 1)], "ideal")
@@ -80,7 +80,7 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], label: str) -> Markup:
 
 
 def coverage_diagram(coverage: np.ndarray, accuracy: np.ndarray, label: str) -> Markup:
-    """Accuracy (n,) against coverage (n,), both rising in coverage, from a tenth of the examples on."""
+    """Accuracy (n,) against coverage (n,), sorted by coverage, from 10 % on."""
     begin = int(np.searchsorted(coverage, _FIRST_COVERAGE))
     shown = np.unique(np.linspace(begin, len(coverage) - 1, 200).astype(int))
     y_ticks = _ticks(float(accuracy[shown].min()))
@@ -92,7 +92,7 @@ def coverage_diagram(coverage: np.ndarray, accuracy: np.ndarray, label: str) -> 
 
 
 def corruption_diagram(rows: Sequence[CorruptedAccuracy], label: str) -> Markup:
-    """Accuracy against the severity, from 0, without the corruption, to 5: `rows` in this order."""
+    """Accuracy against severity, from 0 (uncorrupted) to 5; `rows` are in this order."""
     plot = _Plot((170, 130), (0, SEVERITIES[-1]), (0, 1), left=40.0, bottom=22.0)
     plot.axes({each: str(each) for each in (0, *SEVERITIES)}, _percents((0, 0.5, 1)))
     plot.line([(row.severity, row.accuracy) for row in rows])
@@ -103,7 +103,7 @@ def corruption_diagram(rows: Sequence[CorruptedAccuracy], label: str) -> Markup:
 
 
 def interval_mark(accuracy: float, interval: tuple[float, float], lowest: float) -> Markup:
-    """A share and its interval on a scale from `lowest` to 1, for a cell beside their figures."""
+    """An accuracy and its interval on a scale from `lowest` to 1, for a table cell."""
     plot = _Plot((140, 16), (min(lowest, 0.999), 1), (0, 1), left=6.0, bottom=3.0)
     low, high = (plot.x(max(value, lowest)) for value in interval)
     plot.add("line", class_="grid", x1=plot.x(1), x2=plot.x(1), y1=0.0, y2=16.0)
@@ -113,7 +113,7 @@ def interval_mark(accuracy: float, interval: tuple[float, float], lowest: float)
 
 
 def spread_mark(values: Sequence[float], interval: tuple[float, float], scale: tuple[float, float]) -> Markup:
-    """Values as dots over the interval of their mean, on a scale with a line at 0 where it has one, for a cell."""
+    """Values as dots over the interval of their mean, for a table cell; a line marks 0 if the scale has it."""
     low, high = scale
     plot = _Plot((200, 16), (low, high if high > low else low + 1), (0, 1), left=6.0, bottom=3.0)
     if low <= 0 <= high:
@@ -131,7 +131,7 @@ def _percents(values):
 
 
 def _ticks(lowest):
-    """Up to six round values from below `lowest` to 1, with their texts."""
+    """Up to six round values from `lowest`, rounded down, to 1, with their texts."""
     for step in (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2):
         count = math.ceil((1 - lowest) / step - 1e-9) or 1
         if count <= 5:

@@ -1,4 +1,4 @@
-"""What is known of a classifier after it was tried on a set of images: all that the page `report.html` shows."""
+"""`Findings`: the results of a classifier on a set of images, as the page `report.html` shows them."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from ..data.source import DataSource
 
 HARDEST = 24
-"""Examples that a page shows."""
+"""Number of examples on a page."""
 _FEW = 30
 
 
 class Example(NamedTuple):
-    """An image whose class is known, and what became of it."""
+    """An image with its label and its prediction."""
 
     name: str
     image: np.ndarray
@@ -35,38 +35,38 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Findings:
-    """What `predict_samples` and a training's end found out."""
+    """The results of `predict_samples`, or of the evaluation after a training."""
 
     classifier: Classifier
     images: int
     unreadable: int = 0
     fault: str = ""
-    """The first image that cannot be read, and why."""
+    """The first image that cannot be read, and the reason."""
     remarks: dict[str, int] = field(default_factory=dict)
-    """What had to be done to read images, and to how many: see `ReadFile`."""
+    """Remarks on how images were read, each with the number of images: see `ReadFile`."""
     report: Report | None
-    """On the readable images with a label; None where there is none."""
+    """The report on the readable images with a label; None if there are none."""
     hardest: list[Example]
-    """Up to `HARDEST` of them, the largest loss first."""
+    """Up to `HARDEST` of these images, the largest loss first."""
     command: str = ""
-    """What found it out, as a shell takes it; "" where nobody knows."""
+    """The shell command that made the findings; "" if unknown."""
     source: "DataSource | None" = None
-    """What the classifier was trained on, where this was just done."""
+    """The data source of a training that has just ended; else None."""
     factors: dict[str, np.ndarray] | None = None
-    """What the report's images show, as `find_slices` takes it; None where it isn't known."""
+    """The factors of the report's images, as `find_slices` takes them; None if unknown."""
     without_copies: Report | None = None
-    """On the examples of the report without a copy in an earlier split; None where all or none have one."""
+    """The report on the examples without a copy in an earlier split; None if all or none have one."""
     corruptions: list[CorruptedAccuracy] | None = None
-    """As `evaluate_corrupted` gives them; None where they were not tried."""
+    """The result of `evaluate_corrupted`; None if it was not run."""
 
     @cached_property
     def slices(self) -> list[Slice]:
-        """The slices with more errors than chance explains; none where the factors are not known."""
+        """The slices with significantly more errors: see `find_slices`. Empty if the factors are unknown."""
         return find_slices(self.report.hits, self.factors) if self.report and self.factors else []
 
     @cached_property
     def accuracy_by_factor(self) -> dict[str, list[AccuracyRow]]:
-        """The accuracy in the parts of every factor that has two parts or more."""
+        """The accuracy in the parts of every factor with two or more parts."""
         if self.report is None or self.factors is None:
             return {}
         rows = {name: accuracy_by(self.report.hits, values) for name, values in self.factors.items()}
@@ -74,10 +74,9 @@ class Findings:
 
     @cached_property
     def most_telling(self) -> list[str]:
-        """At most two factors, those whose parts differ most in accuracy.
+        """The one or two factors whose parts differ most in accuracy, by Pearson's chi-square per degree of freedom.
 
-        There are none where all examples are right, or all wrong. The measure is Pearson's chi-square per degree of
-        freedom.
+        Empty if all examples are right, or all are wrong.
         """
 
         def evidence(name):
@@ -93,7 +92,7 @@ class Findings:
 
     @cached_property
     def limits(self) -> list[str]:
-        """What whoever uses the classifier has to reckon with, what was measured first."""
+        """The limitations of the classifier, as sentences, those that were measured first."""
         return [*self._measured_limits(), *self._general_limits()]
 
     def _measured_limits(self):
@@ -102,8 +101,8 @@ class Findings:
         classes = self.report.per_class.items()
         low, high = self.report.accuracy_interval
         yield (
-            f"It was tried on {self.report.n:,} images. On endlessly many of the same kind its accuracy would lie "
-            f"between {low:.2%} and {high:.2%}, with a certainty of 95%."
+            f"It was tried on {self.report.n:,} images. The 95 % interval of its accuracy on all such images is "
+            f"{low:.2%} to {high:.2%}."
         )
         if clean := self.without_copies:
             low, high = clean.accuracy_interval
@@ -138,12 +137,12 @@ class Findings:
 def examine(
     classifier: Classifier, source: "DataSource", report: Report, command: str = "", *, verbose: bool = False
 ) -> Findings:
-    """The findings where `report` is that of `classifier` on the evaluation split of the source it was trained on.
+    """Makes the findings from the `report` of a classifier on the evaluation split of its source.
 
-    Looks for weak slices where the source knows what its images show, and tries corruptions elsewhere; `verbose` shows
-    how far it is with these.
+    If the source knows the factors of its images, weak slices are searched for; else corruptions are tried. `verbose`
+    shows their progress.
     """
-    from ..data.shapes import factor_table  # imports JAX, which the prediction of a few images does without
+    from ..data.shapes import factor_table  # imports JAX, which predicting a few images does not need
 
     split = "evaluation"
     leaked = source.leaked(split)
@@ -162,7 +161,7 @@ def examine(
 
 
 def _hardest(report, source, split):
-    """The `HARDEST` examples of the split that `report` is about."""
+    """The `HARDEST` examples of the split of `report`."""
     indices = report.hardest(HARDEST)
     images, _ = source.examples(split, indices)
     return [

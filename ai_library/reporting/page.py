@@ -1,4 +1,4 @@
-"""The page `report.html`: one file that needs no network, and with it `metrics.json`."""
+"""The page `report.html`, one self-contained file, and `metrics.json`."""
 
 import base64
 import io
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from jinja2.bccache import Bucket
 
 FILES = ("report.html", "metrics.json")
-"""What `write_findings` leaves in a folder, the second only where there are metrics."""
+"""The files of `write_findings`; the second only if there are metrics."""
 _PICTURE_SIDE = 128
 _HERE = Path(__file__).parent
 _COMPILED = _HERE / "__pycache__"
 
 
 class _CompiledTemplates(jinja2.FileSystemBytecodeCache):
-    """Keeps compiled templates where Python keeps compiled modules.
+    """Keeps compiled templates beside Python's compiled modules.
 
-    Compiling the page takes a tenth of the time that predicting one image takes. A cache that can't be read or written
-    is done without.
+    Compiling the page takes a tenth of the time of predicting one image. A cache that cannot be read or written is not
+    used.
     """
 
     def __init__(self):
@@ -71,9 +71,9 @@ def findings_files(findings: Findings) -> dict[str, bytes]:
 
 
 def write_findings(findings: Findings, folder: str | Path) -> None:
-    """Writes `report.html` into a folder, and `metrics.json` where there are metrics.
+    """Writes `report.html` into a folder, and `metrics.json` if there are metrics.
 
-    An earlier `metrics.json` would describe other images, and is removed. Raises `InputError` where they can't be
+    An earlier `metrics.json` would describe other images, and is removed. Raises `InputError` if the files cannot be
     written, or another process writes there.
     """
     files, folder = findings_files(findings), Path(folder)
@@ -83,7 +83,7 @@ def write_findings(findings: Findings, folder: str | Path) -> None:
 
 
 def report_page(findings: Findings) -> str:
-    """The page as HTML, which UTF-8 can encode whatever the names in it hold."""
+    """The page as HTML. UTF-8 can encode it, whatever its names contain."""
     return rendered(
         "page.html",
         findings=findings,
@@ -97,7 +97,7 @@ def report_page(findings: Findings) -> str:
 
 
 def rendered(template: str, **values: Any) -> str:
-    """A template of this folder with its values: names in it can neither break the page nor run."""
+    """Renders a template of this folder. Its values are escaped, so that names cannot break the page or run."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         bytecode_cache=_CompiledTemplates(),
@@ -117,12 +117,12 @@ def rendered(template: str, **values: Any) -> str:
 
 
 def _printable(value):
-    """A name without what could break the page or turn its text around: such characters become escapes."""
+    """A name with escapes for characters that could break the page or reverse its text."""
     return escaped(value) if type(value) is str else value
 
 
 def _picture(image):
-    """An image (h, w, c) uint8 as the address of a PNG that the page itself holds; large ones are made smaller."""
+    """An image (h, w, c) uint8 as a data URL of a PNG; large images are reduced."""
     from PIL import Image
 
     picture, stream = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), io.BytesIO()
@@ -132,7 +132,7 @@ def _picture(image):
 
 
 def _report_parts(findings: Findings) -> dict[str, Any]:
-    """What the template shows of a report, beside the report."""
+    """The values of the template that are made from a report."""
     report = findings.report
     if report is None:
         return {}
@@ -164,13 +164,13 @@ def _report_parts(findings: Findings) -> dict[str, Any]:
     if findings.factors and len(findings.most_telling) == 2:
         grid = accuracy_grid(report.hits, *(findings.factors[name] for name in findings.most_telling))
         wrong = 1 - grid.accuracy[grid.n > 0]
-        if wrong.any():  # no image may have both factors
+        if wrong.any():  # there may be no image with both factors
             parts["grid"], parts["most_errors"] = grid, float(wrong.max())
     return parts
 
 
 def _corruption_parts(findings):
-    """The rows of each corruption, each with its meaning and its diagram, from severity 0."""
+    """The rows of each corruption from severity 0, with its meaning and its diagram."""
     if not findings.corruptions:
         return {}
     whole, *rows = findings.corruptions
@@ -183,7 +183,7 @@ def _corruption_parts(findings):
 
 
 def _card(findings):
-    """What is known of the model, as names with texts."""
+    """The model card, as texts by name."""
     classifier, source = findings.classifier, findings.source
     h, w, c = classifier.image_shape
     classes = len(classifier.class_names)
@@ -219,7 +219,7 @@ def _card(findings):
 
 
 def _settings(source):
-    """What tells the source from others, a line each as JSON has it; "" where nobody knows."""
+    """The settings of the source, one JSON line each; "" if unknown."""
     if source is None:
         return ""
     return Markup("\n").join(escape(f"{name}: {json.dumps(value)}") for name, value in source.settings().items())

@@ -1,4 +1,4 @@
-"""Predicts images and writes what came out: one row an image, and metrics where labels are known."""
+"""Predicts images and writes the results: one row per image, and metrics if labels are known."""
 
 import collections
 import csv
@@ -32,15 +32,15 @@ def predict_samples(
 ) -> Findings:
     """Predicts samples, and writes the results into the folder `output`.
 
-    These are `predictions.csv` and `report.html`, and, where any image has a label, `metrics.json` and
-    `confusion_matrix.png`. They replace earlier ones together, at the end. In memory are a few blocks of images at a
-    time, the hardest ones, and the logits of those with a label. The page names `command` as what made it.
+    The files are `predictions.csv` and `report.html`, and, if any image has a label, `metrics.json` and
+    `confusion_matrix.png`. They replace earlier ones together, at the end. Memory: a few blocks of images, the hardest
+    images, and the logits of labelled images. The page names `command` as the command that made it.
 
-    Of several processes each predicts samples of its own and leaves their rows beside `predictions.csv`, which the
-    first puts together from them. All return the findings on all images.
+    Of several processes, each predicts its own samples, and the first joins their rows in `predictions.csv`. All return
+    the findings on all images.
 
-    Raises `InputError` where the folder can't be written to or another process writes there, and, in every process,
-    where not all have the same model, code and folder.
+    Raises `InputError` if the folder cannot be written to or another process writes there, and, in every process, if
+    they do not all have the same model, code and folder.
     """
     check_alike(lambda: {"model": _digest(classifier), "code": code_version(type(classifier.model))})
     with results(Path(output)) as (rows, finish):
@@ -50,7 +50,7 @@ def predict_samples(
 
 
 def _predicted_findings(classifier, samples, rows, command):
-    """Predicts the samples of this process, writes their rows, and gives the findings of all processes."""
+    """Predicts the samples of this process, writes their rows, and returns the findings of all processes."""
     names, cells = classifier.class_names, [*map(as_cell, classifier.class_names)]
     remarks, fault = collections.Counter(), ""
     images, unreadable, labels, logits, hardest = 0, 0, [], [np.zeros((0, len(names)), np.float32)], []
@@ -74,7 +74,7 @@ def _predicted_findings(classifier, samples, rows, command):
         examples = [_example(readable[row], predicted[row], names) for row in labelled]
         hardest = heapq.nlargest(HARDEST, [*hardest, *examples], key=lambda example: example.loss)
         images, unreadable = images + len(block), unreadable + len(block) - len(readable)
-    hardest = [[os.fsencode(name), *rest] for name, *rest in hardest]  # a name may be no text that can be sent
+    hardest = [[os.fsencode(name), *rest] for name, *rest in hardest]  # a file name need not be valid Unicode
     told = [dict(remarks), os.fsencode(fault)]
     own = [images, unreadable, np.array(labels, np.int64), np.concatenate(logits), hardest, *told]
     images, unreadable, labels, logits, hardest, remarks, faults = zip(*all_gather(own), strict=True)
@@ -82,7 +82,7 @@ def _predicted_findings(classifier, samples, rows, command):
     report = None
     if len(labels):
         probabilities = classifier.probabilities(np.concatenate(logits))
-        del own, logits  # the largest part of the memory that labelled images take
+        del own, logits  # they take most of the memory
         report = Report(probabilities, labels, names, classifier.temperature)
     hardest = [Example(os.fsdecode(name), *rest) for name, *rest in itertools.chain(*hardest)]
     return Findings(
@@ -98,8 +98,8 @@ def _predicted_findings(classifier, samples, rows, command):
 
 
 def _digest(classifier):
-    """What tells a model from others."""
-    from ..networks.network import settings_of  # which several processes need anyway, and one alone does not wait for
+    """A digest of a model."""
+    from ..networks.network import settings_of  # a single process need not wait for it
     from ..networks.transfer import digest
 
     described = (
@@ -111,7 +111,7 @@ def _digest(classifier):
 
 
 def _files(findings):
-    """The contents of all that is written beside `predictions.csv`, by their names."""
+    """The contents of all files but `predictions.csv`, by name."""
     files = findings_files(findings)
     if findings.report:
         files[PICTURE] = png_of(findings.report.confusion_figure())
@@ -119,7 +119,7 @@ def _files(findings):
 
 
 def _example(sample, probabilities, class_names):
-    """Its image is a copy: the sample's may be a part of a large block, which it would keep in the memory."""
+    """An example with a copy of its image: the original may be a view that keeps a large block in memory."""
     best, true = int(np.argmax(probabilities)), probabilities[sample.label]
     loss = -math.log(max(true, np.finfo(float).eps))  # as `Report.losses` has it
     return Example(
@@ -128,7 +128,7 @@ def _example(sample, probabilities, class_names):
 
 
 def _predicted(classifier, samples):
-    """Yields all samples in blocks, each with the logits (n, classes) float32 of those that have an image."""
+    """Yields all samples in blocks, with the logits (n, classes) float32 of those that have an image."""
     waiting = collections.deque()
 
     def images():

@@ -1,4 +1,4 @@
-"""The folder that predictions are written to, by one process or several."""
+"""The output folder of a prediction, written by one process or several."""
 
 import contextlib
 import os
@@ -22,24 +22,23 @@ _Finish = Callable[[Callable[[], dict[str, bytes]]], None]
 
 @contextlib.contextmanager
 def results(folder: Path) -> Iterator[tuple[IO[str], _Finish]]:
-    """Gives a file for the rows of this process, and a function that ends the writing in all processes.
+    """Yields a file for the rows of this process, and a function that finishes the writing in all processes.
 
-    It takes a function that gives the contents of the other files by their names, which is called in the first process.
-    Then these and `predictions.csv`, with the rows of all processes in their order, take the place of an earlier
-    prediction's files; or, after an error, nothing changes. Until then the folder is locked. All processes need one
-    that they share.
+    That function takes a function, called in the first process, which returns the contents of the other files by name.
+    These and `predictions.csv`, with the rows of all processes in order, then replace the files of an earlier
+    prediction. After an error nothing changes. Until then the folder is locked. All processes must share it.
     """
     table = Path(os.path.realpath(folder / TABLE))
     parts = [table.with_name(f".{table.name}.{process:08}") for process in range(1, process_count())]
     with contextlib.ExitStack() as stack:
-        opened: list[tuple[Callable[..., IO[Any]], IO[Any]]] = []  # in the first process alone
+        opened: list[tuple[Callable[..., IO[Any]], IO[Any]]] = []  # only in the first process
 
         def open_table():
             paths = [folder / name for name in (TABLE, PICTURE, *FILES)]
             begin = stack.enter_context(replacing_together(paths, stack.enter_context(locked(folder))))
             opened.append((begin, begin(paths[0])))
             mark = stack.enter_context(temporary(table.with_name(f".{table.name}.{os.urandom(4).hex()}")))
-            mark.touch()  # the others know the folder by it
+            mark.touch()  # by which the others check that they share the folder
             return os.fsencode(mark.name)
 
         mark = broadcast_from_first(open_table)
@@ -69,7 +68,7 @@ def _check_shared(folder, mark):
 
 @contextlib.contextmanager
 def _part(path):
-    """A file of rows for the first process, which is gone at the end."""
+    """A temporary file of rows, for the first process."""
     with (
         naming(path),
         temporary(path),

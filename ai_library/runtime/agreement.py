@@ -1,4 +1,4 @@
-"""What several processes must have in common is compared before they begin; what differs is named in all of them."""
+"""Several processes compare their code, settings and data before they begin; all report the differences."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ from .distributed import all_gather, process_count
 
 _PACKAGE = Path(__file__).parents[1]
 _MOST = 5
-"""Differences that a message names."""
+"""Most differences in a message."""
 _ABSENT = object()
 
 
 def all_told(tell: Callable[[], Any]) -> list[Any]:
-    """What the function returns in each process, as JSON has it, in the order of the processes.
+    """Calls a function in every process, and returns the results of all as JSON values, in order.
 
-    An `InputError` that it raises in one of them is raised in all.
+    An `InputError` that it raises in one process is raised in all.
     """
     if process_count() == 1:
         return [tell()]
@@ -37,9 +37,9 @@ def all_told(tell: Callable[[], Any]) -> list[Any]:
 
 
 def check_alike(tell: Callable[[], dict[str, Any]]) -> None:
-    """Raises `InputError` in every process, which names what differs, unless the function returns the same in all.
+    """Raises an `InputError` that names the differences, in every process, unless a function returns the same in all.
 
-    A process that is alone does not call it.
+    A single process does not call the function.
     """
     if process_count() == 1:
         return
@@ -53,9 +53,9 @@ def check_alike(tell: Callable[[], dict[str, Any]]) -> None:
 
 
 def differences(first: Any, second: Any, text: str) -> str:
-    """Describes the first few differences of two values of JSON; "" where there are none.
+    """Describes the first few differences of two JSON values; "" if there are none.
 
-    Each has the text, its dotted `name`, and the `first` and the `second` value.
+    Each is `text`, formatted with the dotted `name`, and the `first` and the `second` value.
     """
     one, other = dict(_leaves(first)), dict(_leaves(second))
     different = [name for name in {**one, **other} if one.get(name, _ABSENT) != other.get(name, _ABSENT)]
@@ -66,9 +66,9 @@ def differences(first: Any, second: Any, text: str) -> str:
 
 def code_version(*own: type) -> dict[str, str]:
     """A digest of the code of this library, of the packages that compute, and of the modules of some classes."""
-    import importlib.metadata  # which a process by itself does without
+    import importlib.metadata  # a single process does not need it
 
-    # An environment or a build may stand beside the folders of the package.
+    # A virtual environment or a build may lie beside the folders of the package.
     folders = [path.parent for path in _PACKAGE.glob("*/__init__.py") if path.parent.name != "tests"]
     modules = [*_PACKAGE.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "Pillow")
@@ -81,7 +81,7 @@ def code_version(*own: type) -> dict[str, str]:
 
 
 def _files(kind):
-    """The file of a class; none where it was typed in."""
+    """The file of a class; none if it was defined interactively."""
     path = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return [Path(path)] if path else []
 
@@ -91,7 +91,7 @@ def _digest(paths):
 
 
 def _leaves(value):
-    """Yields the dotted name and the value of whatever is no dictionary, or an empty one."""
+    """Yields the dotted name and the value of each leaf: anything but a non-empty dictionary."""
     waiting = [("", value)]
     while waiting:
         name, value = waiting.pop()

@@ -1,4 +1,4 @@
-"""What JAX computes on: named for people, and told to give the same bits each time."""
+"""JAX's devices: their names, and deterministic operations."""
 
 import os
 import sys
@@ -8,11 +8,10 @@ _REPEATABLE = "--xla_gpu_deterministic_ops=true"
 
 
 def compute_repeatably() -> None:
-    """Lets XLA use only those of a GPU's operations that give the same bits each time, which CPUs always do.
+    """Lets XLA use only deterministic operations on GPUs; those on CPUs always are.
 
-    To be called before JAX computes anything.
-
-    A training step then took 8 to 35 % longer on an H100. A choice that `XLA_FLAGS` has already is left alone.
+    It must be called before JAX computes anything. On an H100 a training step then takes 8 to 35 % longer. If
+    `XLA_FLAGS` already has this option, it is not changed.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_deterministic_ops" not in flags:
@@ -33,9 +32,9 @@ def computes_on_cpu() -> bool:
 
 
 def device_name() -> str:
-    """The kind of device that this process computes on, such as "NVIDIA H100 80GB HBM3" or "CPU".
+    """The kind of device on which this process computes, such as "NVIDIA H100 80GB HBM3" or "CPU".
 
-    It starts JAX's backend, where JAX was imported; else all was computed on the CPU without it.
+    If JAX was imported, it starts JAX's backend; else everything was computed on the CPU.
     """
     jax = sys.modules.get("jax")
     devices = jax.local_devices() if jax else []

@@ -1,6 +1,6 @@
-"""What long work shows: a bar where the output is a terminal, and lines. Neither can end it.
+"""Progress of long work: a bar on a terminal, else lines. A broken output never ends the work.
 
-tqdm is imported when a bar is first shown: the prediction of a few images does without.
+tqdm is imported when a bar is first shown: predicting a few images does not need it.
 """
 
 import sys
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 _Item = TypeVar("_Item")
-_FEW = 30  # of which nobody waits
+_FEW = 30  # items: fewer show no progress
 _FIRST, _BETWEEN = 0.3, 10.0  # seconds until the first line, and from one to the next
 
 
 def bar(name: str, total: int, first: int = 0, unit: str = "step") -> "tqdm[NoReturn]":
-    """A bar, shown until it is closed, of which `first` of `total` are done; its `update` takes how many more are."""
+    """A progress bar from `first` to `total`, shown until it is closed; its `update` takes the number of new items."""
     from tqdm import tqdm
 
     return tqdm(
@@ -29,7 +29,7 @@ def bar(name: str, total: int, first: int = 0, unit: str = "step") -> "tqdm[NoRe
         initial=first,
         unit=unit,
         leave=False,
-        disable=None,  # shown where the output is a terminal
+        disable=None,  # shown only on a terminal
         file=Unfailing(sys.stderr),
         dynamic_ncols=True,  # else tqdm asks for the width of `sys.stderr` alone
     )
@@ -40,14 +40,14 @@ def counted(
 ) -> Iterator[_Item]:
     """Yields the items, and shows progress.
 
-    A terminal gets a bar. Otherwise a line on standard error appears soon after the beginning, and then one every few
-    seconds. Nothing is shown for a few items, and in any process but the first.
+    A terminal shows a bar. Otherwise a line is written to standard error soon after the beginning, and then every few
+    seconds. Nothing is shown for a few items, or in a process other than the first.
 
     Args:
-        items: What is counted, such as images or batches.
-        name: What happens to them, such as "reading images".
-        total: How many there are.
-        weight: How many of the total an item is.
+        items: The items, such as images or batches.
+        name: The work, such as "reading images".
+        total: The total of all weights.
+        weight: Function of an item that returns its part of the total.
     """
     if total <= _FEW or not is_first():
         yield from items
@@ -60,7 +60,7 @@ def counted(
 
 
 class _Lines:
-    """A line now and then about how many of a total are done."""
+    """Writes a line every few seconds with the number of finished items."""
 
     def __init__(self, name, total):
         self._name, self._total, self._done = name, total, 0
@@ -85,14 +85,14 @@ class _Lines:
 
 
 def line(text: str) -> None:
-    """Prints a line, above the bars that there are."""
+    """Prints a line, above any progress bars."""
     from tqdm import tqdm
 
     tqdm.write(text, file=Unfailing(sys.stdout))
 
 
 def _duration(seconds):
-    """So many seconds as people say it."""
+    """Formats seconds for people."""
     if seconds < 90:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -1,7 +1,7 @@
-"""Several processes, on one machine or on many, that train or predict together on JAX's own distributed runtime.
+"""Several processes, on one or more machines, train or predict together by JAX's distributed runtime.
 
-All processes run the same program and come to the same calls of this module in the same order. Only the first writes
-files and prints. A process that is alone exchanges nothing, and imports JAX only to place arrays on its devices.
+All processes run the same program and make the same calls of this module in the same order. Only the first writes files
+and prints. A single process exchanges nothing, and imports JAX only to place arrays on its devices.
 """
 
 import contextlib
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from jax.sharding import NamedSharding
 
 BATCH = "batch"
-"""The axis of the devices that share a batch."""
+"""Name of the mesh axis of the devices that share a batch."""
 
 HEARTBEAT_SECONDS = 20
-"""A process that has not been heard of for so long is taken for gone. One whose connections were closed, as the system
-does with those of a process that ends in any way, is found out at once."""
+"""A process without a heartbeat for so many seconds counts as lost. A process that ends is noticed at once, because its
+connections are closed."""
 _JOIN_SECONDS = 300
 
 
 def initialise(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
-    """Joins the other processes: to be called before JAX computes anything, and returns when all have come.
+    """Joins the other processes, and returns when all have joined. Call it before JAX computes anything.
 
     Args:
-        coordinator: HOST:PORT where the others can reach the first process. It listens at this address alone, or, where
-            that is none of its machine's, as behind a service of Kubernetes, at all of the machine's.
-        processes: How many there are.
-        process: Which of them this is, from 0.
+        coordinator: HOST:PORT of the first process, as seen by the others. The first process listens only at this
+            address; if it is not an address of its machine, as behind a Kubernetes service, at all addresses.
+        processes: Number of processes.
+        process: Index of this process, from 0.
 
     Arguments left as None are taken from SLURM, Kubernetes or Open MPI.
 
@@ -54,8 +54,8 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
         _check_meeting(coordinator, processes, process)
     jax.config.update("jax_enable_preemption_service", False)  # `StopSignals` hears SIGTERM
     if hasattr(os, "SCHED_BATCH"):
-        # Else the thread that receives messages takes the core from the one that computes, in the middle of one, and
-        # where cores are few it then waits a whole time slice: an all-reduce took 4 ms instead of 0.12.
+        # Else the thread that receives messages preempts the one that computes. With few cores that one waits for a
+        # whole time slice: an all-reduce took 4 ms instead of 0.12.
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     _end_with_a_line_on_abort()
@@ -83,7 +83,7 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
 
 
 def _check_meeting(coordinator, processes, process):
-    """Raises `InputError` for what JAX would crash at."""
+    """Raises `InputError` for arguments that would crash JAX."""
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise InputError(f"coordinator must be HOST:PORT, such as 10.0.0.1:5000, got {coordinator!r}")
@@ -92,13 +92,13 @@ def _check_meeting(coordinator, processes, process):
 
 
 def process_count() -> int:
-    """How many processes work together; 1 where none have joined."""
+    """Number of processes that work together; 1 if none have joined."""
     state = _state()
     return state.num_processes if state else 1
 
 
 def process_index() -> int:
-    """Which of them this is, from 0."""
+    """Index of this process, from 0."""
     state = _state()
     return state.process_id if state else 0
 
@@ -109,10 +109,9 @@ def is_first() -> bool:
 
 
 def shard(n: int, unit: int) -> range:
-    """Which of n items are this process's.
+    """The range of this process's items, out of n.
 
-    They are given out in whole units, of which only the last may be smaller; the shards of all processes, in their
-    order, are `range(n)`.
+    Its length is a multiple of `unit`, except at the end; the shards of all processes, concatenated, are `range(n)`.
     """
     units = -(-n // unit)
     first, end = (min(units * (process_index() + i) // process_count() * unit, n) for i in (0, 1))
@@ -120,10 +119,10 @@ def shard(n: int, unit: int) -> range:
 
 
 def broadcast_from_first(function: Callable[[], Any]) -> Any:
-    """Calls the function in the first process, and returns its result in all.
+    """Calls a function in the first process, and returns its result in all.
 
-    The result may be numbers, text, arrays, and lists and dictionaries of them. An `InputError` raised there is raised
-    in all.
+    The result may consist of numbers, strings, arrays, lists and dictionaries. An `InputError` of the function is
+    raised in all processes.
     """
     if process_count() == 1:
         return function()
@@ -138,30 +137,30 @@ def broadcast_from_first(function: Callable[[], Any]) -> Any:
     size = int(highest(len(message)))
     sent = np.zeros(size, np.uint8)
     sent[: len(message)] = np.frombuffer(message, np.uint8)
-    told = msgpack_restore(np.asarray(_across(_highest, sent)).tobytes())  # the others' zeros are no higher
+    told = msgpack_restore(np.asarray(_across(_highest, sent)).tobytes())  # the others send zeros
     if "error" in told:
         raise error or InputError(told["error"])
     return told["value"]
 
 
 def all_gather(value: Any) -> list[Any]:
-    """The values of all processes, in their order; such as `broadcast_from_first` takes."""
+    """The values of all processes, in order. They may be of the types of `broadcast_from_first`."""
     if process_count() == 1:
         return [value]
     from flax.serialization import msgpack_restore, msgpack_serialize
 
     message = msgpack_serialize({"value": value})
     sizes = np.asarray(_across(_rows, np.array([len(message)], np.int32)))[:, 0]
-    sent = np.zeros(1 << int(sizes.max() - 1).bit_length(), np.uint8)  # few sizes: each is compiled once
+    sent = np.zeros(1 << int(sizes.max() - 1).bit_length(), np.uint8)  # a power of two: each size is compiled once
     sent[: len(message)] = np.frombuffer(message, np.uint8)
     received = np.asarray(_across(_rows, sent))
     return [msgpack_restore(row[:size].tobytes())["value"] for row, size in zip(received, sizes, strict=True)]
 
 
 def highest(number: int) -> "int | jax.Array":
-    """The highest of all processes' numbers, each below 2**31.
+    """The maximum of a number over all processes; each must be below 2**31.
 
-    `int()` waits for it: the answer may be asked for later than the question, while the processes go on.
+    It is computed asynchronously: `int()` of the result waits for it, so it may be read later.
     """
     if process_count() == 1:
         return number
@@ -169,11 +168,11 @@ def highest(number: int) -> "int | jax.Array":
 
 
 def batch_shardings(batch_size: int) -> "tuple[NamedSharding, NamedSharding]":
-    """Where `place` puts a state, whole on every device, and a batch, an equal share on each.
+    """The shardings for `place` of a state, replicated on every device, and of a batch, divided among the devices.
 
-    Every process takes an equal, contiguous part of the batch, in the order of the processes, and divides it among its
-    devices: all of them, or as many as divide the part, and the same number in each process. Raises `InputError` where
-    the batch cannot be divided among the processes.
+    Every process has an equal, contiguous part of the batch, in order, and divides it among its devices: the largest
+    number of them that divides the part, the same in each process. Raises `InputError` if the batch cannot be divided
+    among the processes.
     """
     import jax
     from jax.sharding import AxisType, NamedSharding
@@ -193,9 +192,9 @@ def batch_shardings(batch_size: int) -> "tuple[NamedSharding, NamedSharding]":
 
 
 def place(tree: Any, sharding: "NamedSharding") -> Any:
-    """Arrays on the devices of all processes.
+    """Places arrays on the devices of all processes.
 
-    With the first sharding of `batch_shardings` every process brings the whole arrays, with the second its part of the
+    With the first sharding of `batch_shardings` every process passes the whole arrays, with the second its part of the
     batch.
     """
     import jax
@@ -206,18 +205,18 @@ def place(tree: Any, sharding: "NamedSharding") -> Any:
 
 
 def lost(error: Exception) -> str:
-    """What to tell the user where an error says that another process is gone; "" where it says something else."""
+    """The message for the user if an error means that another process was lost; else ""."""
     return _lost_line() if process_count() > 1 and "gloo" in str(error).lower() else ""
 
 
 def leave(status: int) -> None:
-    """Ends this process after an error. Where others wait for it, it does not wait for them, as JAX would."""
+    """Ends this process after an error. Unlike JAX, it does not wait for other processes."""
     if process_count() == 1:
         return
     sys.stdout.flush()
     sys.stderr.flush()
     if is_first():
-        time.sleep(2)  # JAX's coordinator lives in this process: the others' lines are clear while it is still there
+        time.sleep(2)  # JAX's coordinator is in this process: the others' messages are clear while it runs
     os._exit(status)
 
 
@@ -231,14 +230,14 @@ def _lost_line():
 
 
 def _end_with_a_line_on_abort():
-    """JAX ends a process that does no longer hear of the others by `abort()`; its own words are a page long."""
+    """Prints one line when JAX aborts: it calls `abort()` when it loses the others, with a page of text."""
     if os.name == "posix":  # elsewhere C's functions are not found this way
         ctypes.CDLL(None).signal(ctypes.c_int(signal.SIGABRT), _abort_handler())
 
 
-@lru_cache  # C keeps no handler
+@lru_cache  # keeps the handler alive: C holds no reference
 def _abort_handler():
-    """As C calls it: Python's own handlers wait for the main thread, and `abort()` does not."""
+    """A C handler: Python's handlers wait for the main thread, and `abort()` does not."""
 
     def end(_):
         os.write(2, f"error: {_lost_line()}\n".encode())
@@ -248,20 +247,20 @@ def _abort_handler():
 
 
 def listening_address(coordinator: str) -> str | None:
-    """The address and port where the first process listens, or None, which JAX takes for all addresses.
+    """The address and port where the first process listens; None, by which JAX listens at all addresses.
 
-    It is None where the named address is another machine's, or only this machine's own name for itself. Clients need no
-    password.
+    It is None if the coordinator's address is not of this machine, or if its name resolves only to loopback. It should
+    listen at one address, because clients need no password.
     """
-    import socket  # which a process by itself does without
+    import socket  # a single process does not need it
 
     host, _, port = coordinator.rpartition(":")
     with contextlib.suppress(OSError):
         found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
-        for family, *_, place in sorted(found):  # IPv4 first, which every machine has
+        for family, *_, place in sorted(found):  # IPv4 first
             address = str(place[0])
             if _is_loopback(address) and not _is_loopback(host):
-                continue  # a machine's name in its own /etc/hosts: others find another address under it
+                continue  # the machine's name in its own /etc/hosts: others resolve it differently
             with contextlib.suppress(OSError), socket.socket(family) as tried:
                 tried.bind((address, 0))
                 return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
@@ -273,9 +272,9 @@ def _is_loopback(host):
 
 
 def _check_own_address(coordinator):
-    """Warns where other machines would be sent back to themselves.
+    """Warns if this machine's name resolves to an address that other machines cannot reach.
 
-    On CPUs, processes meet at the address that the name of each one's machine has.
+    On CPUs, processes connect to the address of each machine's name.
     """
     import socket
 
@@ -295,9 +294,9 @@ def _check_own_address(coordinator):
 
 
 def _state():
-    """JAX's own state, once the processes have joined.
+    """JAX's distributed state, after the processes have joined; else None.
 
-    Its public functions would start the backend, and so fix the devices before `share_out_cores` has chosen them.
+    JAX's public functions would start the backend, which fixes the devices before `share_out_cores` chooses them.
     """
     jax = sys.modules.get("jax")
     if jax is None or not jax.distributed.is_initialized():
@@ -308,7 +307,7 @@ def _state():
 
 
 def _devices():
-    """The devices of each process, in the order of the processes."""
+    """The devices of each process, in order."""
     import jax
 
     devices = [[] for _ in range(process_count())]
@@ -318,7 +317,7 @@ def _devices():
 
 
 def _across(operation, row):
-    """The operation on an array (p, m) of every process's row (m,): the result is in all of them."""
+    """Applies an operation to the array (p, m) of the rows (m,) of p processes; all get the result."""
     import jax
 
     from .jax_settings import settings
@@ -330,7 +329,7 @@ def _across(operation, row):
 
 @lru_cache
 def _compiled(operation):
-    """Where the rows of `_across` go, one device a process, and the jitted operation."""
+    """The sharding of the rows of `_across`, one device per process, and the jitted operation."""
     import jax
     from jax.sharding import AxisType, NamedSharding
     from jax.sharding import PartitionSpec as P

@@ -1,12 +1,12 @@
-"""JAX's global settings belong to the user's program. Data, weights, steps and predictions do not depend on them.
+"""Makes data, weights, steps and predictions independent of JAX's global settings, which belong to the user's program.
 
-`settings()` holds JAX's defaults while the library computes, in this thread alone, and gives the program's own back. It
-is entered where the library is called, so that tracing, compiling and running all see the same values, also within a
-user's own `jax.jit`. What a user brings along and the library calls there, such as a network, an optimizer or a data
-source in `Trainer.fit`, runs under these values too.
+`settings()` sets JAX's defaults while the library computes, in this thread only, and restores the program's settings
+afterwards. It is entered at the library's entry points, so that tracing, compilation and execution see the same values,
+also within a user's `jax.jit`. A user's network, optimizer or data source, called by `Trainer.fit`, runs under these
+values too.
 
-Left to the program is what changes no result here (`jax_debug_nans`, `jax_check_tracer_leaks`), and what says where and
-how exactly an accelerator computes (`jax_default_device`, `jax_default_matmul_precision`).
+Some settings are left to the program: those that change no result here (`jax_debug_nans`, `jax_check_tracer_leaks`),
+and those of an accelerator (`jax_default_device`, `jax_default_matmul_precision`).
 """
 
 import contextlib
@@ -18,21 +18,21 @@ import numpy as np
 from jax.typing import ArrayLike
 
 HELD: dict[Callable[..., contextlib.AbstractContextManager[None]], bool | str] = {
-    jax.enable_x64: False,  # else random bits, zeros and ranges without a type of their own are twice as wide
-    jax.default_prng_impl: "threefry2x32",  # another draws other numbers, and keys of another size for checkpoints
+    jax.enable_x64: False,  # True makes random bits, zeros and ranges without a dtype 64 bits wide
+    jax.default_prng_impl: "threefry2x32",  # others draw other numbers, with keys of other sizes in checkpoints
     jax.threefry_partitionable: True,  # False draws other numbers from the same key
     jax.numpy_dtype_promotion: "standard",  # "strict" refuses a sum of int32 and float32
     jax.numpy_rank_promotion: "allow",  # "raise" refuses an image plus a number for each channel
     jax.transfer_guard: "allow",  # "disallow" refuses numpy's arrays as arguments
 }
-"""By their context managers, each with the value that the library was made for."""
+"""The context manager of each setting, with the value that the library needs."""
 
 
 @contextlib.contextmanager
 def settings() -> Iterator[None]:
-    """Holds these settings in the block, or, as a decorator `@settings()`, in each call of a function.
+    """Holds these settings within the block, or, as a decorator `@settings()`, within each call of a function.
 
-    Not for a generator: its caller would be left with them between two items.
+    It must not decorate a generator: the caller would have these settings between two items.
     """
     with contextlib.ExitStack() as stack:
         for setting, value in HELD.items():

@@ -1,4 +1,4 @@
-"""Standard error as several threads share it: what is written there, and what must not be."""
+"""Standard error, shared by several threads: keeps messages of C libraries away, and ignores broken streams."""
 
 import contextlib
 import os
@@ -12,9 +12,9 @@ _TERMINAL = threading.RLock()
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Keeps from the terminal what a C library, past Python, writes to it.
+    """Hides what C libraries write directly to standard error within the block.
 
-    One thread at a time may do so; an `Unfailing` stream waits until it is done.
+    Only one thread at a time can be in it, and `Unfailing` streams wait for its end.
     """
     with _TERMINAL:
         terminal = os.dup(2)
@@ -28,7 +28,7 @@ def silenced() -> Iterator[None]:
 
 
 class Unfailing:
-    """A text stream that drops what cannot be written: to a full disk, a closed pipe, a terminal that is gone."""
+    """A text stream that ignores failing writes: to a full disk, a closed pipe, or a closed terminal."""
 
     def __init__(self, stream: Any):
         self._stream = stream
@@ -37,15 +37,15 @@ class Unfailing:
         return getattr(self._stream, name)
 
     def isatty(self) -> bool:
-        """Whether the stream is a terminal; False where it cannot be asked."""
+        """Whether the stream is a terminal; False if that fails."""
         return self._tried("isatty") or False
 
     def write(self, text: str) -> None:
-        """Writes a text, or drops it where the stream takes none."""
+        """Writes a text, or drops it if that fails."""
         self._tried("write", text)
 
     def flush(self) -> None:
-        """Writes out what is buffered, where the stream can."""
+        """Flushes the stream, if possible."""
         self._tried("flush")
 
     def _tried(self, name, *arguments):
@@ -54,13 +54,13 @@ class Unfailing:
 
 
 class WithoutWarnings:
-    """A block in which a package warns nobody.
+    """A context that ignores the warnings of a package.
 
-    Several threads may be in it at once: Python's own `warnings.catch_warnings` would then leave the filters of one of
-    them behind.
+    Several threads may be in it at the same time. With `warnings.catch_warnings`, filters of one thread could remain
+    afterwards.
 
     Args:
-        package: Whose warnings are ignored; those of others are shown as ever.
+        package: The package whose warnings are ignored; others are shown as usual.
     """
 
     def __init__(self, package: str):

@@ -1,4 +1,4 @@
-"""Work that is shared out among threads, one for each core, in the order of its items."""
+"""Work in threads, one per core, with results in the order of the items."""
 
 import collections
 import threading
@@ -18,13 +18,13 @@ _FEW = 4  # items of a core that are handed over one by one
 def map_in_threads(
     function: Callable[[_Item], _Result], items: Iterable[_Item], together: int = 1
 ) -> Iterator[_Result]:
-    """`map(function, items)` with a thread for each core, which takes few items more than it has yielded.
+    """`map(function, items)` with one thread per core, which reads only a few items ahead.
 
     Args:
-        function: What is done with each item.
-        items: They are taken in the caller's thread.
-        together: Items that a thread gets at a time once there were some: of many small ones, each would take longer to
-            be handed over than to be done.
+        function: It is called on each item.
+        items: They are read in the caller's thread.
+        together: Most items that a thread gets at a time. The first ones are handed over one by one; of many small
+            ones, handing over each alone would take longer than the work.
     """
     items, waiting, taken, count = iter(items), collections.deque(), 0, cores()
     with ThreadPoolExecutor(count) as threads:
@@ -36,7 +36,7 @@ def map_in_threads(
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
-        finally:  # whoever takes the results may stop early
+        finally:  # the consumer may stop early
             for future in waiting:
                 future.cancel()
 
@@ -46,10 +46,10 @@ def _mapped(function, items):
 
 
 class Room:
-    """Bounds what several threads hold at once.
+    """Bounds the sum of the amounts that several threads hold at the same time.
 
     Args:
-        most: The sum of what they hold. One alone may hold more.
+        most: Upper bound of the sum. A single thread may hold more.
     """
 
     def __init__(self, most: int):
@@ -57,7 +57,7 @@ class Room:
 
     @contextmanager
     def taken(self, amount: int) -> Iterator[None]:
-        """Waits until there is room for an amount, and holds it until the block ends."""
+        """Waits until an amount is available, and holds it until the block ends."""
         with self._changed:
             self._changed.wait_for(lambda: self._taken == 0 or self._taken + amount <= self._most)
             self._taken += amount

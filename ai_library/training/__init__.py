@@ -1,1 +1,1 @@
-"""Steps, runs, checkpoints and curves."""
+"""Training: steps, runs, checkpoints and curves."""

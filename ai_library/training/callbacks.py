@@ -1,4 +1,4 @@
-"""What may be called after an epoch: functions of the history that log it elsewhere, or end the training early."""
+"""Callbacks, which get the history after each epoch: they log it elsewhere or end the training early."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any
 from ..errors import InputError, whole_number
 
 Callback = Callable[[list[dict[str, Any]]], bool | None]
-"""Gets the history, one row an epoch as in `history.csv`; True ends the training after this epoch."""
+"""A function of the history, one row per epoch as in `history.csv`. Returning True ends the training."""
 
 METRICS = {"validation_loss": -1, "validation_accuracy": 1, "train_loss": -1, "train_accuracy": 1}
-"""What can be watched, and whether more of it is better."""
+"""The metrics that can be watched: 1 if higher is better, -1 if lower is."""
 
 _LEAST_LOSS = 0.01
 
@@ -19,15 +19,19 @@ _LEAST_LOSS = 0.01
 class EarlyStopping:
     """A callback that ends a training which no longer improves.
 
-    It follows from the history alone, so that a resumed run ends where an uninterrupted one does.
+    It depends on the history alone, so that a resumed run ends after the same epoch as an uninterrupted one.
+
+    >>> stop = EarlyStopping(patience=2)
+    >>> stop([{"validation_loss": 0.5}, {"validation_loss": 0.6}, {"validation_loss": 0.7}])
+    True
 
     Args:
         patience: Epochs without improvement after which the training ends.
-        metric: What to watch, one of `METRICS`.
+        metric: The column of the history to watch: "validation_loss" or "validation_accuracy".
         least: Smallest improvement that counts.
 
     Raises:
-        InputError: An argument is out of its bounds.
+        InputError: `patience` is below 1, `metric` is unknown, or `least` is negative.
     """
 
     patience: int = 5
@@ -42,7 +46,7 @@ class EarlyStopping:
             raise InputError(f"least must be 0 or more, got {self.least}")
 
     def __call__(self, history: list[dict[str, Any]]) -> bool:
-        """Whether the last `patience` epochs brought nothing."""
+        """Returns whether the last `patience` epochs brought no improvement."""
         best, waited = None, 0
         for row in history:
             value = METRICS[self.metric] * row[self.metric]
@@ -54,10 +58,9 @@ class EarlyStopping:
 
 
 def out_of_patience(history: list[dict[str, Any]], patience: int | None) -> bool:
-    """Whether for so many epochs neither the loss nor the accuracy on the validation split got better.
+    """Whether neither the validation loss nor the validation accuracy improved in the last `patience` epochs.
 
-    A loss that falls by less than `_LEAST_LOSS` in all that time does not count: on images that are easily told apart
-    it goes on falling for ever.
+    A loss that falls by less than `_LEAST_LOSS` in all of them does not count: on easy images it falls without end.
     """
     if patience is None:
         return False

@@ -19,7 +19,7 @@ _FIELDS = {
     "correct": (int, 0, _MOST),
     "stopped": (bool, False, True),
 }
-"""Of a record, beside "history" and "settings": type, lowest and highest value."""
+"""The fields of a record beside "history" and "settings": type, lowest and highest value."""
 _ROW = {
     "epoch": (int, 1, _MOST),
     "step": (int, 1, _MOST),
@@ -29,15 +29,15 @@ _ROW = {
     "validation_accuracy": (float, 0, 1),
     "temperature": (float, 0.01, 100),
 }
-"""The same of a row of the history."""
+"""The fields of a row of the history, in the same form."""
 _MEND = "start a new run in another folder, or go on with the version of ai_library that wrote it"
 
 
 class Checkpoints:
-    """A folder with the newest few checkpoints of a run, sealed files named by their steps."""
+    """A folder with the newest checkpoints of a run, each a sealed file named by its step."""
 
     def __init__(self, folder: Path, check: Callable[[], None]):
-        """`check` is called before a file is written or removed, and raises where it must not be."""
+        """`check` is called before each write or removal and raises an error to prevent it."""
         self._folder, self._check = folder, check
 
     def exist(self) -> bool:
@@ -46,14 +46,14 @@ class Checkpoints:
 
     @staticmethod
     def check_storable(tree: Any) -> None:
-        """Raises `InputError` where a checkpoint can't hold this tree of arrays, which a run would save."""
+        """Raises `InputError` if a checkpoint could not hold this tree of arrays."""
         FORMAT.storable(tree)
 
     def save(self, step: int, record: dict[str, Any], tree: Any) -> None:
-        """Writes a checkpoint of a record, JSON, and a tree of arrays.
+        """Writes a checkpoint: a record of JSON values, and a tree of arrays.
 
-        Then removes all but the newest ones, and files that a killed process left half-written. Raises `InputError`
-        where it can't be written; the older ones stay.
+        Afterwards it removes all but the newest checkpoints, and what a killed process left half-written. Raises
+        `InputError` if the checkpoint cannot be written; the older ones are then kept.
         """
         self._check()
         FORMAT.write(self._folder / f"{step:010}.msgpack", record, tree)
@@ -65,10 +65,10 @@ class Checkpoints:
                 warnings.warn(f"{path} cannot be removed: {error.strerror}", stacklevel=2)
 
     def newest(self) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-        """Path, record and tree of the newest that is whole.
+        """Returns the path, record and tree of the newest undamaged checkpoint.
 
-        Warns of each damaged one that it passes over, and renames it. Raises `InputError` where none is left, and
-        where one is whole but needs other code.
+        It warns of each damaged checkpoint and renames it. Raises `InputError` if none is left, or if one is undamaged
+        but of another version.
         """
         for path in reversed(self._paths()):
             try:
@@ -88,7 +88,7 @@ class Checkpoints:
 
 
 def _check_record(record):
-    """Raises `SealedFileError` for a record that isn't what `save` is given."""
+    """Raises `SealedFileError` unless a record has the fields, types and ranges that `save` writes."""
     _check_fields(record, {**_FIELDS, "history": (list,), "settings": (dict,)}, "")
     for number, row in enumerate(record["history"], 1):
         if not isinstance(row, dict):
@@ -98,7 +98,7 @@ def _check_record(record):
 
 def _check_fields(found, wanted, where):
     for name in sorted(found.keys() ^ wanted.keys()):
-        raise SealedFileError(f"{'lacks' if name in wanted else 'has no use for'} the field {name!r}{where}", _MEND)
+        raise SealedFileError(f"{'lacks the' if name in wanted else 'has the unexpected'} field {name!r}{where}", _MEND)
     for name, (kind, *bounds) in wanted.items():
         value = found[name]
         if type(value) is not kind or not (not bounds or _within(value, *bounds)):

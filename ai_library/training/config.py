@@ -1,4 +1,4 @@
-"""What a training run is made of, beside its network and its data: `TrainConfig`."""
+"""`TrainConfig`: the settings of a training run, beside its network and its data."""
 
 import json
 import math
@@ -9,39 +9,44 @@ from ..data.augmentation import Augmentation
 from ..errors import InputError, whole_number
 from .optimizers import NamedOptimizer
 
-_MOST = 2**31 - 1  # that JAX counts in an int32
+_MOST = 2**31 - 1  # JAX counts in int32
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How to train.
+    """The settings of a training run.
+
+    >>> TrainConfig(epochs=4, optimizer="sgd", optimizer_arguments={"momentum": 0.9}).optimizer
+    'sgd'
 
     Args:
         epochs: Passes over the training images.
-        patience: Epochs after which the training ends where neither loss nor accuracy on the validation images got
-            better; see `out_of_patience`. None: it goes on to the last epoch.
-        batch_size: Images of one step. Small batches stay in a CPU's cache and take more, and so fewer epochs, steps.
-        learning_rate: The highest, which the schedule reaches after `warmup` and leaves in a cosine to nearly 0.
-        warmup: Share of the steps before the highest learning rate.
+        patience: The training ends after this many epochs in which neither loss nor accuracy on the validation split
+            improved; see `out_of_patience`. None: it runs all epochs.
+        batch_size: Images of one step. A small batch stays in a CPU's cache, and makes more steps of an epoch, so that
+            fewer epochs are needed.
+        learning_rate: The highest learning rate. The schedule reaches it after `warmup` and decays to nearly 0 by a
+            cosine.
+        warmup: Fraction of the steps before the highest learning rate, in (0, 1).
         optimizer: Name of an optimizer in `optax` or `optax.contrib` that takes a learning rate.
-        optimizer_arguments: Its other arguments: numbers, texts, True or False.
-        clip_norm: Largest norm of the gradient; a larger one is scaled down to it. None leaves it as it is.
-        class_weights: Weight of each class's loss; "balanced" weighs a class by 1 / (its share of the training images
-            times the number of classes), None all by 1.
-        label_smoothing: Share of a label that is spread evenly over all classes.
-        ema_decay: Share of the exponential moving average of the weights that a step keeps; that average predicts. 0:
-            the weights themselves do.
-        augmentation: How training images are changed; validation and evaluation images never are.
-        final_augmentation: Share of it that is left at the last step. It falls from the middle of the run on, so that
-            the network ends on images that are nearly those it will meet.
-        freeze: How many layers stay as they are, from the first on, in the order of the network's call; those that have
-            no weights do not count. They predict as they did: BatchNorm keeps its statistics and normalises by them.
-        precision: Type that the network computes in during training: "float32", or "bfloat16" for GPUs, where it takes
-            about half of the time and memory. The weights, their updates and all predictions stay float32.
-        seed: Seed of the initial weights, of the augmentation and of dropout.
+        optimizer_arguments: Its other arguments: numbers, strings, True or False.
+        clip_norm: Largest global norm of the gradient; a larger gradient is scaled down to it. None: no clipping.
+        class_weights: Weight of each class's loss, a number per class. "balanced": 1 / (the class's fraction of the
+            training images * the number of classes). None: all are 1.
+        label_smoothing: Fraction of each label that is spread evenly over all classes, in [0, 1).
+        ema_decay: Decay of the exponential moving average of the weights, in [0, 1). Validation and the trained
+            classifier use the average. 0: they use the weights of the last step.
+        augmentation: Random changes to training images; validation and evaluation images are not changed.
+        final_augmentation: Strength of the augmentation at the last step, as a fraction. It decreases from the middle
+            of the run on, so that the network ends on images close to real ones.
+        freeze: Number of layers that are not trained, counted from the first in the order of the network's call;
+            layers without weights do not count. Their BatchNorm keeps its statistics and normalises by them.
+        precision: Type in which the network computes during training: "float32", or "bfloat16" for GPUs, where it takes
+            about half of the time and memory. Weights, updates and predictions are always float32.
+        seed: Seed of the initial weights, the augmentation and dropout, from 0 to 2**32 - 1.
 
     Raises:
-        InputError: A value is out of its bounds; the message names it.
+        InputError: A value is out of its range; the message names it.
     """
 
     epochs: int = 1
@@ -97,7 +102,7 @@ class TrainConfig:
         self.make_optimizer()
 
     def make_optimizer(self) -> NamedOptimizer:
-        """The named optimizer, as a function from a learning rate schedule to an optax transformation."""
+        """Returns the named optimizer: a function from a learning rate schedule to an optax transformation."""
         return NamedOptimizer(self.optimizer, json.dumps(self.optimizer_arguments, sort_keys=True))
 
     def _set(self, name, value):
@@ -109,5 +114,5 @@ class TrainConfig:
 
 
 def _number(value):
-    """The value if it is a number, else one that is within no bounds."""
+    """The value if it is a number, else nan, which is within no range."""
     return value if isinstance(value, (int, float)) or hasattr(value, "__float__") else math.nan

@@ -1,4 +1,4 @@
-"""Training as an estimator of scikit-learn: `ImageClassifier`. Only this module imports scikit-learn."""
+"""`ImageClassifier`, an estimator for scikit-learn. Only this module imports scikit-learn."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -36,41 +36,41 @@ except ModuleNotFoundError as _error:
 class ImageClassifier(ClassifierMixin, BaseEstimator):
     """A classifier of images for scikit-learn's pipelines, searches, cross-validation and displays.
 
-    `fit` takes a validation part out of the training images, which chooses the epoch and the temperature, and trains
-    with a `Trainer`. The same data, arguments and `random_state` give the same classifier. For example::
+    `fit` keeps a part of the training images for validation, which chooses the epoch and the temperature, and trains
+    with a `Trainer`. The same data, arguments and `random_state` give the same classifier.
 
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import cross_val_score
+    >>> from sklearn.model_selection import cross_val_score
+    >>> images, labels = source.examples("train", range(64))
+    >>> names = np.array(source.class_names)[labels]
+    >>> model = ImageClassifier(network=Linear, epochs=1, batch_size=32, verbose=False)
+    >>> model.fit(images, names).classes_
+    array(['circle', 'star'], dtype='<U6')
+    >>> cross_val_score(model, images, names, cv=2).shape
+    (2,)
 
-        digits = load_digits()
-        images = (digits.images * 15).astype(np.uint8)  # (1797, 8, 8), from 0 to 240
-        model = ImageClassifier(network=CNN, network_arguments={"patch": 1}, epochs=4)
-        print(cross_val_score(model, images, digits.target))
-
-    It has all arguments of `TrainConfig`. Three of them differ: `epochs` has another default, and `random_state` and
-    `class_weight`, for `seed` and `class_weights`, have the names and the meanings that scikit-learn's tools rely on.
+    It has the arguments of `TrainConfig` except `freeze`. Three differ: `epochs` has another default; `random_state`
+    and `class_weight`, in place of `seed` and `class_weights`, are named and used as scikit-learn expects.
 
     Args:
-        network: A class of linen modules, which is called with `num_classes`, or the name of one of `NETWORKS`.
-        network_arguments: Its other arguments, such as {"dense": 64}. None: no others.
-        validation: The part of each class's images that is not trained on but chooses the epoch; see
-            `ArrayDataSource`.
+        network: A class of linen modules that takes `num_classes`, or a name in `NETWORKS`.
+        network_arguments: Other arguments of the network, such as {"dense": 64}. None: no others.
+        validation: Fraction of each class's images that is kept for validation, in (0, 1); see `ArrayDataSource`.
         epochs, batch_size, learning_rate, warmup, optimizer: See `TrainConfig`.
         optimizer_arguments: See `TrainConfig`. None: no arguments.
         patience, clip_norm, label_smoothing, ema_decay, augmentation, final_augmentation, precision: See `TrainConfig`.
-        class_weight: Weight of each label's loss as {label: weight}, where a label that is missing has 1; "balanced"
-            weighs a class by 1 / (its share of the training images times the number of classes), None all by 1.
-        random_state: Seed from 0 to 2**32 - 1 of the initial weights, the order of the images, augmentation and
-            dropout. A `numpy.random.RandomState`, or None for numpy's global one, gives another seed for each fit.
+        class_weight: Weight of each label's loss, as {label: weight}; a missing label has 1. "balanced": 1 / (the
+            class's fraction of the training images * the number of classes). None: all are 1.
+        random_state: Seed of the initial weights, the order of the images, augmentation and dropout, from 0 to
+            2**32 - 1. A `numpy.random.RandomState`, or None for numpy's global one, gives another seed for each fit.
         callbacks: Functions that get the history after each epoch, such as `EarlyStopping`.
-        runs_dir: A folder in which each fit keeps its run (see `RunDirectory`), in a new sub-folder named by the time.
-            None: nothing is written.
-        verbose: Whether to show progress, and print a line for each epoch.
+        runs_dir: A folder in which each fit writes its run directory (see `RunDirectory`), in a new sub-folder named by
+            the time. None: nothing is written.
+        verbose: Whether to show progress and print a line per epoch.
 
     Attributes:
-        classes_: The labels (num_classes,) that were seen in `fit`, sorted.
-        classifier_: The trained `Classifier`, which `save_model` stores. Its `class_names` are the labels as text.
-        history_: One row an epoch, as in `history.csv`.
+        classes_: The labels (num_classes,) seen in `fit`, sorted.
+        classifier_: The trained `Classifier`, which `save_model` takes. Its `class_names` are the labels as strings.
+        history_: One row per epoch, as in `history.csv`.
     """
 
     def __init__(
@@ -125,11 +125,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             X: Images (n, h, w, c) uint8, or (n, h, w) for one channel.
-            y: Labels (n,): texts, whole numbers, or True and False; two different ones or more.
+            y: Labels (n,): strings, integers or booleans, with at least two different values.
+
+        Returns:
+            The estimator itself.
 
         Raises:
-            InputError: An argument, X or y is not of this kind, `validation` takes no image out of so few, or the loss
-                became infinite or not a number. It is a `ValueError`.
+            InputError: An argument, X or y has a wrong type, shape or value; `validation` of so few images is none; or
+                the loss became infinite or nan. It is a `ValueError`.
         """
         if not isinstance(self.validation, Real):
             raise InputError(f"validation must be a number between 0 and 1, got {self.validation!r}")
@@ -171,18 +174,22 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         return self.classifier_.predict_proba(X)
 
     def predict(self, X: AnyImages) -> np.ndarray:
-        """The most probable labels (n,) of images, as `predict_proba` takes them, in the type of those of `fit`."""
+        """The most probable labels (n,) of images, in the type of the labels of `fit`.
+
+        Args:
+            X: Images, as `predict_proba` takes them.
+        """
         probabilities = self.predict_proba(X)  # which asks first whether this has been fitted
         return self.classes_[probabilities.argmax(axis=1)]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False  # rows of features
-        tags.input_tags.three_d_array = True  # the nearest: scikit-learn has no tag for four dimensions
+        tags.input_tags.three_d_array = True  # scikit-learn has no tag for four dimensions
         return tags
 
     def _config(self, classes):
-        others = {"seed", "class_weights", "optimizer_arguments", "freeze"}  # what is fresh is not to be kept
+        others = {"seed", "class_weights", "optimizer_arguments", "freeze"}  # fresh layers must be trained
         shared = [field.name for field in fields(TrainConfig) if field.name not in others]
         return TrainConfig(
             **{name: getattr(self, name) for name in shared},
@@ -201,7 +208,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _classes_and_labels(y):
-    """The sorted classes (num_classes,) of labels (n,) of any kind, and these as numbers (n,) from 0."""
+    """The sorted classes (num_classes,) of labels (n,) of any type, and the labels as integers (n,) from 0."""
     try:
         y = column_or_1d(y, warn=True)
         assert_all_finite(y)
@@ -215,7 +222,7 @@ def _classes_and_labels(y):
 
 
 def _not_rows(images):
-    """The images as they are. Raises `InputError` for rows of features: what shape they have cannot be known."""
+    """Returns the images unchanged. Raises `InputError` for rows of features, whose image shape is unknown."""
     if isinstance(images, (list, tuple)):
         return images
     array = np.asanyarray(images)

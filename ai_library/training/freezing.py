@@ -1,4 +1,4 @@
-"""Layers that a training leaves as they are."""
+"""Frozen layers: those that a training does not change."""
 
 import contextlib
 from collections import defaultdict, deque
@@ -17,7 +17,7 @@ from ..networks.transfer import Names, Transfer, flat, layers
 
 @dataclass(frozen=True)
 class Frozen:
-    """The layers of a network that stay as they are.
+    """The layers of a network that are not trained.
 
     Attributes:
         layers: The paths of their modules.
@@ -29,9 +29,9 @@ class Frozen:
 
     @classmethod
     def first(cls, model: nn.Module, image_shape: Sequence[int], number: int) -> "Frozen":
-        """The first layers in the order of the network's call, as its summary has them.
+        """Returns the first `number` layers, in the order of the network's call and of its summary.
 
-        Raises `InputError` where none would be left to be trained.
+        Raises `InputError` if no layer would be left to train.
         """
         if not number:
             return cls()
@@ -49,11 +49,11 @@ class Frozen:
         return unflatten_dict({path: leaf for path, leaf in own.items() if ("params", *path) not in self.variables})
 
     def completed(self, trained: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-        """The trained parameters, and the others out of `params`."""
+        """The trained parameters, completed by the frozen ones in `params`."""
         return unflatten_dict({**flat(params), **flat(trained)}) if self.variables else trained
 
     def kept(self, variables: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-        """The variables with the frozen ones as they were before."""
+        """The variables with the frozen ones taken from `before`."""
         if not self.variables:
             return variables
         old = flat(before)
@@ -61,10 +61,10 @@ class Frozen:
 
     @contextlib.contextmanager
     def predicting(self, predict: Callable[[], object]) -> Iterator[None]:
-        """Within the block, frozen layers give what they give in `predict`.
+        """Within the block, frozen layers return the outputs that they have in `predict`.
 
-        That is a call of the network in evaluation mode on the same images: BatchNorm normalises by the statistics that
-        it will predict with, and does not update them.
+        `predict` calls the network in evaluation mode on the same images. So BatchNorm normalises by its running
+        statistics and does not update them.
         """
         if not self.layers:
             yield
@@ -74,7 +74,7 @@ class Frozen:
         def record(call, args, kwargs, context):
             nonlocal within
             frozen = context.module.path in self.layers and context.method_name != "setup"
-            if within or not frozen:  # what a layer calls in itself is a part of its output
+            if within or not frozen:  # calls inside a frozen layer are part of its output
                 return call(*args, **kwargs)
             if current_trace() != outside:
                 raise InputError(
@@ -100,15 +100,15 @@ class Frozen:
 
 
 def check_beginning(model: nn.Module, image_shape: Sequence[int], number: int, transfer: Transfer | None) -> None:
-    """Raises `InputError` unless a network takes over something, and all of the first layers that are to be frozen.
+    """Checks that a network takes over some arrays, and all of the first `number` layers, which are to be frozen.
 
-    It also raises where there are fewer layers.
+    Raises `InputError` if it does not, or has fewer layers.
     """
     frozen = Frozen.first(model, image_shape, number)
     if transfer is None:
         return
     if not transfer.arrays:
-        raise InputError("initial must share weights with the network, but no name and shape of its own is there")
+        raise InputError("initial must share weights with the network, but no array has the same name and shape")
     if anew := frozen.layers & {*transfer.anew}:
         names = listed(sorted("/".join(path) for path in anew))
         raise InputError(

@@ -1,4 +1,4 @@
-"""Losses: functions of logits (b, classes) and labels (b,) that give a loss for each example, (b,)."""
+"""Losses: functions of logits (b, classes) and labels (b,) that return the loss (b,) of each example."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ import optax
 class CrossEntropy:
     """The cross-entropy of each example.
 
-    A share of its label may be spread evenly over all classes (label smoothing: Szegedy et al., arXiv:1512.00567).
+    With label smoothing, a fraction of the label is spread evenly over all classes (Szegedy et al., arXiv:1512.00567).
     """
 
     label_smoothing: float = 0.0

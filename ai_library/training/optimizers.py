@@ -1,4 +1,4 @@
-"""Optimizers by name, and the learning rate schedule as a part of their state.
+"""Optimizers by name, with the learning rate schedule in their state.
 
 An optimizer here is a function from a schedule, (step) -> learning rate, to an optax transformation: `optax.lion` is
 one, and so is `lambda schedule: optax.chain(optax.clip(1.0), optax.sgd(schedule, momentum=0.9))`.
@@ -22,29 +22,29 @@ from ..errors import InputError
 Optimizer = Callable[[optax.Schedule], optax.GradientTransformation]
 
 _LOWEST = 10, 1e5
-"""What the highest learning rate is divided by at the first step, and at the last."""
+"""The divisors of the highest learning rate at the first and at the last step."""
 
 
 @flax.struct.dataclass
 class OneCycle:
-    """The learning rate at each step of a run: up and down once, in half cosines (Smith, arXiv:1803.09820).
+    """The one-cycle schedule: the learning rate rises and falls once, by half cosines (Smith, arXiv:1803.09820).
 
-    Its numbers are arrays, so that one compiled step serves all of them.
+    Its fields are arrays, so that one compiled step serves all schedules.
     """
 
     highest: jax.Array
     warmup: jax.Array
-    """Share of the steps before the highest."""
+    """Fraction of the steps before the highest learning rate."""
     steps: jax.Array
-    """Of the whole run."""
+    """Number of steps of the whole run."""
 
     @classmethod
     def of(cls, highest: float, warmup: float, steps: int) -> "OneCycle":
-        """The schedule of plain numbers: highest learning rate, share of the steps before it, and number of steps."""
+        """Makes a schedule from the highest learning rate, the fraction of steps before it, and the number of steps."""
         return cls(jnp.float32(highest), jnp.float32(warmup), jnp.int32(steps))
 
     def __call__(self, step: ArrayLike) -> jax.Array:
-        """The learning rate float32 of a step, counted from 0."""
+        """The learning rate float32 at a step, counted from 0."""
         peak = jnp.floor(self.warmup * self.steps)
         up = jnp.clip(step / jnp.maximum(peak, 1), 0, 1)
         down = jnp.clip((step - peak) / jnp.maximum(self.steps - peak, 1), 0, 1)
@@ -60,10 +60,9 @@ def _half_cosine(share):
 
 @dataclass(frozen=True)
 class NamedOptimizer:
-    """An optimizer of optax by its name and its arguments, as JSON text: two of the same are equal.
+    """An optimizer of optax by its name and its arguments. Equal names and arguments make equal objects.
 
-    Raises `InputError` for a name that is none of an optimizer with a learning rate, and for arguments that it does not
-    take.
+    Raises `InputError` if the name is not that of an optimizer with a learning rate, or an argument is unknown.
     """
 
     name: str
@@ -91,7 +90,7 @@ class NamedOptimizer:
 
 @lru_cache
 def _optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
-    """The functions of optax and optax.contrib that make an optimizer of a learning rate, by their names."""
+    """The functions of optax and optax.contrib that make an optimizer from a learning rate, by name."""
     found = {}
     for module in (optax.contrib, optax):
         for name, function in vars(module).items():
@@ -111,9 +110,9 @@ class ScheduledState(NamedTuple):
 
 @lru_cache
 def scheduled(optimizer: Optimizer, clip_norm: float | None) -> optax.GradientTransformationExtraArgs:
-    """The transformation of an optimizer whose schedule lies in its state: see `with_schedule`.
+    """The transformation of an optimizer, with the schedule in its state: see `TrainState.with_schedule`.
 
-    The same object for the same optimizer, so that what was compiled for one learning rate serves the others.
+    It is the same object for the same optimizer, so that one compiled program serves all learning rates.
     """
 
     def made(schedule):

@@ -1,4 +1,4 @@
-"""Predicts each example of a source by a network that was not trained on it."""
+"""Out-of-fold predictions: each example of a source is predicted by a network that was not trained on it."""
 
 import flax.linen as nn
 import numpy as np
@@ -14,29 +14,31 @@ from .trainer import Trainer
 def predict_out_of_fold(
     model: nn.Module, source: DataSource, config: TrainConfig, k: int = 4, *, verbose: bool = True
 ) -> Report:
-    """Trains a network on each k - 1 of k folds of all examples, and predicts the fold that is left.
+    """Divides all examples into k folds, and predicts each fold by a network that is trained on the others.
 
-    The labels that are probably wrong follow from it::
+    The probabilities are those that `find_label_errors` needs.
 
-        report = predict_out_of_fold(CNN(num_classes=source.num_classes), source, TrainConfig(epochs=4))
-        errors = find_label_errors(report.labels, report.probabilities)
+    >>> report = predict_out_of_fold(network, source, config, k=2, verbose=False)
+    >>> report.n  # the examples of all three splits
+    128
+    >>> errors = find_label_errors(report.labels, report.probabilities)
 
     Args:
-        model: As `Trainer` takes it.
-        source: The examples, of which all splits are used.
-        config: How to train each of the k networks.
-        k: How many folds: see `folds`.
+        model: A network, as `Trainer` takes it.
+        source: The examples; all of its splits are used.
+        config: The settings of each of the k trainings.
+        k: Number of folds, from 2 to 100: see `folds`.
         verbose: Whether to show progress.
 
     Returns:
-        The report of all examples: those of the source's first split in their order, then of its second, and so on.
+        The `Report` of all examples, split by split, each in the order of the source.
 
     Raises:
-        InputError: The examples cannot be divided, or the network cannot be trained on them.
+        InputError: The examples cannot be divided into k folds, or the network cannot be trained on them.
     """
     positions, reports, sources = [], [], folds(source, k)
     for number in range(1, len(sources) + 1):
-        fold = sources.pop(0)  # whose images then leave the memory
+        fold = sources.pop(0)  # so that its images leave the memory
         if verbose:
             print(f"fold {number} of {k}", flush=True)
         classifier = Trainer(model, fold, config, run_dir=False, verbose=verbose).fit()

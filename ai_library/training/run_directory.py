@@ -1,4 +1,4 @@
-"""What a training run leaves behind: curves, history, configuration, and checkpoints to go on from."""
+"""The run directory: curves, history, configuration, and checkpoints from which a run resumes."""
 
 import contextlib
 import csv
@@ -35,12 +35,12 @@ _FOR_CURVES = ("tensorboardX", "matplotlib")
 
 
 class RunDirectory:
-    """A folder with `config.json`, `history.csv`, `checkpoints` and TensorBoard's event files. Make one by `opened`.
+    """A folder with `config.json`, `history.csv`, `checkpoints` and TensorBoard's event files. `opened` makes one.
 
-    The curves of training and validation are written to the sub-folders `train` and `validation` under the same
-    tags, so that TensorBoard draws them in one chart; its table of runs has settings and final metrics. They are left
-    out where tensorboardX or matplotlib is not installed. `history.csv` and the checkpoints hold no times: the same run
-    gives the same files, however often it was interrupted.
+    The curves of training and validation are in the sub-folders `train` and `validation` under the same tags, so that
+    TensorBoard draws them in one chart. Its table of runs has settings and final metrics. The event files need
+    tensorboardX and matplotlib, and are left out without them. `history.csv` and the checkpoints hold no times, so that
+    an interrupted run leaves the same files as an uninterrupted one.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], resume: bool, check: Callable[[], None]):
@@ -52,7 +52,7 @@ class RunDirectory:
                 raise InputError(f"{path} holds no checkpoint to resume from: start a run there by fit()")
             self._found = self._checkpoints.newest()
             began_with = self._found[1].pop("settings")
-            if "initial" in settings and settings["initial"] is None:  # it has taken over what it began with
+            if "initial" in settings and settings["initial"] is None:  # a resumed run may omit it
                 self._settings = settings = {**settings, "initial": began_with.get("initial")}
             _check_settings(path, began_with, settings)
         elif self._checkpoints.exist():
@@ -60,29 +60,30 @@ class RunDirectory:
         check_writable(path / "checkpoints/0.msgpack")
         write_bytes(path / "config.json", json.dumps(self._settings, indent=1).encode())
         self.missing: Sequence[str] = [name for name in _FOR_CURVES if importlib.util.find_spec(name) is None]
-        """The packages without which there are no curves."""
+        """The missing packages that the curves need."""
         self._curves: dict[str, EventFile] = {}
         self._since = None
         self.saved_at: float = time.monotonic()
-        """When the last checkpoint was written, or the run opened, by the monotonic clock."""
+        """Time of the last checkpoint, or of the opening, by the monotonic clock in seconds."""
 
     @classmethod
     @contextlib.contextmanager
     def opened(
         cls, path: str | Path | None, settings: dict[str, Any], resume: bool = False
     ) -> Iterator["RunDirectory | Bystander"]:
-        """The run in a folder, which is made where it does not exist and locked until the block ends.
+        """Opens the run in a folder, which is created if missing, and locked until the block ends.
+
+        Of several processes that train together, only the first writes it; the others get a `Bystander`.
 
         Args:
             path: The folder. None: a `Bystander` in every process, which writes nothing.
-            settings: What the run is made of, as JSON has it.
-            resume: Whether to go on with the run that the folder holds.
+            settings: The settings of the run, as JSON values.
+            resume: Whether to resume the run that the folder holds.
 
-        Of several processes that train together only the first has it; the others get a `Bystander`.
-
-        Raises `InputError` where a run is there and `resume` is not set, where none is there to resume, where it has
-        other settings, where another process writes there, and, also within the block, where it can't be written, or
-        another folder has taken its place.
+        Raises:
+            InputError: The folder holds a run and `resume` is not set; it holds no run to resume, or one with other
+                settings; another process writes there. Also within the block: the folder cannot be written to, or was
+                replaced by another.
         """
         with contextlib.ExitStack() as stack:
             run = Bystander()
@@ -109,12 +110,12 @@ class RunDirectory:
 
     @staticmethod
     def new_path(folder: str | Path = "runs") -> Path:
-        """A path in a folder for a new run, named by the time."""
+        """The path of a new run in a folder, named by the time."""
         return Path(folder) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
 
     @staticmethod
     def latest_path() -> Path:
-        """The folder in `runs` with the newest checkpoint. Raises `InputError` where there is none."""
+        """The folder in `runs` with the newest checkpoint. Raises `InputError` if there is none."""
         written = {}
         for path in Path("runs").glob("*/checkpoints/*.msgpack"):
             with contextlib.suppress(OSError):  # its run may just have removed it
@@ -124,20 +125,20 @@ class RunDirectory:
         return max(written, key=written.__getitem__).parents[1]
 
     def restore(self, wanted: dict[str, Any], steps_per_epoch: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Record and tree of the checkpoint to go on from; the tree has the shapes and types of `wanted`."""
+        """Returns the record and the tree of the checkpoint to resume from; the tree must match that of `wanted`."""
         path, record, tree = self._found
         try:
             _check_steps(record, self._settings["train"]["epochs"], steps_per_epoch)
-            check_arrays(tree, wanted, finite=False)  # an optimizer may begin with infinities
+            check_arrays(tree, wanted, finite=False)  # the state of some optimizers begins with infinity
         except SealedFileError as error:
             raise InputError(f"{path} {error}: start a new run in another folder") from error
         self._open_curves(record["step"], record["history"])
         return record, tree
 
     def begin(self, source: "DataSource", tree: dict[str, Any], n: int = 64) -> None:
-        """Logs a grid of the first training images.
+        """Logs a grid of the first training images, and checks that a checkpoint can hold the tree.
 
-        Raises `InputError` where a checkpoint can't hold the tree, which is to be saved.
+        Raises `InputError` if it cannot.
         """
         self._checkpoints.check_storable(tree)
         self._open_curves(0, [])
@@ -146,7 +147,7 @@ class RunDirectory:
             self._curves["train"].images("samples", images, 0)
 
     def log_step(self, step: int, batch_size: int, loss: float, accuracy: float, learning_rate: float) -> None:
-        """The curves of training, a point every few steps; images a second are those since the last point."""
+        """Adds a point to the curves of training, with the images per second since the point before."""
         if step % _LOG_STEPS or not self._curves:
             return
         now, curves = time.perf_counter(), self._curves["train"]
@@ -158,7 +159,7 @@ class RunDirectory:
         self._since = step, now
 
     def log_epoch(self, history: list[dict[str, Any]], report: "Report", params: dict[str, Any]) -> None:
-        """The last row of the history, the report on the validation split that it came from, and the weights."""
+        """Logs the last row of the history, its report on the validation split, and the weights."""
         self._write_history(history)
         if not self._curves:
             return
@@ -170,20 +171,20 @@ class RunDirectory:
             curves.histogram(jax.tree_util.keystr(path, simple=True, separator="/"), leaf, step)
 
     def log_end(self, chosen: dict[str, Any]) -> None:
-        """The run's settings with the chosen row of the history, for TensorBoard's table of runs."""
+        """Logs the run's settings with the chosen row of the history, for TensorBoard's table of runs."""
         if self.missing:
             return
         from .tensorboard import EventFile
 
         self._check()
         metrics = {name: value for name, value in chosen.items() if name not in ("epoch", "step")}
-        table = EventFile(self.path, 0)  # a finished run that is resumed writes its row anew
+        table = EventFile(self.path, 0)  # replaces the row of a finished run that was resumed
         table.hparams(dict(_flat(self._settings)), metrics, chosen["step"])
         table.close()
 
     def save(self, record: dict[str, Any], tree: dict[str, Any]) -> None:
         """Writes a checkpoint of a record, with "step" and "history", and a tree of arrays."""
-        for curves in self._curves.values():  # what a resumed run no longer logs must be on the disk before
+        for curves in self._curves.values():  # a resumed run does not log them again
             curves.flush()
         self._checkpoints.save(record["step"], {**record, "settings": self._settings}, tree)
         self._since, self.saved_at = None, time.monotonic()  # the time of a checkpoint is not that of a step
@@ -193,7 +194,7 @@ class RunDirectory:
             curves.close()
 
     def _open_curves(self, step, history):
-        """Both curves go on after what a checkpoint knows of; later rows were of steps that are taken again."""
+        """Opens both curves after the checkpoint's step; later rows are dropped, as their steps are taken again."""
         self._write_history(history)
         if self.missing:
             return
@@ -215,7 +216,7 @@ class RunDirectory:
 
 
 class Bystander:
-    """What stands for the run directory in processes and in runs that have none: it writes nothing."""
+    """Stands for the run directory in processes and runs without one: it writes nothing."""
 
     saved_at: float = math.inf
     missing: Sequence[str] = ()
@@ -241,7 +242,7 @@ class Bystander:
 
 
 def _flat(settings, prefix=""):
-    """Yields the settings with dotted names, lists as text."""
+    """Yields the settings by dotted names, with lists as text."""
     for name, value in settings.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
@@ -250,7 +251,7 @@ def _flat(settings, prefix=""):
 
 
 def _check_settings(path, old, new):
-    """Raises `InputError` unless a run that began with the old settings may go on with the new ones."""
+    """Raises `InputError` unless a run that began with the old settings may be resumed with the new ones."""
     try:
         if different := differences(_as_may_be(path, old, new), new, "{name} was {first}, is now {second}"):
             changed = _changed_images(old.get("source"), new.get("source"))
@@ -260,7 +261,7 @@ def _check_settings(path, old, new):
 
 
 def _changed_images(old, new):
-    """Which splits have other images than a run began with, as the beginning of a sentence; "" where none has."""
+    """The splits whose images changed since the run began, as the beginning of a sentence; "" if there are none."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return ""
     had, has, contents, new_contents = (_part(each, name) for name in ("sizes", "contents") for each in (old, new))
@@ -273,16 +274,16 @@ def _changed_images(old, new):
 
 
 def _part(settings, name) -> dict[str, Any]:
-    """A dictionary within a dictionary; an empty one where it holds something else."""
+    """A dictionary within a dictionary; an empty one if it is missing or something else."""
     found = settings.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def _as_may_be(path, old, new):
-    """The old settings, updated by those new ones that a resumed run may change.
+    """The old settings, updated by the new ones that a resumed run may change.
 
-    These are more epochs, and, where an earlier version did not have them, defaults of the configuration, an initial
-    classifier and digests of the images.
+    These are a larger number of epochs, and settings that the version of the old run did not have: defaults of the
+    configuration, the initial classifier, and the digests of the images.
     """
     if "initial" in new:
         old = {"initial": None, **old}
@@ -294,13 +295,13 @@ def _as_may_be(path, old, new):
         if type(train.get("epochs")) is int and train["epochs"] < new["train"]["epochs"]:
             old["train"]["epochs"] = new["train"]["epochs"]
     if isinstance(source, dict) and "contents" in new["source"] and not isinstance(source.get("contents"), dict):
-        warnings.warn(f"{path} does not tell which images it was trained on: going on as if with these", stacklevel=2)
+        warnings.warn(f"{path} does not tell which images it was trained on: these are assumed", stacklevel=2)
         old = {**old, "source": {**source, "contents": new["source"]["contents"]}}
     return old
 
 
 def _completed(old, defaults, new):
-    """Settings with the defaults of those that they do not have but the new ones do, also of the augmentation."""
+    """The settings, completed by the defaults of those that only the new ones have, also of the augmentation."""
     later = {name: defaults[name] for name in defaults.keys() & new.keys() - old.keys()}
     augmentation = old.get("augmentation")
     if isinstance(augmentation, dict) and "augmentation" in new:
@@ -309,7 +310,7 @@ def _completed(old, defaults, new):
 
 
 def _check_steps(record, epochs, per_epoch):
-    """Raises `SealedFileError` where steps and epochs of a record contradict each other, or those of the run."""
+    """Raises `SealedFileError` if the steps and epochs of a record contradict each other or the run."""
     history, step = record["history"], record["step"]
     rows = [(epoch, epoch * per_epoch) for epoch in range(1, len(history) + 1)]
     fits = len(history) == step // per_epoch <= epochs and (history or not record["stopped"])

@@ -1,4 +1,4 @@
-"""One step of training: its state, and the pure `train_step`. The run is in `trainer.py`."""
+"""One step of training: its state, and the pure function `train_step`. The run is in `trainer.py`."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -32,23 +32,27 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class TrainState(flax.training.train_state.TrainState):
-    """Flax's state (step, parameters, optimizer and its state) with all else that a step needs.
+    """Flax's `TrainState` (step, parameters, optimizer and its state) with everything else that a step needs.
 
-    What may differ from run to run without another compilation, the seed and the learning rate, is among its arrays.
+    The seed and the learning rate schedule are arrays of it, so that runs that differ in them share one compiled step.
+
+    >>> state = create_train_state(network, image_shape=(16, 16, 1), config=config, steps=2)
+    >>> int(state.step), state.num_classes
+    (0, 2)
 
     Attributes:
-        model_state: The collections of the network's state, such as "batch_stats"; empty where it has none.
-        ema_variables: Exponential moving average of the variables, which predicts; None: the variables themselves do.
-        seed: Seed of the augmentation and of dropout.
+        model_state: The collections of the network's state, such as "batch_stats"; empty if it has none.
+        ema_variables: Exponential moving average of the variables; None without one.
+        seed: Seed of the augmentation and dropout.
         class_weights: (classes,) float32; None: all are 1.
         num_classes: Number of classes, and so of logits.
-        loss: The function of logits and labels to a loss for each example.
-        augmentation: How training images are changed.
-        final_augmentation: Share of the augmentation that is left at the last step.
-        ema_decay: Share of the moving average that a step keeps.
-        splits_batches: Whether devices may work on parts of a batch each by itself: see `networks.network.Network`.
-        precision: Type that the network computes in; the variables themselves, and their updates, are float32.
-        frozen: The layers that stay as they are; the optimizer knows nothing of them.
+        loss: Function of logits (b, classes) and labels (b,) to losses (b,).
+        augmentation: Random changes to training images.
+        final_augmentation: Strength of the augmentation at the last step, as a fraction.
+        ema_decay: Decay of the moving average.
+        splits_batches: Whether each device may compute its part of a batch alone: see `networks.network.Network`.
+        precision: Type in which the network computes; variables and updates are float32.
+        frozen: The layers that are not trained; the optimizer has no state for them.
     """
 
     model_state: dict[str, Any]
@@ -70,7 +74,7 @@ class TrainState(flax.training.train_state.TrainState):
         return self._scheduled.schedule
 
     def with_schedule(self, schedule: OneCycle) -> "TrainState":
-        """The state of a run that goes on under another schedule."""
+        """The same state with another learning rate schedule."""
         return self.replace(opt_state=self._scheduled._replace(schedule=schedule))
 
     @property
@@ -79,12 +83,12 @@ class TrainState(flax.training.train_state.TrainState):
 
     @property
     def current_variables(self) -> dict[str, Any]:
-        """What the network was trained to: "params" and the collections of its state."""
+        """The variables of the last step: "params" and the collections of the network's state."""
         return {"params": self.params, **self.model_state}
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What the network predicts with."""
+        """The variables to predict with: the moving average if there is one, else the `current_variables`."""
         return self.ema_variables or self.current_variables
 
 
@@ -100,22 +104,27 @@ def create_train_state(
     class_weights: ArrayLike | None = None,
     variables: dict[str, Any] | None = None,
 ) -> TrainState:
-    """The state before the first of a run's steps.
+    """Makes the state before the first step of a run.
+
+    >>> state = create_train_state(network, image_shape=(16, 16, 1), config=config, steps=2)
+    >>> state.params["Dense_0"]["kernel"].shape
+    (256, 2)
 
     Args:
-        model: Any linen module that takes images (b, h, w, c) float32 and `train`, and gives logits (b, classes).
+        model: Any linen module that takes images (b, h, w, c) float32 in [-1, 1] and `train`, and returns logits
+            (b, classes).
         image_shape: (h, w, c) of the images.
-        config: How to train.
-        steps: How many steps the run has, for the schedule.
-        optimizer: A function from a schedule to an optax transformation, in place of the configuration's.
-        loss: A function of logits (b, classes) and labels (b,) to losses (b,), in place of the cross-entropy with the
-            configuration's label smoothing.
-        class_weights: (classes,), in place of the configuration's, which may only be numbers here.
-        variables: What to begin with, in place of fresh variables.
+        config: The settings of the training.
+        steps: Number of steps of the run, for the schedule.
+        optimizer: A function from a schedule to an optax transformation, in place of `config.optimizer`.
+        loss: A function of logits (b, classes) and labels (b,) to losses (b,), in place of the cross-entropy with
+            `config.label_smoothing`.
+        class_weights: (classes,) float, in place of `config.class_weights`, which must not be "balanced" here.
+        variables: Initial variables, in place of random ones.
 
     Raises:
-        InputError: The optimizer cannot begin with a schedule and these parameters; more layers are to be frozen than
-            the network has.
+        InputError: The optimizer cannot be initialised with these parameters, or `config.freeze` leaves no layer to
+            train.
     """
     if class_weights is None and config.class_weights is not None:
         class_weights = config.class_weights
@@ -142,7 +151,7 @@ def create_train_state(
         raise InputError(f"the optimizer {name} cannot begin: {_first_line(error)}") from error
 
 
-@partial(jax.jit, static_argnums=(4, 5, 6))  # else each shape of its arrays would be compiled alone
+@partial(jax.jit, static_argnums=(4, 5, 6))  # else each array would be compiled separately
 def _state_of(variables, schedule, seed, class_weights, model, image_shape, settings):
     settings = dict(settings)
     tx = scheduled(settings.pop("optimizer"), settings.pop("clip_norm"))
@@ -170,25 +179,31 @@ def _state_of(variables, schedule, seed, class_weights, model, image_shape, sett
 def train_step(
     state: TrainState, images: np.ndarray | jax.Array, labels: np.ndarray | jax.Array
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One step of the optimizer on the mean loss of a batch. A pure function, jitted; the state passed in is used up.
+    """Takes one optimizer step on the mean loss of a batch. It is pure and jitted, and donates the buffers of `state`.
 
-    Each device works on an equal part of the batch; gradients and BatchNorm's statistics are those of the whole batch.
+    Each device computes an equal part of the batch; gradients and BatchNorm's statistics are those of the whole batch.
+
+    >>> state = create_train_state(network, image_shape=(16, 16, 1), config=config, steps=2)
+    >>> for images, labels in source.batches("train", batch_size=32, epoch=0):
+    ...     state, metrics = train_step(state, images, labels)
+    >>> int(state.step), sorted(metrics)
+    (2, ['correct', 'learning_rate', 'loss'])
 
     Args:
-        state: From `create_train_state` or the step before.
+        state: From `create_train_state` or the step before. It cannot be used afterwards.
         images: (b, h, w, c) uint8.
-        labels: (b,) of any integers.
+        labels: (b,) of any integer type, from 0 to classes - 1.
 
     Returns:
-        The new state and {"loss": the mean loss, "correct": how many were predicted right, "learning_rate": that of
-        the step}, the first two as they were before it.
+        The new state and the metrics of the batch before the update, as arrays (): "loss", the mean loss; "correct",
+        the number of right predictions; and "learning_rate", that of the step.
 
     Raises:
-        InputError: Images or labels have another shape or type, or labels in numpy are none of the classes. Looking at
-            labels on a device would wait for it: with such a label among them the loss is not a number.
+        InputError: Images or labels have another shape or type, or a label in a numpy array is not a class. Labels on a
+            device are not checked, which would wait for it: a label that is not a class makes the loss nan.
     """
     if getattr(labels, "dtype", None) in (np.int64, np.uint64) and not isinstance(labels, Tracer):
-        labels = np.asarray(labels)  # as a program with x64 has them: checked below before they are cut
+        labels = np.asarray(labels)  # a program with x64 may pass int64: checked below, before the cast
     _check_batch(images, labels, state.num_classes)
     return _train_step(state, images, labels.astype(np.int32))
 
@@ -197,10 +212,10 @@ def train_step(
 def check_step(
     state: TrainState, image_shape: Sequence[int], batch_size: int, sharding: NamedSharding | None = None
 ) -> None:
-    """Raises `InputError` where a step on such a batch cannot be taken, or would give a state of another form.
+    """Raises `InputError` if a step on such a batch fails, or returns a state with other shapes or types.
 
-    For example, an optimizer may need more than gradients, or a loss may fail. Nothing is computed. The step is traced,
-    and not again for a batch with this sharding.
+    For example, an optimizer may need more than gradients, or a loss may raise an error. Nothing is computed. The step
+    is traced, and that trace serves batches with this sharding.
     """
     images = jax.ShapeDtypeStruct((batch_size, *image_shape), np.uint8, sharding=sharding)
     labels = jax.ShapeDtypeStruct((batch_size,), np.int32, sharding=sharding)
@@ -252,14 +267,14 @@ def _train_step(state, images, labels):
         parts = (P(), P(BATCH), P(BATCH), P(BATCH), P())
         step = jax.shard_map(partial(_step, axis=BATCH), mesh=mesh, in_specs=parts, out_specs=P(), check_vma=False)
         return step(state, images, labels, keys, key)
-    # The program is written for the whole batch, and XLA divides it: right for whatever the network computes.
+    # The program is written for the whole batch and divided by XLA, which is right for any network.
     whole, parts = (NamedSharding(mesh, spec) for spec in (P(), P(BATCH)))
     images, labels, keys = jax.lax.with_sharding_constraint((images, labels, keys), parts)
     return jax.lax.with_sharding_constraint(_step(state, images, labels, keys, key), whole)
 
 
 def _step(state, images, labels, keys, key, axis=None):
-    """`train_step` on a batch, or on a device's part of it: what is summed over the `axis` is of all."""
+    """`train_step` on a batch, or on one device's part of it, with sums over the devices of the `axis`."""
     fade = jnp.interp(
         state.step / state.schedule.steps, jnp.array([0.5, 1.0]), jnp.array([1.0, state.final_augmentation])
     )
@@ -277,7 +292,7 @@ def _step(state, images, labels, keys, key, axis=None):
     correct = (logits.argmax(axis=-1) == labels).sum()
     if axis:
         flat, unravel = ravel_pytree((gradients, loss, correct))
-        gradients, loss, correct = unravel(jax.lax.psum(flat, axis))  # at once: each sum over devices takes its time
+        gradients, loss, correct = unravel(jax.lax.psum(flat, axis))  # one all-reduce instead of one per array
     return _updated(state, gradients, loss, model_state), {
         "loss": loss,
         "correct": correct,
@@ -299,14 +314,14 @@ def _apply(state, params, inputs, key, axis):
             mutable=list(state.model_state),
             **more,
         )
-    if state.precision != "float32":  # a network may keep what it computed
+    if state.precision != "float32":  # a network may store activations in its state
         kept = {name: state.model_state[name] for name in updates}
         updates = jax.tree.map(lambda new, old: new.astype(old.dtype), updates, kept)
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), {**state.model_state, **updates}
 
 
 def _cast(tree, precision):
-    """The float32 arrays of a tree in another precision; a network's own choice of another type is left alone."""
+    """Casts the float32 arrays of a tree; arrays of another type, which the network chose itself, stay as they are."""
     return jax.tree.map(lambda leaf: leaf.astype(precision) if leaf.dtype == jnp.float32 else leaf, tree)
 
 
@@ -332,7 +347,7 @@ def _updated(state, gradients, loss, model_state):
     )
     if state.ema_variables is None:
         return new
-    keep = jnp.minimum(state.ema_decay, (1 + new.step) / (10 + new.step))  # forgets the first weights soon
+    keep = jnp.minimum(state.ema_decay, (1 + new.step) / (10 + new.step))  # forgets the initial weights sooner
 
     def moved(average, value):
         mixed = keep * average + (1 - keep) * value

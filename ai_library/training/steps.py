@@ -1,4 +1,4 @@
-"""How a run takes its steps: batch by batch, or many in one program that takes its examples from the device itself."""
+"""Runs the steps of an epoch: batch by batch, or many in one program whose examples are on the device."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,21 +18,21 @@ from .step import TrainState, train_step
 Taken = tuple[TrainState, dict[str, jax.Array]]
 
 _VALUES = 2**27
-"""Pixels, times channels, that one program trains on at most: about a second of a GPU's time, in which no signal is
-heard and no checkpoint is written."""
+"""Most pixels times channels in one program: about a second on a GPU, during which a signal or a checkpoint has to
+wait."""
 
 
 @settings()
 def train_steps(state: TrainState, examples: DeviceExamples, indices: np.ndarray | jax.Array) -> Taken:
-    """Several steps as one program: what `train_step` gives for the examples of each row of indices in turn.
+    """Takes k steps in one program; equal to k calls of `train_step`.
 
     Args:
-        state: From `create_train_state` or the step before; it is used up. On one device.
-        examples: From the `device_examples` of a source.
-        indices: (k, b) of the examples of k steps.
+        state: From `create_train_state` or the step before, on one device. It cannot be used afterwards.
+        examples: The result of `DataSource.device_examples`.
+        indices: (k, b) integers, the examples of each step.
 
     Returns:
-        The new state and the metrics of `train_step`, each (k,).
+        The new state, and the metrics of `train_step` as arrays (k,).
     """
     return _train_steps(state, examples.data, indices.astype(np.uint32), examples.fetch)
 
@@ -45,13 +45,13 @@ def _train_steps(state, data, indices, fetch):
 class Steps:
     """The steps of a run on the "train" split of a source.
 
-    One process with one GPU or other accelerator takes as many as it can at a time, where the source allows it (see
+    A single process with one accelerator takes many steps in one program, if the source supports it (see
     `DataSource.device_examples`).
 
     Args:
-        source: Where the examples come from.
-        batch_size: Examples of a step, in all processes together.
-        sharding: Where a batch goes: the second of `distributed.batch_shardings`.
+        source: The data source.
+        batch_size: Examples per step, over all processes.
+        sharding: The sharding of a batch: the second of `distributed.batch_shardings`.
     """
 
     def __init__(self, source: DataSource, batch_size: int, sharding: NamedSharding):
@@ -59,7 +59,7 @@ class Steps:
         self._examples = source.device_examples("train") if _alone_on_accelerator(sharding) else None
 
     def of_epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[int, Callable[[TrainState], Taken]]]:
-        """Yields how many steps come next, and what takes them, from step `first` of an epoch on."""
+        """Yields (number of steps, function that takes them) for an epoch, from step `first` on."""
         if self._examples is None:
             part = distributed.process_index(), distributed.process_count()
             for batch in self._source.batches("train", self._batch_size, epoch, first=first, full=True, part=part):
@@ -83,6 +83,6 @@ def _alone_on_accelerator(sharding):
 
 
 def _at_a_time(per_epoch, values):
-    """How many steps one program takes: an equal part of an epoch, if possible, since each number is compiled anew."""
+    """Number of steps per program: if possible a divisor of the epoch's, since each number compiles its own program."""
     programs = min(per_epoch, -(-per_epoch * values // _VALUES))
     return -(-per_epoch // programs)

@@ -1,4 +1,4 @@
-"""Signals that ask for the end of a training run end it at the next step, with a checkpoint, and not in the middle."""
+"""Signals that stop a training run: it ends after the next step, with a checkpoint."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from ..files.uninterrupted import hear, put_back
 
 
 class StopSignals:
-    """While this context lasts, the first signal only sets `received`; a second one acts as it always does."""
+    """A context in which the first signal only sets `received`; a second one acts as usual."""
 
     def __init__(self):
         self.received: signal.Signals | None = None
@@ -31,14 +31,20 @@ class StopSignals:
             return
         self.received = signal.Signals(number)
         line = f"\n{self.received.name}: ending after a checkpoint; a second one ends at once\n"
-        # Printing could meet itself, where the signal came in the middle of a print.
+        # Not by print: the signal may have interrupted one, which is not reentrant.
         with contextlib.suppress(OSError, ValueError):
-            if sys.__stderr__:  # where it was closed, its number is that of another file
+            if sys.__stderr__:  # if it was closed, its descriptor may be another file's
                 os.write(sys.__stderr__.fileno(), line.encode())
 
 
 class TrainingStopped(KeyboardInterrupt):
-    """A signal ended `Trainer.fit` after its checkpoint was written; `fit(resume=True)` goes on from there."""
+    """A signal stopped `Trainer.fit` after a checkpoint was written. `fit(resume=True)` continues from it.
+
+    It is a `KeyboardInterrupt`, so that `except Exception` does not catch it.
+
+    >>> issubclass(TrainingStopped, KeyboardInterrupt)
+    True
+    """
 
     def __init__(self, message: str, received: signal.Signals):
         super().__init__(message)

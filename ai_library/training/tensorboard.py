@@ -1,4 +1,4 @@
-"""TensorBoard's event files, written so that a killed run can go on in them."""
+"""TensorBoard's event files, written so that a killed run can continue them."""
 
 import time
 import warnings
@@ -19,55 +19,56 @@ if TYPE_CHECKING:
 
 
 class EventFile:
-    """One event file in a folder, in which TensorBoard finds the rows of earlier ones up to a step.
+    """One event file in a folder. TensorBoard shows its rows after those of earlier files.
 
-    tensorboardX's own `SummaryWriter` hands rows to a thread: they may be lost when `flush` has returned, and where the
-    disk is full the thread dies and the process waits for it. Here a row is written when it is added.
+    It replaces tensorboardX's `SummaryWriter`, which hands rows to a thread: rows may be lost after `flush`, and on a
+    full disk the thread dies and the process hangs. Here a row is written when it is added.
 
     Args:
-        folder: It is made where it does not exist.
-        first_step: Where this file goes on: rows of earlier files with this step or a later one are dropped.
+        folder: The folder; it is created if missing.
+        first_step: First step of this file. TensorBoard drops rows of earlier files from this step on.
 
-    Raises `InputError` where the file can't be written, then or later.
+    Raises:
+        InputError: The file cannot be written, now or later.
     """
 
     def __init__(self, folder: Path, first_step: int):
         self._folder = folder
         with naming(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            # Its name has the time in seconds. With the step, too, two of one name only have the same rows to lose.
+            # Names have the time in seconds. With the step added, files of one name hold the same rows.
             self._writer = EventsWriter(str(folder / "events"), filename_suffix=f".{first_step:010}")
         self._write(first_step, session_log=SessionLog(status=SessionLog.START))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """One point of a curve."""
+        """Adds one point of a curve."""
         self._write(step, summary=tensorboardX.summary.scalar(tag, value))
 
     def images(self, tag: str, images: np.ndarray, step: int) -> None:
-        """Images (n, h, w, c) uint8, as a grid."""
-        if images.shape[-1] == 2:  # grey with transparency, for which TensorBoard has no form
+        """Adds images (n, h, w, c) uint8, as a grid."""
+        if images.shape[-1] == 2:  # grey with alpha, which TensorBoard does not support
             images = images[..., [0, 0, 0, 1]]
         self._write(step, summary=tensorboardX.summary.image(tag, images, dataformats="NHWC"))
 
     def figure(self, tag: str, figure: "Figure", step: int) -> None:
-        """A matplotlib figure, which is closed."""
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of letters that the font has not
+        """Adds a matplotlib figure, and closes it."""
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # about characters missing in the font
             image = figure_to_image(figure)
         self._write(step, summary=tensorboardX.summary.image(tag, image, dataformats="CHW"))
 
     def histogram(self, tag: str, values: "np.ndarray | jax.Array", step: int) -> None:
-        """The distribution of an array's values, in 30 equally wide bins."""
+        """Adds the histogram of an array's values, with 30 bins of equal width."""
         self._write(step, summary=tensorboardX.summary.histogram(tag, values, bins=30))
 
     def hparams(self, settings: dict[str, Any], metrics: dict[str, float], step: int) -> None:
-        """A row for TensorBoard's table of runs: settings, each a text, a number or a bool, and the final metrics."""
+        """Adds a row of TensorBoard's table of runs: settings (strings, numbers or booleans) and final metrics."""
         for summary in tensorboardX.summary.hparams(settings, metrics):
             self._write(step, summary=summary)
         for tag, value in metrics.items():
             self.scalar(tag, value, step)
 
     def flush(self) -> None:
-        """Leaves all rows on the disk."""
+        """Writes all rows to the disk."""
         with naming(self._folder):
             self._writer.flush()
 

@@ -1,4 +1,4 @@
-"""A run of training: steps, validation, checkpoints, and the choice of the epoch."""
+"""A training run: steps, validation, checkpoints, and the choice of the epoch."""
 
 import contextlib
 import math
@@ -34,25 +34,25 @@ from .steps import Steps
 from .stop_signals import StopSignals, TrainingStopped
 
 _CHECKPOINT = 1
-"""What processes ask each other for; with a signal's number added to it, for a checkpoint and then the end."""
+"""The request for a checkpoint that processes exchange. A signal's number added to it also asks for the end."""
 
 
 @dataclass
 class _Progress:
-    """Where a run stands: all that a checkpoint holds."""
+    """The progress of a run: everything that a checkpoint holds."""
 
     state: TrainState
     chosen: dict[str, Any]
-    """The variables of the epoch that validation chooses so far."""
+    """The variables of the epoch that the validation has chosen so far."""
     history: list[dict[str, Any]]
     step: int = 0
-    """Steps taken, of which the metrics of the last may not be read yet."""
+    """Number of steps taken; the metrics of the last ones may not be read yet."""
     loss: float = 0.0
-    """Sum over the steps of the epoch that is under way."""
+    """Sum of the losses over the steps of the current epoch."""
     correct: int = 0
-    """The same, of training images that were predicted right."""
+    """Number of right predictions over the steps of the current epoch."""
     stopped: bool = False
-    """Whether a callback ended the run before its last epoch."""
+    """Whether a callback or the patience ended the run before its last epoch."""
 
     def record(self) -> dict[str, Any]:
         """The JSON-serialisable part of the progress."""
@@ -60,50 +60,57 @@ class _Progress:
         return {name: getattr(self, name) for name in names}
 
     def tree(self) -> dict[str, Any]:
-        """The arrays."""
+        """The arrays of the progress."""
         return {"state": flax.serialization.to_state_dict(self.state), "chosen": self.chosen}
 
     def restored(self, record: dict[str, Any], tree: dict[str, Any]) -> "_Progress":
-        """The progress that another's record and tree tell of."""
+        """The progress with the record and the tree of a checkpoint."""
         state = cast(TrainState, flax.serialization.from_state_dict(self.state, tree["state"]))
         return _Progress(state=state, chosen=tree["chosen"], **record)
 
 
 class Trainer:
-    """Trains a network on a source's "train" split and keeps the epoch that its "validation" split chooses.
+    """Trains a network on the "train" split of a source, and chooses the epoch by its "validation" split.
 
-    That is the last whose accuracy lies within one standard error of the best epoch's (the rule of Breiman et al.,
-    Classification and Regression Trees, 1984): less is chance, and the later an epoch, the lower its learning rate. The
-    same split gives the temperature that makes the network's confidences true (see `fit_temperature`).
+    The chosen epoch is the last one whose validation accuracy lies within one standard error of the best (Breiman et
+    al., Classification and Regression Trees, 1984): smaller differences may be chance, and later epochs have lower
+    learning rates. The same split calibrates the classifier's probabilities (see `fit_temperature`).
 
     Each device takes an equal part of every batch; gradients and BatchNorm's statistics are those of the whole batch.
-    Of several processes (see `distributed`) each reads its part alone and returns the same classifier; only the first
-    has a run directory.
+    Of several processes (see `distributed`), each reads its part of a batch, and all return the same classifier. Only
+    the first writes a run directory.
 
-    All that runs in `fit`, also a network or a source of your own, finds JAX's settings at their defaults, whatever the
-    program's own are (see `jax_settings`).
+    During `fit`, JAX's global settings are at their defaults, also for a network or source of your own (see
+    `jax_settings`).
+
+    >>> trainer = Trainer(network, source, TrainConfig(epochs=2, batch_size=32), run_dir=False, verbose=False)
+    >>> classifier = trainer.fit()
+    >>> [row["epoch"] for row in trainer.history]
+    [1, 2]
 
     Args:
-        model: Any linen module that takes images (b, h, w, c) float32 in [-1, 1] and `train`, and gives logits
+        model: Any linen module that takes images (b, h, w, c) float32 in [-1, 1] and `train`, and returns logits
             (b, num_classes): `CNN`, `ResNet`, or one of your own. It may have BatchNorm or other state, and dropout.
-        source: A `DataSource`.
-        config: How to train.
-        run_dir: Where curves, history, configuration and checkpoints are written (see `RunDirectory`).
-            Default: a new folder in `runs`, named by the time. False: nothing is written, and a signal ends the run
-            at once.
-        checkpoint_seconds: Time from one checkpoint to the next; each epoch also ends with one.
-        optimizer: A function from a schedule to an optax transformation, such as `optax.lion`, in place of the
-            configuration's optimizer.
+        source: The data source, with the splits "train" and "validation".
+        config: The settings of the training.
+        run_dir: The folder for curves, history, configuration and checkpoints (see `RunDirectory`). None: a new folder
+            in `runs`, named by the time. False: nothing is written, and a signal ends the run at once.
+        checkpoint_seconds: Seconds from one checkpoint to the next; each epoch also ends with one.
+        optimizer: A function from a schedule to an optax transformation, such as `optax.lion`, in place of
+            `config.optimizer`.
         loss: A function of logits (b, num_classes) and labels (b,) to losses (b,), in place of the cross-entropy.
-        initial: A classifier whose weights to begin with, where their names and shapes are the network's. With other
-            classes, what depends on their number begins anew: the last layer. A run that is resumed needs it no more.
+        initial: A classifier to fine-tune: weights of the same names and shapes are taken over. If the class names
+            differ, layers whose shapes depend on their number are initialised. A resumed run does not need it.
         callbacks: Functions that get the history after each epoch; see `EarlyStopping`.
-        verbose: Whether to show progress, and print a line for each epoch.
+        verbose: Whether to show progress and print a line per epoch.
+
+    Attributes:
+        history: One row per epoch, as in `history.csv`.
 
     Raises:
-        InputError: The network gives another number of logits than the source has classes, or cannot be called; the
-            optimizer cannot be used; no weight of `initial` can be taken over; more layers are to be frozen than there
-            are, or one that is not taken over.
+        InputError: The network cannot be called, or its number of logits is not the source's number of classes; the
+            optimizer cannot be used; no weight of `initial` has a name and shape of the network; or `config.freeze` is
+            more than the layers that the network has or takes over.
     """
 
     def __init__(
@@ -130,7 +137,7 @@ class Trainer:
         if run_dir is not False:
             self.run_dir = RunDirectory.new_path() if run_dir is None else Path(run_dir)
         self.history: list[dict[str, Any]] = []
-        """One row an epoch, as in `history.csv`."""
+        """One row per epoch, as in `history.csv`."""
         self._checkpoint_seconds = checkpoint_seconds
         self._optimizer, self._loss = optimizer, loss
         self._initial = None if initial is None else digest(initial.variables)
@@ -138,26 +145,26 @@ class Trainer:
         check_beginning(model, source.image_shape, config.freeze, self._transfer)
         self._callbacks, self._verbose = tuple(callbacks), verbose
         self._everywhere, self._shared_out = distributed.batch_shardings(config.batch_size)
-        source.size("validation")  # whose lack is better known now than after an epoch
+        source.size("validation")  # raises now, not after an epoch, if there is none
         self._per_epoch = -(-source.size("train") // config.batch_size)
         self._steps = config.epochs * self._per_epoch
 
     @settings()
     def fit(self, resume: bool = False) -> Classifier:
-        """Trains to the last epoch and returns the classifier of the chosen one.
+        """Trains all epochs and returns the classifier of the chosen one.
 
-        Ctrl-C, SIGTERM and SIGHUP write a checkpoint and raise `TrainingStopped`, unless there is no run directory.
+        With a run directory, Ctrl-C, SIGTERM and SIGHUP write a checkpoint and raise `TrainingStopped`.
 
         Args:
-            resume: Go on with the run in `run_dir` where its newest checkpoint was written. The end is, bit by bit,
-                that of a run that was never interrupted. The configuration may have more epochs than the run began
-                with: from here on the learning rate is then that of a run of so many epochs, higher again than where
-                the finished run ended.
+            resume: Whether to continue the run in `run_dir` from its newest checkpoint. The result is, bit by bit, that
+                of an uninterrupted run. `config.epochs` may be larger than when the run began. The learning rate then
+                follows the schedule of the longer run, so it jumps up again after a finished one.
 
         Raises:
-            DivergedError: The loss became infinite or not a number. It is an `InputError`.
-            InputError: `run_dir` holds a run but `resume` is not set, or the
-                reverse, or it cannot be written.
+            DivergedError: The loss became infinite or nan. It is an `InputError`.
+            InputError: `run_dir` holds a run and `resume` is not set, or holds none and it is set; or it cannot be
+                written.
+            TrainingStopped: A signal stopped the run, after a checkpoint.
         """
         if self.config.freeze and not (self._transfer or resume):
             raise InputError("freeze must be 0 without an initial classifier: what is frozen would stay random")
@@ -179,12 +186,12 @@ class Trainer:
                 self._end_epoch(progress, run, stop)
             chosen = self._chosen_row()
             run.log_end(chosen)
-        self._end_if(distributed.highest(_asked_by(stop)), progress)  # by a signal that came after the last checkpoint
+        self._end_if(distributed.highest(_asked_by(stop)), progress)  # a signal may have come after the last checkpoint
         classifier = self._classifier(progress.chosen)
         return replace(classifier, temperature=chosen["temperature"], metrics={"validation": chosen})
 
     def _first_state(self):
-        """The state before the first step, after a look at whether a step can be taken."""
+        """The state before the first step, after a check that a step can be taken."""
         state = create_train_state(
             self.model,
             self.source.image_shape,
@@ -214,13 +221,13 @@ class Trainer:
         return counts.sum() / (classes * counts)
 
     def _first_variables(self):
-        """What to begin with; None: fresh weights."""
+        """The initial variables; None: random ones."""
         if self._transfer is None:
             return None
         return self._transfer.into(initialise(self.model, self.config.seed, self.source.image_shape))
 
     def _begin(self, progress, run, resume):
-        """Record and tree of where the run begins: in a checkpoint, or in fresh weights."""
+        """Returns the record and the tree with which the run begins: from a checkpoint, or from initial weights."""
         if run.missing and self._verbose:
             packages = " and ".join(run.missing)
             display.line(
@@ -235,7 +242,7 @@ class Trainer:
         return [progress.record(), tree]
 
     def _train_epoch(self, steps, progress, run, stop):
-        """Takes the steps of an epoch that are left."""
+        """Takes the remaining steps of an epoch."""
         epoch, per_epoch = len(progress.history), self._per_epoch
         first = progress.step - epoch * per_epoch
         shown = self._verbose and distributed.is_first()
@@ -245,7 +252,7 @@ class Trainer:
                 due = time.monotonic() - run.saved_at >= self._checkpoint_seconds
                 asked = distributed.highest(_asked_by(stop) or (_CHECKPOINT if due else 0))
                 progress.state, metrics = take(progress.state)
-                if unread:  # reading waits for steps to end, so they are read while the next ones run
+                if unread:  # reading waits for the steps, so read them while the next ones run
                     self._read(progress, run, *unread)
                 unread = progress.step, metrics
                 progress.step += count
@@ -260,7 +267,7 @@ class Trainer:
             self._read(progress, run, *unread)
 
     def _read(self, progress, run, first, metrics):
-        """Adds the metrics of one step or several to those of their epoch."""
+        """Adds the metrics of one or several steps to the sums of the epoch."""
         names = ("loss", "correct", "learning_rate")
         for step, values in enumerate(zip(*(np.atleast_1d(metrics[name]) for name in names), strict=True), first):
             loss, correct, learning_rate = (value.item() for value in values)
@@ -273,9 +280,9 @@ class Trainer:
             run.log_step(step, self.config.batch_size, loss, correct / self.config.batch_size, learning_rate)
 
     def _end_epoch(self, progress, run, stop):
-        """Validates the epoch, chooses, and adds a row to the history."""
+        """Validates, chooses the epoch so far, and adds a row to the history."""
         epoch, per_epoch = len(progress.history), self._per_epoch
-        variables = jax.tree.map(np.array, progress.state.variables)  # a copy: the next step uses the state up
+        variables = jax.tree.map(np.array, progress.state.variables)  # copies: the next step donates these buffers
         report = evaluate(self._classifier(variables), self.source, "validation")
         row = {
             "epoch": epoch + 1,
@@ -297,12 +304,12 @@ class Trainer:
             display.line(self._name(epoch) + ": " + ", ".join(f"{key} {row[key]:.4f}" for key in list(row)[2:]))
             if progress.stopped and epoch + 1 < self.config.epochs:
                 display.line(
-                    f"ends after epoch {epoch + 1}: validation has not improved for long, or a callback said so"
+                    f"ends after epoch {epoch + 1}: the validation has not improved, or a callback asked for it"
                 )
         self._end_if(distributed.highest(_asked_by(stop)), progress)
 
     def _ends(self, history) -> bool:
-        """Whether a callback or the patience ends the run; all callbacks are called, in the first process."""
+        """Whether a callback or the patience ends the run. All callbacks are called, in the first process only."""
 
         def asked():
             answers = [bool(callback(history)) for callback in self._callbacks]
@@ -311,7 +318,7 @@ class Trainer:
         return distributed.broadcast_from_first(asked)
 
     def _end_if(self, asked, progress):
-        """Ends the run, whose checkpoint is written, if a signal asked for it, in whichever process."""
+        """Raises `TrainingStopped`, after the checkpoint, if a signal reached any process."""
         if int(asked) > _CHECKPOINT:
             received = signal.Signals(int(asked) - _CHECKPOINT)
             raise TrainingStopped(
@@ -333,7 +340,7 @@ class Trainer:
         return f"epoch {epoch + 1}/{self.config.epochs}"
 
     def settings(self) -> dict[str, Any]:
-        """What the run is made of, as `config.json` says it; a run resumes only under the same."""
+        """Returns the settings of the run, as in `config.json`. A run resumes only with the same settings."""
         return {
             "train": asdict(self.config),
             "network": {"name": type(self.model).__name__, "arguments": settings_of(self.model)},
@@ -347,5 +354,5 @@ class Trainer:
 
 
 def _asked_by(stop):
-    """What this process asks the others for, because of the signal that it received."""
+    """The request of this process to the others, from the signal that it received."""
     return _CHECKPOINT + stop.received if stop.received else 0

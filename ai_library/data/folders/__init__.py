@@ -1,1 +1,1 @@
-"""A user's own images as they are stored: folders, zip files of them, tables and npz files."""
+"""A user's own images in their storage formats: folders, zip files, tables and npz files."""

@@ -1,4 +1,4 @@
-"""Divides the images of a folder into splits, so that no image lies in one split and a copy of it in another."""
+"""Divides the images of a folder into splits, and keeps copies of an image in one split."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from ..source import SPLITS
 from ..splitting import SHARES, stratified
 from .layout import ImageFile
 
-_MOST_COMPARED = 50_000  # which takes about a minute; the time grows with the square
+_MOST_COMPARED = 50_000  # so many take about a minute; the time is quadratic
 
 
 class Leak(NamedTuple):
-    """An image in a split of the user's that is in another one too."""
+    """An image that is in two of the splits that the user made."""
 
     path: Path
     """As the source's `paths` has it."""
@@ -34,7 +34,7 @@ class Leak(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """An image that is a copy of one before it, in the order of classes and names."""
+    """An image that is a copy of an earlier one, in the order of classes and names."""
 
     path: Path
     """As the source's `paths` has it."""
@@ -46,26 +46,26 @@ class Copy(NamedTuple):
 
 @dataclass(frozen=True)
 class Division:
-    """The splits of images."""
+    """The division of images into splits."""
 
     splits: list[str]
     """The split of each image."""
     groups: list[str]
-    """What each image belongs to, by its folder and its copies."""
+    """The group of each image, by its folder and its copies."""
     copies: tuple[Copy, ...]
-    """The images that have a copy before them, each once."""
+    """The images that are copies of earlier ones, each once."""
     not_compared: str
-    """Why images that are nearly the same were not looked for; "" where they were."""
+    """Why near copies were not searched for; "" if they were."""
     leaks: tuple[Leak, ...]
-    """The images of which a copy is in an earlier split, where the user made these."""
+    """The images with a copy in an earlier split, if the user made the splits."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def shares_of(made: frozenset[str]) -> dict[str, float]:
-    """The share of the undivided images that goes to each split, where the user `made` these splits.
+    """The fraction of the undivided images that goes to each split, if the user has `made` some splits.
 
-    Missing splits are taken out of train. Empty where there is nothing to divide.
+    Missing splits are taken out of train. It is empty if there is nothing to divide.
     """
     if not made:
         return SHARES
@@ -76,16 +76,16 @@ def shares_of(made: frozenset[str]) -> dict[str, float]:
 def divided(
     files: Sequence[ImageFile], images: NDArray[np.uint8], class_names: tuple[str, ...], shares: Mapping[str, float]
 ) -> Division:
-    """Divides what the user did not: images of one group, and copies, come into one split.
+    """Divides the images that the user did not divide. Images of one group, and copies, are in one split.
 
     Args:
-        files: n files.
-        images: (n, h, w, c), as they were read.
-        class_names: Of their labels.
-        shares: As `shares_of` gives them.
+        files: The n files.
+        images: (n, h, w, c) uint8, their images.
+        class_names: Names of the labels 0, 1, ...
+        shares: The result of `shares_of`.
 
     Raises:
-        InputError: Classes have too few groups of images to have some in each split; all are named.
+        InputError: Classes have too few groups of images for all splits; the message names them.
     """
     trained = {file.label for file in files if file.split in (None, "train")}
     if without := [name for label, name in enumerate(class_names) if label not in trained]:
@@ -115,8 +115,8 @@ def divided(
     if alike:
         names = listed([class_names[label] for label in sorted(alike)])
         warnings.append(
-            f"the images of {names} are nearly the same within their class, and are divided all the same: what is "
-            "measured of them will be too good"
+            f"the images of {names} are nearly the same within their class, but are divided nevertheless: metrics on "
+            "them will be too high"
         )
     splits = [file.split or "" for file in files]
     for index, split in zip(free, stratified(labels, [groups[index] for index in free], shares), strict=True):
@@ -127,7 +127,7 @@ def divided(
 
 
 def _why_not_compared(images):
-    """Why near copies among images (n, h, w, c) are not looked for, as a sentence; "" where they are."""
+    """Why near copies among images (n, h, w, c) are not searched for, as a sentence; "" if they are."""
     if len(images) > _MOST_COMPARED:
         return f"near copies are not looked for among more than {_MOST_COMPARED:,} images"
     if min(images.shape[1:3]) < LEAST_SIDE:
@@ -136,7 +136,7 @@ def _why_not_compared(images):
 
 
 def _groups(files, *pairs):
-    """The name of what each file belongs to, by its folder and its copies: the first of their names."""
+    """The name of each file's group, by its folder and its copies: the first name among them."""
     first: dict[str, int] = {}
     by_folder = [(first.setdefault(file.group, index), index) for index, file in enumerate(files)]
     roots = joined(len(files), chain(by_folder, *pairs))
@@ -156,7 +156,7 @@ def _too_few(labels, groups, least):
 
 
 def _told(same, near, not_compared):
-    """A note on copies, where there are any, and where near ones are not looked for."""
+    """A note on copies, if there are any, and on why near copies were not searched for."""
     nearly = len({index for pair in near for index in pair} - {index for pair in same for index in pair})
     parts = [f"{counted(len(same), 'image')} with the same pixels as another"] if same else []
     parts += [f"{counted(nearly, 'image')} nearly the same as another"] if nearly else []
@@ -165,7 +165,7 @@ def _told(same, near, not_compared):
 
 
 def _mislabelled(files, same):
-    """A warning where images of two classes have the same pixels."""
+    """A warning if images of two classes have the same pixels."""
     wrong = [pair for pair in same if files[pair[0]].label != files[pair[1]].label]
     if not wrong:
         return []
@@ -177,7 +177,7 @@ def _mislabelled(files, same):
 
 
 def _copies(files, same, near):
-    """Each image that is a copy of an earlier one, with the first of them, where possible one of the same pixels."""
+    """Each image that is a copy of an earlier one, with the first original, preferably one with the same pixels."""
     exact, alike = joined(len(files), same), joined(len(files), chain(same, near))
     found = []
     for index, file in enumerate(files):
@@ -188,7 +188,7 @@ def _copies(files, same, near):
 
 
 def _leaks(files, splits, same, near):
-    """The images whose copies are in an earlier split, where the user made splits."""
+    """The images with a copy in an earlier split, if the user made the splits."""
     if len({file.split for file in files} - {None}) < 2:
         return ()
     exact, members = joined(len(files), same), defaultdict(list)
@@ -196,7 +196,7 @@ def _leaks(files, splits, same, near):
         members[root].append(index)
     found = []
     for group in members.values():
-        earlier = {}  # of the splits before, the first image for each kind of pixels
+        earlier = {}  # by pixels: the first image in the earlier splits
         for split, own in groupby(sorted(group, key=lambda index: SPLITS.index(splits[index])), splits.__getitem__):
             own = list(own)
             for index in own if earlier else ():

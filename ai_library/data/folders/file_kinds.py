@@ -1,4 +1,4 @@
-"""What a listing of a user's images passes over, by the names of files and folders, and what it calls that."""
+"""Which files and folders a listing of images passes over, by their names, and the reasons in messages."""
 
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -38,14 +38,14 @@ _OTHER_IMAGES = {
 
 
 def folder_passed_over(name: str) -> str:
-    """Why a folder of this name is passed over with all in it; empty where it is not."""
+    """Why a folder of this name is passed over, with everything in it; "" if it is not."""
     if name.startswith("."):
         return "in hidden folders"
     return f"in {name}, a folder of a NAS, a camera or a system" if name.casefold() in _FOLDERS_OF_SYSTEMS else ""
 
 
 def file_passed_over(name: str, endings: Sequence[str]) -> str:
-    """Why a file of this name is passed over, where images have one of the `endings`; empty where it is not."""
+    """Why a file of this name is passed over, if images have one of the `endings`; "" if it is not."""
     if name.startswith("."):
         return "hidden"
     if name.casefold() in _FILES_OF_SYSTEMS:
@@ -57,5 +57,5 @@ def file_passed_over(name: str, endings: Sequence[str]) -> str:
 
 
 def is_image_of_another_kind(reason: str) -> bool:
-    """Whether what `file_passed_over` told is an image in a format that is not read."""
+    """Whether a result of `file_passed_over` means an image in an unsupported format."""
     return reason.removeprefix("ending in ") in _OTHER_IMAGES

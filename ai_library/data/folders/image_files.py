@@ -14,19 +14,19 @@ IMAGE_ENDINGS = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg"),
     *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
-_NAMES = 1 << 14  # of a folder, sorted at a time
+_NAMES = 1 << 14  # names of a folder that are sorted at a time
 
 
 def image_files(folder: str | Path) -> Iterator[Path]:
-    """The image files in a folder and all folders below it, recognised by their endings.
+    """Yields the image files in a folder and all folders below it, recognised by their endings.
 
-    The order is that of the names: first the files of a folder, then those of its sub-folders. The names of one folder
-    at a time are in memory.
+    They are sorted by name: first the files of a folder, then those of its sub-folders. Memory: the names of one
+    folder at a time.
 
-    Names that begin with a full stop are passed over, and folders of a NAS or a system: programs leave such files for
-    themselves. Links are followed.
-    Raises `InputError` where a folder can't be listed, whose images would otherwise be missing without a word, and
-    where links lead to one folder twice, perhaps without end.
+    Names that begin with a full stop, and folders of a NAS or a system, are passed over, because programs keep their
+    own files there. Links are followed.
+    Raises `InputError` if a folder cannot be listed, as its images would be missing silently, or if links lead to one
+    folder twice, as they could do so endlessly.
     """
     waiting, listed = [os.fspath(folder)], set()
     while waiting:
@@ -42,9 +42,9 @@ def image_files(folder: str | Path) -> Iterator[Path]:
 
 
 def _contents(place):
-    """The names of the folders in a folder, and those of its image files, in order.
+    """The sorted names of the folders and of the image files in a folder.
 
-    The latter are held as the bytes that they are: a sixth of what a list of them takes.
+    Those of the files are stored as bytes, which take a sixth of the memory of a list.
     """
     folders, files, parts = [], [], []
     with listing(place), os.scandir(place) as entries:
@@ -73,7 +73,7 @@ def _is_folder(entry):
 
 @contextlib.contextmanager
 def listing(place: str | Path) -> Iterator[None]:
-    """Raises `InputError` in place of an `OSError` within the block, which lists a folder."""
+    """Turns an `OSError` of the block, which lists a folder, into an `InputError`."""
     try:
         yield
     except OSError as error:

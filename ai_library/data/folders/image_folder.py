@@ -1,4 +1,4 @@
-"""A user's own images as a data source: one sub-folder a class."""
+"""`ImageFolderDataSource`: a folder of images with one sub-folder per class."""
 
 import hashlib
 from collections import Counter
@@ -25,33 +25,45 @@ _LEAST_IMAGES = 10
 
 
 class ImageFolderDataSource(DataSource):
-    """Images in the sub-folders of a folder; each sub-folder is a class, named like it.
+    """A folder of images. Each of its sub-folders is a class of that name.
 
-    70 % of a class's images are `train`, 15 % `validation` and 15 % `evaluation`, within one image or 1 %, so that
-    each class has images in each split. An image's split follows from a hash of its name, and from the names beside it
-    (see `splitting.stratified`): adding files moves at most a few others. Images in one sub-folder of a class belong
-    together, and are never divided.
+    Of each class 70 % of the images are "train", 15 % "validation" and 15 % "evaluation", within one image or 1 %. The
+    split of an image depends on a hash of its name and on the names of its class (see `splitting.stratified`), so that
+    new files move at most a few old ones. Images in one sub-folder of a class are a group, which is never divided.
+    Copies of an image stay in one split.
 
-    Folders that are named like splits, such as `train` and `test`, and have the classes in them, are the splits. Where
-    only some of the three are there, the others come out of `train`. See `folder_layout.find_layout`.
+    If the sub-folders are named like splits, such as "train" and "test", and contain the classes, they are the splits.
+    Missing splits are taken out of "train". See `find_layout`.
+
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> noise = np.random.default_rng(0).integers(256, size=(20, 32, 32), dtype=np.uint8)
+    >>> for number, pixels in enumerate(noise):
+    ...     path = Path("pets", ("cat", "dog")[number % 2], f"{number}.png")
+    ...     path.parent.mkdir(parents=True, exist_ok=True)
+    ...     Image.fromarray(pixels).save(path)
+    >>> pets = ImageFolderDataSource("pets", image_size=16)
+    >>> pets.class_names, pets.size("train")
+    (('cat', 'dog'), 14)
 
     Args:
-        folder: Holds the sub-folders, each with 10 images or more; or a zip archive of such a folder; or a CSV file
-            whose rows are a label and the pixels of a square grey image, as Kaggle's digit-recognizer has them.
+        folder: The folder with the sub-folders, each of at least `min_images` images; or a zip archive of such a
+            folder; or a CSV file whose rows are a label and the pixels of a square grey image, as those of Kaggle's
+            digit-recognizer.
         seed: Seed of the order of the training images.
-        image_size: Side of the square that images are fitted into (see `fit_image`), or (height, width), in pixels.
-        channels: 1 (grey), 2 (grey and its opacity), 3 (colour) or 4 (colour and its opacity).
-        labels: A CSV file with the columns path and label, and perhaps split and group, which then say what is what,
-            wherever in `folder` the images lie: see `label_table.table_layout`. None: sub-folders are classes.
-        groups: "folders": images in one sub-folder of a class stay together in one split; "none": sub-folders of
-            classes mean nothing.
-        min_images: The images that each class must have where the library divides them, 3 or more.
-        skip_broken: Whether to go on without the images that cannot be read.
-        progress: Shows how far the reading is: see `read_all`.
+        image_size: Side of the square into which images are fitted (see `fit_image`), or (height, width), in pixels.
+        channels: 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA).
+        labels: A CSV file with the columns path and label, and optionally split and group, for images anywhere in
+            `folder`: see `table_layout`. None: sub-folders are classes.
+        groups: "folders": images in one sub-folder of a class stay in one split. "none": sub-folders of classes are
+            ignored.
+        min_images: Fewest images of a class, at least 3, if the library makes the splits.
+        skip_broken: Whether to leave out images that cannot be read, instead of raising an error.
+        progress: Shows the progress of the reading: see `read_all`.
 
-    Raises `InputError` that names the folder where there are fewer than two classes, or all classes that have too few
-    images, or none that can be read; and, when a split is first read, all images that cannot be
-    (`UnreadableImagesError`).
+    Raises:
+        InputError: There are fewer than two classes, or some have too few images or no readable one; the message names
+            them. An `UnreadableImagesError` when a split is first used: some images cannot be read; it names them.
     """
 
     def __init__(
@@ -76,13 +88,13 @@ class ImageFolderDataSource(DataSource):
         self._check_numbers(whole_number("min_images", min_images, 3, 2**31))
 
     def settings(self) -> dict[str, Any]:
-        """Besides what every source tells, a digest of the names of all images."""
+        """The settings of a source, with a digest of the names of all images."""
         names = sorted(self.name_of(file.path) for file in self._layout.files)
         digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         return {**super().settings(), "files": digest}
 
     def load(self, split: str) -> ArrayExamples:
-        """Returns the examples of a split, which are read from the files once."""
+        """Returns the examples of a split. All images are read once, when a split is first used."""
         own = self._slice(split)
         return ArrayExamples(self.read.images[own], self._labels(split))
 
@@ -91,11 +103,11 @@ class ImageFolderDataSource(DataSource):
         return [self._layout.files[index].path for index in self.read.kept[self._slice(split)]]
 
     def name_of(self, path: Path) -> str:
-        """Returns the path of a file below the folder that holds the classes, or the splits."""
+        """Returns the path of a file relative to the folder of the classes or splits."""
         return path.relative_to(self._layout.root).as_posix()
 
     def summary(self) -> FolderSummary:
-        """Returns what was found in the folder, as a table: classes, splits, what images are, and what was left out."""
+        """Returns a table of the folder's content: classes, splits, image sizes and modes, and files left out."""
         layout, read, names, told = self._layout, self.read, self.class_names, self._opened.told
         counts = {split: np.bincount(self._labels(split), minlength=len(names)).tolist() for split in self.splits}
         division = self._read_and_divided[1]
@@ -114,34 +126,34 @@ class ImageFolderDataSource(DataSource):
 
     @property
     def read(self) -> ReadFiles:
-        """All images, in the order of their splits: what had to be done to read them, and which cannot be read.
+        """All images, in the order of their splits, with remarks on their reading and the unreadable files.
 
-        They are read when they are first needed.
+        They are read when this is first used.
         """
         return self._read_and_divided[0]
 
     @property
     def copies(self) -> tuple[Copy, ...]:
-        """The images that have a copy before them, in the order of classes and names, whatever their splits."""
+        """The images that are copies of earlier ones, in the order of classes and names, across all splits."""
         return self._read_and_divided[1].copies
 
     @property
     def not_compared(self) -> str:
-        """Why `copies` has only images of the same pixels; "" where it has those that are nearly the same, too."""
+        """Why `copies` has only images with the same pixels; "" if it has near copies too."""
         return self._read_and_divided[1].not_compared
 
     @property
     def leaks(self) -> tuple[Leak, ...]:
-        """The images of which a copy is in an earlier split, where the user made these."""
+        """The images with a copy in an earlier split, if the user made the splits."""
         return self._read_and_divided[1].leaks
 
     def leaked(self, split: str) -> NDArray[np.bool_]:
-        """Returns (n,) which examples of a split have a copy in an earlier one: see `leaks`."""
+        """Returns (n,) bool, which examples of a split have a copy in an earlier one: see `leaks`."""
         paths = {leak.path for leak in self.leaks}
         return np.array([path in paths for path in self.paths(split)])
 
     def groups_of(self, split: str) -> NDArray[np.intp] | None:
-        """Returns the group (n,) of each example of a split, or None where each image is a group of its own."""
+        """Returns the group (n,) int of each example of a split; None if every image is its own group."""
         names, groups = np.unique(self._read_and_divided[1].groups, return_inverse=True)
         return groups[self._slice(split)] if len(names) < len(groups) else None
 
@@ -158,11 +170,11 @@ class ImageFolderDataSource(DataSource):
         return replace(read, kept=read.kept[order], sizes=sizes, modes=modes), division
 
     def _labels(self, split):
-        """(n,) of a split's examples."""
+        """(n,) int, the labels of a split's examples."""
         return np.array([self._layout.files[index].label for index in self.read.kept[self._slice(split)]], np.int32)
 
     def _slice(self, split):
-        """Where the examples of a split are among all."""
+        """The slice of a split's examples among all."""
         splits, first = self._read_and_divided[1].splits, SPLITS.index(split)
         start, end = (sum(map(splits.count, SPLITS[:last])) for last in (first, first + 1))
         return slice(start, end)
@@ -179,7 +191,7 @@ class ImageFolderDataSource(DataSource):
         for split in SPLITS[1:]:
             if count := int(self.leaked(split).sum()):
                 told = counted(count, "image")
-                yield f"{told} of {split} with copies in earlier splits: what is measured of them is too good"
+                yield f"{told} of {split} with copies in earlier splits: metrics on them are too high"
 
     def _check_numbers(self, least):
         """Raises `InputError` that names all classes with too few images to divide."""
@@ -199,7 +211,7 @@ class ImageFolderDataSource(DataSource):
 
 
 def _reorder(images, order):
-    """Puts images into another order in place: all of a folder may fill much of the memory."""
+    """Reorders images in place, because those of a folder may fill much of the memory."""
     order = np.array(order)
     for start in range(len(order)):
         if order[start] == start:

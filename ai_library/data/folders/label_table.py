@@ -1,4 +1,4 @@
-"""Reads which image has which label out of a table: path,label[,split][,group]."""
+"""Reads the labels of images from a table with the columns path,label[,split][,group]."""
 
 import csv
 import unicodedata
@@ -11,7 +11,7 @@ from ...files.text import counted, listed, shortened
 from .layout import ImageFile, Layout, split_named, walk
 
 _COLUMNS = {
-    "path": (  # an id may be a row's number: what is surely a path goes first
+    "path": (  # an id may be a row number, so unambiguous names come first
         *("path", "image_path", "filepath", "file_path", "file", "filename", "file_name"),
         *("image", "image_id", "id"),
     ),
@@ -23,22 +23,22 @@ _NO_ROW = "without a row in the table of labels"
 
 
 def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) -> Layout:
-    """The layout of images that lie anywhere in a folder, and have their labels in a table.
+    """The layout of images anywhere in a folder, with their labels in a table.
 
     Args:
-        table: A CSV file in UTF-8, with commas, semicolons or tabs. Its first line names the columns: the image's path
-            below the folder, which may lack its ending, or its name alone where there is only one of it; the label;
-            where the user made splits, the split of each; and where images belong together, the group.
-        folder: Holds the images.
-        groups: Whether images of one group, where the table has such a column, belong together.
+        table: A CSV file in UTF-8, separated by commas, semicolons or tabs. Its first line names the columns. "path" is
+            the image's path below the folder, without its ending if it is unique, or its name if that is unique.
+            "label" is the class. "split" and "group" are optional.
+        folder: The folder of the images.
+        groups: Whether images of one group, if the table has this column, stay in one split.
 
     Raises:
-        InputError: It is no such table, or has images that are not there, twice with different labels, or of an unknown
+        InputError: The table is invalid, or has images that are missing, twice with different labels, or of an unknown
             split.
     """
     table, folder = Path(table), Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: name the one that holds the images of {table}")
+        raise InputError(f"{folder} is not a folder: name the one that holds the images of {table}")
     rows = _rows(table)
     images, passed_over = {}, Counter()
     for path, parts, reason in walk(folder):
@@ -86,7 +86,7 @@ def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) 
 
 
 def _rows(table):
-    """The rows, each as {column: text}, with the split's name as the library has it."""
+    """The rows, each as {column: text}, with the library's name of the split."""
     try:
         text = table.read_text(encoding="utf-8-sig")
         first = text.partition("\n")[0]
@@ -129,8 +129,8 @@ def _rows(table):
 def _found(rows, images, folder):
     """Finds the image of each row of a table.
 
-    Returns the images by their paths below the folder, the paths of rows without exactly one image, and those that were
-    found only by leaving out folders that are not on the way to `folder`.
+    Returns the images by their paths below the folder, the paths of rows without exactly one image, and the paths that
+    were found only without their first folders.
     """
     known = defaultdict(set)
     for name in images:
@@ -155,7 +155,7 @@ def _found(rows, images, folder):
 
 
 def class_order(names: set[str]) -> tuple[str, ...]:
-    """Class names in their order: numbers by their size."""
+    """Sorts class names; numbers are sorted by value."""
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if all(map(str.isdecimal, names)) else None))
 
 

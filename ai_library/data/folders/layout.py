@@ -1,4 +1,4 @@
-"""Finds out how a folder holds classes, splits and groups of images, by the names in it alone."""
+"""Finds the classes, splits and groups of a folder of images, by names alone."""
 
 import os
 import re
@@ -20,62 +20,61 @@ _SPLIT_WORDS = {
     "evaluation": ("test", "testing", "evaluation", "eval"),
 }
 EMPTY = "empty folders"
-_NO_NAMES = {"", "set", "data", "dataset", "images", "imgs", "split"}  # of a split's name: what tells nothing
+_NO_NAMES = {"", "set", "data", "dataset", "images", "imgs", "split"}  # words in a split's name without meaning
 
 
 class ImageFile(NamedTuple):
-    """An image that a class has."""
+    """An image file with its class."""
 
     path: Path
     label: int
     group: str
-    """What belongs together has the same: the sub-folder of its class that the image lies in, or its own name. Begins
-    with the class, so that groups of two classes differ."""
+    """The group: the image's sub-folder within its class, or its own name. It begins with the class, so that groups of
+    two classes differ."""
     split: str | None
-    """The split that the user put it into; None where that is for the library to choose."""
+    """The split that the user chose; None if the library chooses it."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a folder, or a table of labels, says of its images."""
+    """The images of a folder, with their classes, splits and groups."""
 
     root: Path
-    """What the paths of images are told relative to."""
+    """The folder to which paths in messages are relative."""
     class_names: tuple[str, ...]
     files: tuple[ImageFile, ...]
-    """In the order of their classes, then of their names."""
+    """The files, sorted by class, then by name."""
     passed_over: Counter[str] = field(default_factory=Counter)
-    """How many files were passed over, by the reason."""
+    """Number of files passed over, by reason."""
     notes: tuple[str, ...] = ()
-    """What was understood of the folder that a user may have meant otherwise."""
+    """How the folder was interpreted, where the user may have meant something else."""
     warnings: tuple[str, ...] = ()
-    """What looks wrong."""
+    """Probable mistakes in the folder."""
 
     @property
     def splits(self) -> frozenset[str]:
-        """The splits that the user made; none where the library is to make all."""
+        """The splits that the user made; empty if the library makes all."""
         return frozenset(file.split for file in self.files if file.split)
 
 
 def find_layout(folder: str | Path, *, groups: bool = True) -> Layout:
     """Lists the images of a folder and finds its classes, splits and groups.
 
-    A class is a sub-folder, named like it, in `folder` itself; or in each of its sub-folders that are named like splits
-    (train, val, test and their other usual names, two or three of them); or in its one sub-folder with images. Names
-    are compared as Unicode's NFC.
+    A class is a sub-folder of `folder`; or of two or three sub-folders that are named like splits (train, val, test, or
+    other usual names); or of the only sub-folder with images. Names are compared in Unicode's normal form NFC.
 
     Args:
-        folder: Holds the images.
-        groups: Whether images in one sub-folder of a class belong together.
+        folder: The folder of the images.
+        groups: Whether images in one sub-folder of a class are a group.
 
     Raises:
-        InputError: The folder does not exist or can't be listed, has fewer than two classes, or has classes without an
-            image that can be read, all of which are named.
+        InputError: The folder does not exist or cannot be listed, has fewer than two classes, or has classes without
+            any image in a readable format; the message names them.
     """
     folder = Path(folder)
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "it does not exist"
-        raise InputError(f"{folder} is no folder, {found}: name one with a sub-folder of images for each class")
+        raise InputError(f"{folder} is not a folder, {found}: name one with a sub-folder of images for each class")
     found, notes, warnings = [_Entry(*each) for each in walk(folder)], [*_splits_beside(folder)], []
     root = _descended(folder, found, notes)
     splits = _splits(root, found, notes, warnings)
@@ -94,19 +93,19 @@ def find_layout(folder: str | Path, *, groups: bool = True) -> Layout:
 
 @dataclass(slots=True)
 class _Entry:
-    """A file below the folder, or a folder without any."""
+    """A file below the folder, or an empty folder."""
 
     path: Path
     parts: tuple[str, ...]
-    """The names of the folders on the way, then its own; "" for an empty folder's content."""
+    """The names of the folders above it, then its own name, which is "" for an empty folder."""
     reason: str
-    """Why it is passed over; "" for an image that is used."""
+    """Why it is passed over; "" if it is used."""
 
 
 def walk(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
     """Yields (path, parts, reason) of all files below a folder: its own files by name, then those of its sub-folders.
 
-    Raises `InputError` where a folder can't be listed, or is there twice, by a link.
+    Raises `InputError` if a folder cannot be listed, or a link leads to a folder that was listed already.
     """
     waiting, listed_already = [((), "")], set()
     while waiting:
@@ -133,7 +132,7 @@ def _images(found):
 
 
 def _pass_over(found, reason, which):
-    """Gives images a reason to be passed over; returns how many."""
+    """Sets the reason for which images are passed over; returns their number."""
     left_out = [entry for entry in _images(found) if which(entry.parts)]
     for entry in left_out:
         entry.reason = reason
@@ -143,7 +142,7 @@ def _pass_over(found, reason, which):
 def _descended(root, found, notes):
     """Returns the folder that holds the classes or the splits.
 
-    Goes down as long as only one sub-folder has images, in folders of their own.
+    It descends while only one sub-folder has images, and these lie in folders of their own.
     """
     given = root
     while True:
@@ -166,9 +165,9 @@ def _descended(root, found, notes):
 
 
 def _splits(root, found, notes, warnings):
-    """The split of each folder that is named like one; none where the user made no splits.
+    """The split of each folder that is named like one; empty if the user made no splits.
 
-    Splits that stand below classes, as in cat/train, are moved above them in the entries' parts.
+    If splits are below classes, as in cat/train, the two are swapped in the entries' parts.
     """
     tops = {entry.parts[0] for entry in _images(found) if len(entry.parts) > 1}
     kinds = {_split_name(top) for top in tops}  # classes may be called "positive test" and "negative test"
@@ -207,17 +206,17 @@ def _splits(root, found, notes, warnings):
 
 
 def _splits_beside(folder):
-    """Yields a note where the folder is one of several splits itself."""
+    """Yields a note if the folder itself is one of several splits."""
     try:
         names = _split_names(name for name in os.listdir(folder.resolve().parent) if not name.startswith("."))
-    except OSError:  # what is above it need not be readable
+    except OSError:  # the folder above need not be readable
         return
     if others := sorted(names.keys() - {folder.resolve().name}) if folder.resolve().name in names else ():
         yield f"beside {escaped(folder.name)} there is {listed(others)}, not used: the folder above has both as splits"
 
 
 def _strip_doubled(found, names):
-    """Takes folders away that stand between a split and its classes, as in seg_train/seg_train/forest."""
+    """Removes a repeated folder between a split and its classes, as in seg_train/seg_train/forest."""
     below = {name: [entry for entry in _images(found) if entry.parts[0] == name] for name in names}
     one = {
         name: entries[0].parts[1]
@@ -231,13 +230,13 @@ def _strip_doubled(found, names):
 
 
 def split_named(name: str) -> str:
-    """The split that a name stands for, such as "validation" for "Val"; "" where it stands for none."""
+    """The split that a name means, such as "validation" for "Val"; "" if it means none."""
     split, rest = _split_name(name)
     return "" if rest else split
 
 
 def _split_name(name):
-    """The split that a name stands for, or "", and the words in it that tell nothing of that."""
+    """The split that a name means, or "", and the other words in the name."""
     words = [word for word in re.findall("[a-z]+", _spaced(name)) if word not in _NO_NAMES]
     for split, known in _SPLIT_WORDS.items():
         rest = tuple(word for word in words if word.removesuffix("set") not in known)
@@ -247,12 +246,12 @@ def _split_name(name):
 
 
 def _tells_no_class(name):
-    """Whether a folder's name is that of a split, or such as "images", and of no class."""
+    """Whether a folder's name is that of a split, or a word like "images", and so not of a class."""
     return bool(_split_name(name)[0]) or _NO_NAMES.issuperset(re.findall("[a-z]+", _spaced(name)))
 
 
 def _split_names(names):
-    """Which names are those of splits, as {name: split}, where train and another one are there."""
+    """The names that mean splits, as {name: split}, if train and another split are among them."""
     found = {name: _split_name(name) for name in sorted(names) if _split_name(name)[0]}
     for rest in sorted({rest for _, rest in found.values()}, key=lambda rest: (len(rest), rest)):
         alike = {name: split for name, (split, its_rest) in found.items() if its_rest == rest}
@@ -262,12 +261,12 @@ def _split_names(names):
 
 
 def _spaced(name):
-    """TrainingSet as "training set": in small letters, with words apart."""
+    """Splits a name into lower-case words: TrainingSet is "training set"."""
     return re.sub("(?<=[a-z])(?=[A-Z])", " ", name).casefold()
 
 
 def _members(found, splits, root, warnings):
-    """The entries of each class by its name. Raises `InputError` that names classes without images."""
+    """The entries of each class, by name. Raises an `InputError` that names classes without images."""
     depth = 1 if splits else 0
     if not splits and (count := _pass_over(found, "in no class's folder", lambda parts: len(parts) < 2)):
         warnings.append(f"{counted(count, 'image')} in {escaped(str(root))} itself, in no class's folder: not used")
@@ -316,12 +315,12 @@ def _without(root, depth, entries):
 
 
 def reasons_told(reasons: Counter[str], most: int = 5) -> str:
-    """Why files are passed over, and how many: the most frequent reasons."""
+    """The most frequent reasons for which files are passed over, with their counts."""
     return ", ".join(f"{escaped(reason)} ({count:,})" for reason, count in reasons.most_common(most))
 
 
 def _grouped(entries, depth, groups):
-    """Yields the images of a class with what they belong to: the first sub-folder that not all of them share."""
+    """Yields the images of a class with their group: the first sub-folder that they do not all share."""
     rest = [entry.parts[depth:] for entry in entries]
     while all(len(parts) > 1 for parts in rest) and len({parts[0] for parts in rest}) == 1:
         rest = [parts[1:] for parts in rest]

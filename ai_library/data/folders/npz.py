@@ -1,4 +1,4 @@
-"""Reads the arrays of an npz file in parts, whatever their size, and checks what it says of them before that."""
+"""Reads the arrays of an npz file in parts, in bounded memory, after checks of their headers."""
 
 import contextlib
 import io
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WHOLE_BYTES = 64_000_000
-"""The most of an array in Fortran's order, which can only be read whole."""
-_BLOCK_BYTES = 16_000_000  # of the arrays, held at a time
-_PIECE_BYTES = 1_000_000  # of them, unpacked at a time
-_CONTENTS_BYTES = 1_000_000  # the most of a list of contents, of which numpy's have a hundred for each array
+"""Most bytes of an array in Fortran order, which can only be read whole."""
+_BLOCK_BYTES = 16_000_000  # of an array in memory at a time
+_PIECE_BYTES = 1_000_000  # of an array decompressed at a time
+_CONTENTS_BYTES = 1_000_000  # largest zip directory; numpy's take about a hundred per array
 
 
 def check_size(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
-    """Raises unless an array is as large as its header says, before anything of it, or of the next one, is read."""
+    """Raises an error unless an array has the size of its header, before any data is read."""
     if archive.getinfo(f"{name}.npy").file_size < dtype.itemsize * math.prod(shape):
         raise EOFError(f"its array {name!r} ends too early")
 
 
 def rows(path: str | Path, name: str) -> "Iterator[NDArray[Any]]":
-    """The rows of an array of an npz file one by one; what it unpacks to may be larger than the memory."""
+    """Yields the rows of an array of an npz file; the decompressed array may be larger than the memory."""
     with archive_of(path) as archive:
         for block in blocks(archive, name):
             yield from block
 
 
 class _Contents(io.FileIO):
-    """A file that gives `zipfile` no longer list of contents than an npz file has: all of it becomes objects."""
+    """A file that bounds the zip directory that `zipfile` reads, since each entry becomes an object."""
 
     checked = False
 
@@ -50,7 +50,7 @@ class _Contents(io.FileIO):
 
 @contextlib.contextmanager
 def archive_of(path: str | Path) -> Iterator[zipfile.ZipFile]:
-    """An npz file. Whatever goes wrong while it is read is the file's fault, and becomes an `InputError`."""
+    """Opens an npz file. Any error within the block becomes an `InputError` about the file."""
     try:
         with _Contents(path) as file, zipfile.ZipFile(file) as archive:
             file.checked = True
@@ -64,17 +64,17 @@ def archive_of(path: str | Path) -> Iterator[zipfile.ZipFile]:
 
 @contextlib.contextmanager
 def _array(archive, name) -> Iterator[tuple[tuple[tuple[int, ...], bool, np.dtype], IO[bytes]]]:
-    """(shape, whether in Fortran's order, dtype) of an array, and the stream where its data begin."""
+    """(shape, whether in Fortran order, dtype) of an array, and the stream at the beginning of its data."""
     if archive.getinfo(f"{name}.npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"its array {name!r} is compressed in another way than numpy does it")  # and without bounds
+        raise ValueError(f"its array {name!r} is compressed in another way than numpy does it")  # unbounded
     with archive.open(f"{name}.npy") as stream:
         version = np.lib.format.read_magic(stream)
-        if version != (1, 0):  # later ones are for records alone, and their headers may be gigabytes
+        if version != (1, 0):  # later versions are for structured arrays, with headers of any size
             raise ValueError(f"an array of format version {version}, where numbers have (1, 0)")
         try:
-            with warnings.catch_warnings(action="ignore"):  # of headers that were written long ago
+            with warnings.catch_warnings(action="ignore"):  # about headers of old numpy versions
                 shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
-        except Exception as error:  # numpy's words repeat the header, and recommend to unpickle what it holds
+        except Exception as error:  # numpy's message repeats the header and recommends to unpickle
             raise ValueError(f"its array {name!r} has a header that describes no array") from error
         if len(shape) > 8 or max(shape, default=0) > WHOLE_BYTES**2:
             raise ValueError(f"its array {name!r} has a shape that no array has")
@@ -84,13 +84,13 @@ def _array(archive, name) -> Iterator[tuple[tuple[tuple[int, ...], bool, np.dtyp
 
 
 def header(archive: zipfile.ZipFile, name: str) -> "tuple[tuple[int, ...], bool, np.dtype[Any]]":
-    """(shape, whether in Fortran's order, dtype) of an array, of which nothing is read."""
+    """(shape, whether in Fortran order, dtype) of an array, without reading its data."""
     with _array(archive, name) as (header, _):
         return header
 
 
 def blocks(archive: zipfile.ZipFile, name: str) -> "Iterator[NDArray[Any]]":
-    """Yields an array in parts (m, ...) of about `_BLOCK_BYTES`, at least one row each."""
+    """Yields an array in parts (m, ...) of about `_BLOCK_BYTES`, each of at least one row."""
     with _array(archive, name) as (((n, *row), by_columns, dtype), stream):
         rows = n if by_columns and row else max(1, _BLOCK_BYTES // (dtype.itemsize * math.prod(row)))
         for start in range(0, n, rows):

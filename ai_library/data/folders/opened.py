@@ -1,4 +1,4 @@
-"""Opens a user's images, whatever holds them: a folder, a zip of one, a table of labels, or a table of pixels."""
+"""Opens a user's images: a folder, a zip of a folder, a table of labels, or a table of pixels."""
 
 import zipfile
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from .pixel_table import PixelTable, is_table, read_pixels
 
 
 class Opened(Protocol):
-    """Images that were found, and not yet read."""
+    """Images that were found but not yet read."""
 
     @property
     def layout(self) -> Layout:
-        """Which images there are, their classes and splits."""
+        """The images with their classes and splits."""
         ...
 
     def read(self, image_shape: Sequence[int], *, skip_broken: bool, progress: Progress | None) -> ReadFiles:
@@ -31,7 +31,7 @@ class Opened(Protocol):
         ...
 
     def told(self, what: object) -> str:
-        """A path, or a text that names some, with the archive in the place of the folder that it is unpacked in."""
+        """Replaces the temporary folder of an unpacked archive by the archive's path, in a path or text."""
         ...
 
 
@@ -40,11 +40,11 @@ def opened(path: str | Path, labels: str | Path | None, *, groups: bool) -> Open
 
     Args:
         path: The folder or file.
-        labels: A table of labels; None: sub-folders are the labels. See `table_layout`.
-        groups: Whether images in one sub-folder of a class, or of one group in the table, belong together.
+        labels: A table of labels: see `table_layout`. None: sub-folders are classes.
+        groups: Whether images in one sub-folder of a class, or of one group in the table, stay in one split.
 
     Raises:
-        InputError: It is none of these, or there are no images to train on in it: see `find_layout`.
+        InputError: It is none of these, or has no images to train on: see `find_layout`.
     """
     path = Path(path)
     if is_table(path):
@@ -60,12 +60,12 @@ def is_zip(path: str | Path) -> bool:
 
 
 def unpacked_images(path: str | Path) -> Unpacked:
-    """The images of a zip archive in a temporary folder; its other files are there, but empty, to be counted."""
+    """Unpacks a zip archive into a temporary folder; files that are not images are empty there, only counted."""
     return Unpacked(path, lambda name: not file_passed_over(name.replace("\\", "/").rpartition("/")[2], IMAGE_ENDINGS))
 
 
 class _Files:
-    """Image files in a folder, or in a zip archive, which stays unpacked as long as this object is there."""
+    """Image files in a folder, or in a zip archive, which stays unpacked during this object's lifetime."""
 
     def __init__(self, path, labels, groups):
         self._path, self._unpacked = path, unpacked_images(path) if is_zip(path) else None
@@ -86,7 +86,7 @@ class _Files:
 
 
 class _Pixels:
-    """Images in a table of pixels; each row has a path of its own below the table's."""
+    """Images in a table of pixels; each row gets a path below that of the table."""
 
     def __init__(self, path):
         self._table: PixelTable = read_pixels(path)

@@ -1,4 +1,4 @@
-"""Reads images out of a CSV file that has a row of pixels for each, as Kaggle's digit-recognizer has it."""
+"""Reads images from a CSV file with one row of pixels per image, as that of Kaggle's digit-recognizer."""
 
 import csv
 import math
@@ -18,7 +18,7 @@ _LABEL_NAMES = ("label", "class", "target", "y")
 
 
 class PixelTable(NamedTuple):
-    """Images of one channel, with their labels where the table has a column of them."""
+    """Images of one channel, with their labels if the table has them."""
 
     images: NDArray[np.uint8]
     """(n, h, w)."""
@@ -26,15 +26,15 @@ class PixelTable(NamedTuple):
 
 
 def is_table(path: str | Path) -> bool:
-    """Whether a path is a CSV file by its name."""
+    """Whether a path has the name of a CSV file."""
     return os.path.splitext(path)[1].lower() == ".csv" and os.path.isfile(path)
 
 
 def read_pixels(path: str | Path) -> PixelTable:
-    """Reads a table whose rows are square grey images, from 0 to 255, row by row; the first column may be the label.
+    """Reads a table whose rows are square grey images, in pixels from 0 to 255; the first column may be the label.
 
-    The first line may name the columns: "label", then any names. Without it, the label is there where the other
-    columns make a square.
+    The first line may name the columns: "label", then any names. Without it, there is a label if the number of the
+    other columns is a square.
 
     Raises:
         InputError: It is no such table.
@@ -67,7 +67,7 @@ def read_pixels(path: str | Path) -> PixelTable:
 
 
 def _values(path, named, labelled, columns):
-    """The labels, as texts, and the pixels (n, pixels) uint8."""
+    """The labels as strings, and the pixels (n, pixels) uint8."""
     labels, blocks = [], []
     with open(path, encoding="utf-8-sig", newline="") as file:
         for number, line in enumerate(file, 1):

@@ -1,4 +1,4 @@
-"""Images to predict, with their labels where these are known, out of a file, a folder, a table or an npz file."""
+"""Images to predict, with labels if known, from a file, a folder, a table or an npz file."""
 
 import collections
 import contextlib
@@ -29,29 +29,29 @@ from .pixel_table import is_table, read_pixels
 
 
 class Sample(NamedTuple):
-    """An image to predict, or why it can't be."""
+    """An image to predict, or the reason why it cannot be read."""
 
     name: str
-    """The file's path below its folder, or the index in its npz file."""
+    """The path of the file below the folder, or the index in the npz file."""
     label: int | None
     image: np.ndarray | None
-    """(h, w, c) uint8; None where it could not be read."""
+    """(h, w, c) uint8; None if it could not be read."""
     error: str = ""
     remarks: tuple[str, ...] = ()
-    """What had to be done to read it: see `ReadFile`."""
+    """Remarks on the reading: see `ReadFile`."""
 
 
 class Reader(Protocol):
-    """What `read_samples` asks of whoever predicts the images; a `Classifier` is one."""
+    """The protocol that `read_samples` needs of a classifier."""
 
     @property
     def block(self) -> int:
-        """How many images are predicted at a time."""
+        """Number of images predicted at a time."""
         ...
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What the labels 0, 1, ... mean."""
+        """Names of the labels 0, 1, ..."""
         ...
 
     @property
@@ -67,38 +67,36 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Samples(Iterable[Sample]):
-    """Images to predict, which are read one by one whenever they are gone through."""
+    """Images to predict. Every iteration reads them again, one by one."""
 
     total: int
-    """How many there are for this process."""
+    """Number of images of this process."""
     read: Callable[[], Iterator[Sample]]
     notes: tuple[str, ...] = ()
-    """What was guessed about them, a sentence each."""
+    """Sentences on what was guessed about the images."""
 
     def __iter__(self) -> Iterator[Sample]:
         return self.read()
 
 
 def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = False) -> Samples:
-    """The images to predict, of a file, a folder, a zip of a folder, a table of pixels, or an npz file.
+    """Finds the images to predict in a file, a folder, a zip of a folder, a table of pixels, or an npz file.
 
-    Sub-folders are labels where they are named like classes. See `read_pixels` for tables.
+    A sub-folder with the name of a class is the label of its images. See `read_pixels` for tables. Class names are
+    compared in Unicode's normal form NFC. If all class names are numbers, but not 0, 1, ... in this order, the labels
+    of an npz file are taken as these names, and a note says so.
 
-    Files are read in threads, a few ahead. Class names are compared as Unicode's NFC. Where all class names are
-    numbers, but not 0, 1, ... in this order, labels of an npz file are taken for these names, and a note says so.
-
-    Of several processes (see `distributed`) each gets its share of them, in the order of the processes; all need the
-    same, told by the names and sizes of files, or what an npz file says of its arrays.
+    Files are read in threads, a few ahead. Of several processes (see `distributed`) each gets its part, in order. All
+    must find the same images, by the names and sizes of files, or the headers of an npz file.
 
     Args:
         path: The file or folder.
-        classifier: Whoever predicts them: its `class_names`, `image_shape` and `content_size` say how images are read
-            and which labels there are, and its `block` in which units processes share them.
-        unlabelled: Whether sub-folders are no labels, whatever their names.
+        classifier: The classifier that will predict them. Its `class_names`, `image_shape` and `content_size` define
+            labels and images; processes divide the images in units of its `block`.
+        unlabelled: Whether to ignore the names of sub-folders.
 
     Raises:
-        InputError: At once, where there is nothing to predict, labels are none of the classifier's, or another process
-            has other images.
+        InputError: There is nothing to predict, a label is not a class, or another process has other images.
     """
     path = Path(path)
     check_alike(lambda: {"data": _listed(path), "unlabelled": unlabelled, **_read_for(classifier)})
@@ -116,7 +114,7 @@ def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = Fal
 
 
 def _read_for(classifier):
-    """What of a classifier decides how images are read."""
+    """The properties of a classifier on which the reading depends."""
     names = ("class_names", "image_shape", "content_size")
     return {"model": {name: getattr(classifier, name) for name in names}}
 
@@ -133,7 +131,7 @@ def _is_npz(path):
 
 
 def _listed(path):
-    """What tells the images of a path from others without reading them, for processes that share them."""
+    """Identifies the images of a path without reading them, so that processes can compare them."""
     _check_exists(path)
     digest, folder = hashlib.sha256(), os.path.isdir(path)
     if not folder and _is_npz(path):
@@ -180,14 +178,14 @@ def _from_table(path, classifier, unlabelled):
 
 
 def _from_folder(folder, given, classifier, unlabelled):
-    """Samples of a folder that a message calls as it was `given`."""
-    start = len(str(folder / "x")) - 1  # of what the paths have below the folder, whose own parts cost time
+    """Samples of a folder; messages name it as it was `given`."""
+    start = len(str(folder / "x")) - 1  # of a path below the folder; `relative_to` is slow
 
     def below(path):
         return str(path)[start:]
 
     def sub_folder(path):
-        """The first folder on the way to a file; None for a file that lies directly in the folder."""
+        """The first sub-folder on the path to a file; None for a file directly in the folder."""
         first, separator, _ = below(path).partition(os.sep)
         return first if separator else None
 
@@ -218,13 +216,13 @@ def _from_folder(folder, given, classifier, unlabelled):
 
 
 def _labels_by_name(class_names):
-    """The labels by the names of classes, and by these in the form NFC."""
+    """The labels by class name, and by its normal form NFC."""
     labels = {name: label for label, name in enumerate(class_names)}
     return {**{nfc(name): label for name, label in labels.items()}, **labels}
 
 
 def _read(paths, names, labels, classifier):
-    """Reads files, of which each has a name and a label."""
+    """Reads files, each with a name and a label."""
     found = read_files(paths, classifier.image_shape, classifier.content_size)
     for read, name, label in zip(found, names, labels, strict=True):
         yield Sample(name, label, read.image, read.error, read.remarks)
@@ -280,7 +278,7 @@ def _check_images(path, shape, by_columns, dtype):
 
 
 def _labels_of(path, archive, class_names):
-    """Returns {label: number of the class} of an npz file, and a note where the two numbers differ."""
+    """Returns {label: class index} for an npz file, and a note if the labels may also be meant otherwise."""
     numbers = {i: i for i in range(len(class_names))}
     names = {int(name): i for i, name in enumerate(class_names) if name.isascii() and name.isdecimal()}
     named = len(names) == len(class_names) and names != numbers

@@ -1,4 +1,4 @@
-"""What a data source found in a user's folder: a table for people to check before they train."""
+"""The table of what a data source found in a folder, to be checked before training."""
 
 import math
 from collections import Counter
@@ -17,24 +17,21 @@ _NO_CLASS = {"train", "training", "test", "testing", "val", "valid", "validation
 
 @dataclass(frozen=True)
 class FolderSummary:
-    """The images of a folder: how many each split has of each class, what they are, and what was left out.
-
-    `str` of it is the table.
-    """
+    """The images of a folder by split and class, their sizes and modes, and what was left out. `print` it."""
 
     class_names: tuple[str, ...]
     counts: Mapping[str, Sequence[int]]
-    """Images of each class by the split."""
+    """Number of images of each class, by split."""
     image_sizes: Counter[tuple[int, int]]
-    """Images by (width, height) in pixels, as they are stored."""
+    """Number of images by stored (width, height) in pixels."""
     modes: Counter[str]
-    """Images by what their pixels are, as Pillow calls it: "L" is grey, "RGB" colour, "RGBA" colour with opacity ..."""
+    """Number of images by Pillow's mode: "L" is grey, "RGB" colour, "RGBA" colour with alpha, ..."""
     passed_over: Counter[str]
-    """Files that are not used, by the reason."""
+    """Number of unused files, by reason."""
     notes: tuple[str, ...]
-    """What was understood of the folder."""
+    """How the folder was interpreted."""
     warnings: tuple[str, ...]
-    """What looks wrong."""
+    """Probable mistakes in the folder."""
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -65,7 +62,7 @@ def warnings_of(
     image_sizes: Counter[tuple[int, int]],
     wanted: tuple[int, int],
 ) -> list[str]:
-    """What looks wrong in the numbers and sizes of images, where the source fits them into `wanted` (height, width)."""
+    """Warnings about the numbers and sizes of images, which the source fits into `wanted` (height, width)."""
     found = []
     totals = {name: sum(each) for name, each in zip(class_names, zip(*counts.values(), strict=True), strict=True)}
     if few := {name: n for name, n in totals.items() if n < _FEW_IMAGES}:

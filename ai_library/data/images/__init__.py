@@ -1,1 +1,1 @@
-"""The pixels of a user's images: decoding, fitting into a model's image, copies. Knows no data source and no folder."""
+"""The pixels of a user's images: decoding, fitting to a model's image shape, copies. It knows no source or folder."""

@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 LEAST_SIDE = 16
-"""Of the images, and of the thumbnails, that are compared, in pixels."""
-_NEAR = 0.004  # 1 - cosine of two thumbnails; of 60,000 different digits of MNIST 54 pairs are nearer
-_LOOSE = 0.04  # the same for images that are as unlike each other as noise
-_PART = 0.05  # of the distance to the tenth nearest, up to which images are copies
-_COLOUR = 8  # levels by which the mean colours of copies may differ
-_CONTRAST = 1.15  # the ratio of contrasts up to which images may be copies
-_FLAT = 2  # levels of standard deviation, below which an image shows too little to be compared
+"""Least side of the images, and side of the thumbnails, that are compared, in pixels."""
+_NEAR = 0.004  # 1 - cosine of two thumbnails; 54 pairs of MNIST's 60,000 digits are below
+_LOOSE = 0.04  # the same for images as dissimilar as noise
+_PART = 0.05  # of the distance to the tenth nearest image
+_COLOUR = 8  # most levels between the mean colours of copies
+_CONTRAST = 1.15  # largest ratio between the contrasts of copies
+_FLAT = 2  # levels of standard deviation; flatter images are not compared
 _SAMPLE, _BLOCK = 500, 512
 
 
 def same_pixels(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    """Yields (i, j) for each image j of (n, h, w, c) that has the pixels of an earlier one, the first of which is i."""
+    """Yields (i, j) for each image j of (n, h, w, c) with the pixels of an earlier one; i is the first of these."""
     first: dict[bytes, int] = {}
     for index, image in enumerate(images):
         digest = hashlib.sha256(np.ascontiguousarray(image).data).digest()
@@ -28,17 +28,17 @@ def same_pixels(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
 
 
 def near_copies(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    """Yields (i, j), i < j, of images (n, h, w, c) that were resized, compressed again, or turned by quarters.
+    """Yields (i, j), i < j, for near copies in images (n, h, w, c): resized, recompressed, or rotated by quarter turns.
 
-    j is each image that is a copy of an earlier one, or of a copy of it, and so on; i is the first of these.
+    j is every image that is a copy of an earlier one, or a copy of such a copy, and so on; i is the first of them.
 
-    Two images are copies where their thumbnails of 16x16 grey pixels, without their means, point the same way: 1 - the
-    cosine is at most 0.004. Where all images are as unlike each other as noise is, or photographs of different things,
-    it may be a twentieth of the distance to the tenth nearest, 0.04 at most. Mean colours and contrasts must agree too.
+    Two images are copies if their thumbnails of 16x16 grey pixels, minus their means, have a cosine distance of at most
+    0.004. In data as dissimilar as noise, or as photographs of different things, the bound is a twentieth of the
+    distance to the tenth nearest image, at most 0.04. Mean colours and contrasts must agree too.
 
-    It serves photographs and drawings that differ in more than fine detail. Images that are fitted into less than 16x16
-    pixels, and those without contrast, are never taken for copies. Of copies that lost their detail, such as a digit of
-    28x28 pixels at half its size, some are not found.
+    It works for photographs and drawings that differ in more than fine detail. Images of less than 16x16 pixels, and
+    those without contrast, are never found. Copies that lost their detail, such as digits of 28x28 pixels at half the
+    size, are only partly found.
     """
     if min(images.shape[1:3]) < LEAST_SIDE or len(images) < 2:
         return
@@ -52,7 +52,7 @@ def near_copies(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     units -= units.mean(axis=(1, 2), keepdims=True)
     units /= np.linalg.norm(units, axis=(1, 2), keepdims=True)
     turns = range(4 if images.shape[1] == images.shape[2] else 1)
-    first = np.arange(len(used))  # of those that an image is joined with: frames of one film have very many pairs
+    first = np.arange(len(used))  # of each image's component: frames of one film have very many pairs
     for i, j in _pairs(units, turns):
         alike = (np.abs(colours[i] - colours[j]) <= _COLOUR).all(axis=1)
         alike &= np.maximum(contrasts[i], contrasts[j]) <= _CONTRAST * np.minimum(contrasts[i], contrasts[j])
@@ -64,7 +64,7 @@ def near_copies(images: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
 
 
 def _joined_also(first, i, j):
-    """(n,) the first that each is joined with, once those of `i` and of `j` are joined too."""
+    """(n,) the first of each component, after the pairs (`i`, `j`) are joined."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -76,7 +76,7 @@ def _joined_also(first, i, j):
 
 
 def joined(n: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """Returns for each of n things the first of those that it is joined with, over as many pairs as it takes."""
+    """Returns, for each of n items, the first item of its connected component in the graph of the pairs."""
     root = list(range(n))
 
     def find(index):
@@ -101,10 +101,10 @@ def _described(images):
 
 
 def _pairs(units, turns):
-    """Yields arrays (i, j) of the pairs whose units (n, 16, 16), one of them turned, are near.
+    """Yields arrays (i, j) of the pairs of unit thumbnails (n, 16, 16) that are near, one of them rotated.
 
-    Each pair within the bound differs by little in any projection, so that only a window of the images, sorted by one
-    that no turn changes, is compared.
+    Near pairs are near in any projection. So the images are sorted by a projection that rotation does not change, and
+    only those within a window are compared.
     """
     flat = units.reshape(len(units), -1)
     near = _bound(flat)
@@ -113,7 +113,7 @@ def _pairs(units, turns):
     direction = np.linalg.eigh(sample.T @ sample)[1][:, -1]
     order = np.argsort(even @ direction, kind="stable")
     places, flat, units = (even @ direction)[order], flat[order], units[order]
-    reach = np.sqrt(2 * near) + 1e-4  # the length of the difference of two units whose cosine is 1 - near
+    reach = np.sqrt(2 * near) + 1e-4  # the distance of two unit vectors whose cosine is 1 - near
     for start in range(0, len(flat), _BLOCK):
         end = min(start + _BLOCK, len(flat))
         last = np.searchsorted(places, places[end - 1] + reach, side="right")
@@ -126,7 +126,7 @@ def _pairs(units, turns):
 
 
 def _bound(flat):
-    """Up to which 1 - cosine images are copies: by how far the tenth nearest is from those that are closest to it."""
+    """The bound of 1 - cosine for copies, from the distances to the tenth nearest images."""
     sample = flat[:: max(1, len(flat) // _SAMPLE)]
     if len(flat) < 20:
         return _NEAR

@@ -1,4 +1,4 @@
-"""Decodes image files of any kind into pixels of 8 bits, and tells what had to be done for it."""
+"""Decodes image files into pixels of 8 bits, with remarks on what had to be done."""
 
 import contextlib
 import io
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_PIXELS = 128_000_000
-"""The largest image that is read: above any phone's photograph but one of 200 million pixels. Decoding takes 4 bytes a
-pixel, transparency twice that, so that no image needs much more than a gigabyte.
+"""Most pixels of an image: more than phones take, except those of 200 million pixels. Decoding takes 4 bytes per pixel,
+or 8 with transparency, so that no image needs much more than a gigabyte.
 """
 
 ENOUGH_PIXELS = 16_000_000
-"""More show nothing in a small image."""
+"""More pixels make no difference in a small image."""
 
 ENDS_EARLY = "JPEG without its last bytes: read as far as it goes"
 SIXTEEN_BITS = "of 16 bits: the upper 8 are used"
 DEEP_COLOUR = "of 16 bits a channel: the upper 8 are used, which leaves images of 12 bits dark"
 SCALED = "of more than 8 bits: scaled by the range of levels that it uses"
 
-# By content, whatever the ending says; Pillow takes MPO for JPEG. Of its other formats some run programs: EPS starts
-# Ghostscript.
+# Formats are recognised by content, not by ending; Pillow opens some JPEGs as MPO. Some of its other formats run
+# programs: EPS starts Ghostscript.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF")
-_MAX_BYTES = 8 * MAX_PIXELS  # 16 bits in 4 channels, not compressed; some decoders read a file whole
-_LARGE_PIXELS = 1_000_000  # a JPEG of more may be decoded at a reduced size,
-_OVERSAMPLING = 4  # of which the sides stay so many times as long as needed
-_MOST_MISSING = 0.1  # of the pixels of a JPEG that ends early,
-_FEWEST_SCANS = 4  # and those that a progressive one has
+_MAX_BYTES = 8 * MAX_PIXELS  # 4 uncompressed channels of 16 bits; some decoders read whole files
+_LARGE_PIXELS = 1_000_000  # larger JPEGs may be decoded at a reduced size
+_OVERSAMPLING = 4  # least ratio of the reduced to the needed sides
+_MOST_MISSING = 0.1  # largest fraction of missing pixels in a JPEG that ends early
+_FEWEST_SCANS = 4  # the same for a progressive JPEG: fewest complete scans
 _HEIC = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
-_OTHERS = {  # by how their files begin
+_OTHERS = {  # by the first bytes of the file
     b"%PDF": "a PDF document",
     b"<!doctype html": "a web page",
     b"<html": "a web page",
@@ -56,41 +56,41 @@ _OTHERS = {  # by how their files begin
     b"ftyp": "a video, or an image of its kind of container",
 }
 _NO_LOG = logging.NullHandler()
-_without_warnings = WithoutWarnings("PIL")  # an image is either read or an error
-_room = Room(MAX_PIXELS)  # of the images that threads decode at once
+_without_warnings = WithoutWarnings("PIL")  # an image is either read or raises an error
+_room = Room(MAX_PIXELS)  # pixels of all images that threads decode at once
 
 
 class Decoded(NamedTuple):
-    """An image as it was found."""
+    """A decoded image in its own size."""
 
     pixels: "NDArray[np.uint8]"
     """(h, w) or (h, w, c), upright."""
     size: tuple[int, int]
-    """(width, height) in pixels that its file says."""
+    """(width, height) in pixels, as in the file's header."""
     mode: str
-    """Pillow's name of its colours and depth, such as "RGB"."""
+    """Pillow's mode, such as "RGB"."""
     remarks: tuple[str, ...]
-    """What had to be done to read it, each a sentence that others share."""
+    """Remarks on the decoding; images with the same remark have the same text."""
 
 
 def decode(path: str | os.PathLike[str] | bytes, channels: int, needed: int | None = None) -> Decoded:
-    """The pixels of an image file.
+    """Decodes an image file.
 
-    Of an animation the first frame is read; a photograph is turned upright by its EXIF tag. Integers of more than 8
-    bits are scaled by the range that they use (see `scaled_levels`). Transparency is kept as the last of 2 or 4
-    channels; for 1 or 3 it is laid on a ground that leaves the drawing visible. A JPEG of which only the last bytes are
-    missing is read as viewers read it.
+    Only the first frame of an animation is read. A photograph is rotated by its EXIF tag. Integers of more than 8 bits
+    are scaled by the range that they use (see `scaled_levels`). With 2 or 4 channels, the last is alpha; with 1 or 3, a
+    transparent image is composed with a background on which the drawing is visible. A JPEG that lacks only its last
+    bytes is read as far as it goes, as viewers do.
 
     Args:
-        path: The file, or its content. HEIC is read where pillow-heif is installed.
-        channels: 1 to 4: grey, grey and opacity, colour, colour and opacity.
-        needed: Pixels of the longer side that are asked for: a large JPEG that has far more is decoded at a half, a
-            quarter or an eighth of its size.
+        path: The file, or its content. HEIC needs pillow-heif.
+        channels: 1 to 4: grey, grey and alpha, RGB, RGBA.
+        needed: Needed length of the longer side in pixels. A much larger JPEG is decoded at a half, a quarter or an
+            eighth of its size. None: the full size.
 
     Raises:
-        InputError: The file is no image that can be read, or has more than `MAX_PIXELS`.
+        InputError: The file is not a readable image, or has more than `MAX_PIXELS`.
     """
-    logging.getLogger("PIL").addHandler(_NO_LOG)  # which without any handler writes to the terminal
+    logging.getLogger("PIL").addHandler(_NO_LOG)  # without a handler it writes to the terminal
     try:
         with _without_warnings:
             return _decoded(path, channels, needed)
@@ -98,7 +98,7 @@ def decode(path: str | os.PathLike[str] | bytes, channels: int, needed: int | No
         raise
     except UnidentifiedImageError as error:
         raise InputError(_what_it_is(path)) from error
-    except Image.DecompressionBombError as error:  # Pillow's own limit, far above ours, before it tells the size
+    except Image.DecompressionBombError as error:  # Pillow's own, higher limit is checked first
         raise InputError(_too_large(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels")) from error
     except Exception as error:  # on a broken file decoders raise nearly anything: struct.error, KeyError, MemoryError
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -106,10 +106,10 @@ def decode(path: str | os.PathLike[str] | bytes, channels: int, needed: int | No
 
 
 def decode_pillow(image: Image.Image, channels: int) -> Decoded:
-    """A Pillow image as `decode` gives its file.
+    """Decodes a Pillow image as `decode` would decode its file.
 
     Raises:
-        InputError: Its file, of which Pillow first reads only the beginning, cannot be read.
+        InputError: Its file, which Pillow loads lazily, cannot be read.
     """
     try:
         pixels, remarks = _pixels(image.copy(), channels)
@@ -119,26 +119,25 @@ def decode_pillow(image: Image.Image, channels: int) -> Decoded:
 
 
 def reduced(image: Image.Image) -> Image.Image:
-    """An image of about `ENOUGH_PIXELS` at most, so that what is done with it needs little memory."""
+    """Reduces an image to at most about `ENOUGH_PIXELS`, to save memory in the steps that follow."""
     if (factor := _excess(image)) == 1:
         return image
-    if image.mode in ("1", "P") or image.mode.startswith("I;16"):  # which have no means
+    if image.mode in ("1", "P") or image.mode.startswith("I;16"):  # modes that cannot be averaged
         colours = "RGBA" if image.has_transparency_data else "RGB"
         image = image.convert({"1": "L", "P": colours}.get(image.mode, "I"))
     return image.reduce(factor)
 
 
 def scaled_levels(values: np.ndarray) -> tuple["NDArray[np.uint8]", str]:
-    """Integers (h, w) of more than 8 bits as ones of 8 bits, and a remark on how that was done.
+    """Converts integers (h, w) of more than 8 bits to 8 bits, and returns them with a remark on the conversion.
 
-    Of values from 0 to 65,535 that use half of this range or more, the upper 8 bits are taken. Cameras of 12 bits and
-    microscopes use less, and other integers have no range that is known: there the lowest value becomes 0 and the
-    highest 255, but for single pixels, such as a sensor's hot ones. It is a function of the image alone, so that
-    training and prediction do the same.
+    If the values use at least half of 0 to 65,535, the upper 8 bits are taken. Otherwise, as for cameras of 12 bits,
+    microscopes and integers of unknown range, the lowest value becomes 0 and the highest 255, ignoring single pixels
+    such as a sensor's hot ones. The result depends on the image alone, so that training and prediction agree.
     """
     low, high = int(values.min()), int(values.max())
     known = low >= 0 and high <= 65535
-    if min(values.shape) > 1:  # a dead or hot pixel has no neighbour like it, the smallest thing that is shown has
+    if min(values.shape) > 1:  # a dead or hot pixel has no similar neighbour
         neighbours = (values[:, :-1], values[:, 1:]), (values[:-1], values[1:])
         inner_low = min(int(np.maximum(*pair).min()) for pair in neighbours)
         inner_high = max(int(np.minimum(*pair).max()) for pair in neighbours)
@@ -171,17 +170,17 @@ def _decoded(path, channels, needed):
 
 
 def _size(path):
-    """The number of bytes of a file."""
+    """The size of a file in bytes."""
     if isinstance(path, bytes):
         return len(path)
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise InputError("is no regular file")  # and a pipe would keep its reader waiting for ever
+        raise InputError("is not a regular file")  # reading a pipe could block for ever
     return status.st_size
 
 
 def _stream(path):
-    """A file as a stream of bytes, for whoever closes it."""
+    """A file as a stream of bytes, which the caller closes."""
     return io.BytesIO(path) if isinstance(path, bytes) else open(path, "rb")
 
 
@@ -198,7 +197,7 @@ def _opened(path) -> Iterator[Image.Image]:
 
 
 def _load(file) -> bool:
-    """Decodes a file; returns whether it is a JPEG that may only lack its end."""
+    """Decodes a file. Returns whether it is a JPEG that may lack only its end."""
     with silenced() if file.format == "TIFF" else contextlib.nullcontext():
         try:
             file.load()
@@ -211,9 +210,9 @@ def _load(file) -> bool:
 
 @contextlib.contextmanager
 def _completed(path, needed) -> Iterator[Image.Image]:
-    """A JPEG that lacks its end, as viewers show it: what is missing goes on in the last colour.
+    """A JPEG that lacks its end, as viewers show it: missing pixels continue the last colour.
 
-    Raises `OSError` where more is missing than a few of its pixels, or of a progressive one than the last scans.
+    Raises `OSError` if more than `_MOST_MISSING` of the pixels are missing, or a progressive one has too few scans.
     """
     with _stream(path) as stream:
         content = stream.read(MAX_PIXELS).rstrip(b"\xff")
@@ -236,10 +235,9 @@ def _completed(path, needed) -> Iterator[Image.Image]:
 
 
 def _missing(whole, opened) -> float:
-    """Which share of the pixels of a JPEG that lacks its end depends on the bytes that are missing.
+    """The fraction of the pixels of a JPEG without its end that depend on the missing bytes.
 
-    The decoder writes into an image that is nowhere like the one that it should write, until it finds bytes that belong
-    to no image.
+    The decoder writes over the inverted image until it meets invalid bytes; pixels that stay inverted are missing.
     """
     wanted = np.asarray(whole)
     with opened(b"\x5a\xa5" * 512) as file:
@@ -251,7 +249,7 @@ def _missing(whole, opened) -> float:
 
 
 def _reduce_jpeg(file, needed):
-    """Lets the decoder leave undecoded what is not needed, which only JPEG's can."""
+    """Lets the decoder reduce the image while decoding, which only JPEG supports."""
     factor = _excess(file)
     if needed and file.width * file.height > _LARGE_PIXELS:
         factor = max(factor, max(file.size) // (_OVERSAMPLING * needed))
@@ -260,16 +258,16 @@ def _reduce_jpeg(file, needed):
 
 
 def _pixels(image, channels):
-    """The pixels (h, w) or (h, w, c) uint8 of a Pillow image in so many channels, and remarks.
+    """The pixels (h, w) or (h, w, c) uint8 of a Pillow image with `channels`, and remarks.
 
-    The image is turned upright in place.
+    The image is rotated in place by its EXIF tag.
     """
     remarks = []
     image = reduced(image)
     if image.mode == "F":
         low, high = (float(level) for level in image.getextrema())  # pyright: ignore[reportArgumentType]
         raise InputError(f"has values from {low:g} to {high:g}, which have no known scale; save it with 8 bits")
-    with contextlib.suppress(Exception):  # a damaged tag turns nothing
+    with contextlib.suppress(Exception):  # a damaged tag is ignored
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):
         values = np.asarray(image)
@@ -286,7 +284,7 @@ def _pixels(image, channels):
 
 
 def _heic(path) -> Image.Image:
-    """A file in the format of Apple's and other phones."""
+    """Opens a HEIC file, the format of Apple's and other phones."""
     try:
         from pillow_heif import HeifImageFile  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
@@ -303,7 +301,7 @@ def _beginning(path) -> bytes:
 
 
 def _what_it_is(path) -> str:
-    """What to say of a file that Pillow does not know."""
+    """The message about a file that Pillow does not recognise."""
     beginning = _beginning(path)
     if not beginning:
         return "not an image: it is empty"
@@ -320,5 +318,5 @@ def _too_large(size):
 
 
 def _excess(image):
-    """By which whole number to divide an image's sides, so that it has about `ENOUGH_PIXELS` at most."""
+    """The integer by which to divide an image's sides so that it has at most about `ENOUGH_PIXELS`."""
     return math.ceil(math.sqrt(image.width * image.height / ENOUGH_PIXELS))

@@ -1,4 +1,4 @@
-"""Fits pixels of any size into the image that a model takes."""
+"""Fits images of any size to the image shape of a model."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,22 +15,27 @@ if TYPE_CHECKING:
 
 
 def fit_image(pixels: np.ndarray, image_shape: Sequence[int], content_size: int | None = None) -> "NDArray[np.uint8]":
-    """Fits pixels (h, w) or (h, w, c) uint8 of 1 to 4 channels into an image of `image_shape`, without bending it.
+    """Fits pixels into an image of `image_shape`, keeping their aspect ratio.
 
-    1 channel is grey, 2 are grey and its opacity, 3 colour, 4 colour and its opacity. What is transparent is laid on a
-    ground that leaves the drawing visible (see `on_ground`) where the image asked for has no opacity.
+    The image is resized until it just fits, with antialiasing if it shrinks. An image of another aspect ratio is
+    centred and padded with the median of its border. If `image_shape` has no alpha, a transparent image is composed
+    with a background on which the drawing is visible (see `on_ground`).
 
-    The image is resized until it just fits, with antialiasing where it shrinks. One of other proportions is centred and
-    surrounded by the median of its border, since stretching would make an ellipse of a circle.
+    With a `content_size`, the model expects light content of this size on black, as in MNIST (LeCun et al., Proc. IEEE
+    86(11), 1998). An image with a light border is inverted. Unless its content has that size already, the content is
+    cut out, scaled to `content_size` pixels along its longer side, and placed with its centre of mass in the middle.
 
-    A `content_size` says that the model knows light content on black, all of one size: an image with a light border is
-    then inverted; and, unless it has the size asked for already, its content is cut out, scaled to `content_size`
-    pixels along its longer side, and put with its centre of mass in the middle. (MNIST was made so: LeCun et al.,
-    Proc. IEEE 86(11), 1998.)
+    Args:
+        pixels: (h, w) or (h, w, c) uint8, of 1 to 4 channels: grey, grey and alpha, RGB, RGBA.
+        image_shape: (h, w, c) of the result.
+        content_size: Side of the content in pixels. None: any content.
+
+    Returns:
+        (h, w, c) uint8 of `image_shape`.
     """
     height, width, channels = image_shape
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    if pixels.shape[0] * pixels.shape[1] > 2 * ENOUGH_PIXELS:  # an array: a file's are reduced when it is read
+    if pixels.shape[0] * pixels.shape[1] > 2 * ENOUGH_PIXELS:  # an array; files are reduced when they are read
         smaller = np.asarray(reduced(_as_pil(pixels)))
         pixels = smaller.reshape(*smaller.shape[:2], -1)
     if pixels.shape[2] in (2, 4) and (content_size or channels in (1, 3)):
@@ -53,7 +58,7 @@ def fit_image(pixels: np.ndarray, image_shape: Sequence[int], content_size: int 
 
 
 def _with_content(pixels, image_shape, content_size):
-    """Pixels (h, w, c) with light content on black, which is of the size and at the place that a model knows."""
+    """Pixels (h, w, c) with light content on black, of the size and at the position that a model expects."""
     light = 255 - pixels if np.median(_border(pixels)) > 127 else pixels
     level = _grey(light)
     if pixels.shape[:2] == tuple(image_shape[:2]) and _is_normal(level, content_size):
@@ -66,8 +71,8 @@ def _grey(pixels):
 
 
 def _is_normal(level, content_size):
-    """Whether light content (h, w) on black has the size that a model knows, and its centre of mass in the middle."""
-    for threshold, most, off in ((0, 1, 1.0), (0.25, 2, 1.5)):  # as it was made, and after a compression with losses
+    """Whether light content (h, w) on black has the size `content_size`, and its centre of mass in the middle."""
+    for threshold, most, off in ((0, 1, 1.0), (0.25, 2, 1.5)):  # exact, and after lossy compression
         light = level > threshold * level.max()
         if not light.any():
             return True
@@ -85,7 +90,7 @@ def _centre(level):
 
 
 def _centred(level, image_shape, content_size):
-    """Light content (h, w), cut out, scaled, and put by its centre of mass on black (h, w, 1) of `image_shape`."""
+    """Light content (h, w), cut out, scaled, and placed by its centre of mass on black (h, w, 1) of `image_shape`."""
     height, width, _ = image_shape
     canvas = np.zeros((height, width, 1), np.uint8)
     ground = np.median(_border(level[..., None]))
@@ -97,7 +102,7 @@ def _centred(level, image_shape, content_size):
     scale = content_size / max(content.shape)
     size = [max(1, round(side * scale)) for side in content.shape[::-1]]
     content = np.asarray(Image.fromarray(content.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC))
-    if not content.any():  # specks that vanish where the image shrinks
+    if not content.any():  # specks that vanished when the image shrank
         return canvas
     middle = _centre(content)
     top = np.clip(round(height / 2 - middle[0]), 0, height - content.shape[0])

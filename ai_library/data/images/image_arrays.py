@@ -1,4 +1,4 @@
-"""Images in any of the usual forms, files, Pillow images and arrays, as the one array that a model takes."""
+"""Converts images in any usual form, files, Pillow images or arrays, to the array that a model takes."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SupportsArray(Protocol):
-    """An array of numpy, of JAX or of others that numpy can read."""
+    """An array of numpy, JAX or another library that numpy can read."""
 
     def __array__(self) -> np.ndarray: ...
 
@@ -30,14 +30,14 @@ def as_images(images: AnyImages, image_shape: Sequence[int], content_size: int |
     """Returns images in any of the usual forms as one array (n, *image_shape) uint8.
 
     Args:
-        images: An array (n, h, w, c) uint8 of this shape, or (n, h, w) for one channel: taken as it is, not copied. Or
-            a list of images of any sizes: paths (see `read_image`), Pillow images, and arrays (h, w) or (h, w, c)
-            uint8, each of which is fitted by `fit_image`. One path or Pillow image is a list of one.
-        image_shape: (h, w, c).
+        images: An array (n, h, w, c) uint8 of `image_shape`, or (n, h, w) for one channel, which is not copied. Or a
+            list of images of any size: paths (see `read_image`), Pillow images, and arrays (h, w) or (h, w, c) uint8,
+            each of which is fitted by `fit_image`. A single path or Pillow image is a list of one.
+        image_shape: (h, w, c) of the result.
         content_size: See `fit_image`.
 
     Raises:
-        InputError: An array is of another shape or type, or an image of a list cannot be read.
+        InputError: An array has another shape or type, or an image of a list cannot be read.
     """
     image_shape = tuple(image_shape)
     if isinstance(images, (str, os.PathLike, Image.Image)):

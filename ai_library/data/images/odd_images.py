@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_DARK, _LIGHT = 32, 223  # grey levels, below and above which nearly all of a black or white image lies
+_DARK, _LIGHT = 32, 223  # grey levels: bounds of nearly all pixels of a black or a white image
 _FLAT = 2  # levels of standard deviation
-_FAR = 5  # deviations from the median, each that of a normal distribution with the same quartiles
-_RATIO = {"size": 4, "proportions": 2, "sharpness": 10}  # to the median, below which nothing is odd
+_FAR = 5  # robust z-score: deviations from the median, in units of IQR / 1.35
+_RATIO = {"size": 4, "proportions": 2, "sharpness": 10}  # least ratio to the median of an odd image
 _BLOCK = 256
 
 
@@ -17,23 +17,23 @@ class OddImage(NamedTuple):
     """An image that is unlike the rest."""
 
     image: int
-    """Its index."""
+    """Index of the image."""
     reason: str
-    """Such as "almost black" or "blurred"."""
+    """The kind, such as "almost black" or "blurred"."""
     detail: str
-    """What was measured, and what the rest has."""
+    """The measured value, and that of the other images."""
 
 
 def odd_images(images: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> list[OddImage]:
-    """Returns the images of a data set that are almost black or white, show nothing, are blurred, or of another size.
+    """Returns the images of a data set that are almost black or white, empty, blurred, or of an unusual size.
 
-    Blur is seen in what a network sees: the variance of the Laplacian of the images as they were fitted, where it is
-    less than a tenth of the median, and far below it by the deviation of all. Sizes differ by four times in area, or by
-    twice in proportions, and far by the deviation of all.
+    An image is blurred if the variance of its Laplacian, after fitting, is below a tenth of the median and is an
+    outlier. A size is unusual if its area differs from the median by a factor of four, or its aspect ratio by a factor
+    of two, and it is an outlier.
 
     Args:
-        images: (n, h, w, c), as they were read.
-        sizes: (width, height) of each, as its file says.
+        images: (n, h, w, c) uint8, after fitting.
+        sizes: (width, height) of each file in pixels.
     """
     return [*_without_content(images), *_of_odd_size(np.array(sizes, float).reshape(-1, 2))]
 
@@ -59,7 +59,7 @@ def _without_content(images):
 
 
 def _measured(images):
-    """(4, n): the 1st and the 99th percentile of grey levels, their deviation, the variance of their Laplacian."""
+    """(4, n): 1st and 99th percentile and standard deviation of grey levels, and the variance of their Laplacian."""
     grey = (images[..., :3] if images.shape[-1] > 2 else images[..., :1]).mean(axis=-1, dtype=np.float32)
     low, high = np.percentile(grey, (1, 99), axis=(1, 2))
     laplacian = -4 * grey[:, 1:-1, 1:-1]
@@ -78,7 +78,7 @@ def _of_odd_size(sizes):
 
 
 def _far(values, ratio) -> Iterator[tuple[int, float]]:
-    """Yields the places of positive values that are far from their median by ratio and by deviation, and the median."""
+    """Yields (index, median) for positive values that are outliers by their ratio and their deviation."""
     if not len(values):
         return
     logs = np.log(np.maximum(values, 1e-3))

@@ -1,6 +1,6 @@
-"""Frees what is written or drawn from the paper that it was photographed or scanned on.
+"""Separates writing or drawing from the paper in a photograph or scan.
 
-scipy is imported when the first sheet is met: images on an even ground do without.
+scipy is imported when it is first needed: images on an even background do not need it.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,22 +11,22 @@ from PIL import Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SIDE = 384  # pixels of the longer side that a sheet is brought to, where it has more
-_GROUND_SIDE = 24  # of the shorter side, for the search of its ground
-_WINDOW = 0.45  # of the shorter side, over which the ground is sought
+_SIDE = 384  # pixels: longer images are reduced to this side
+_GROUND_SIDE = 24  # pixels of the shorter side, for the estimate of the paper's colour
+_WINDOW = 0.45  # of the shorter side: the neighbourhood of that estimate
 _PAPER = 65  # percent: more than half of the levels may be ink's
-_DARK = 24  # levels, below which differences are not made larger by how dark the ground is
+_DARK = 24  # levels: added to the paper's, so that differences on dark paper are not amplified
 _BLUR = 0.7  # pixels
-_WEAK = 0.45  # of the strongest difference, below which nothing belongs to strokes
+_WEAK = 0.45  # of the strongest difference: weaker pixels are not ink
 _FEW_PIXELS = 40
-_EVEN = 0.06  # of the contrast, within which nearly all of an even ground lies
+_EVEN = 0.06  # of the contrast: largest deviation of nearly all pixels of an even background
 
 
 def is_even(level: np.ndarray) -> bool:
-    """Whether content (h, w) lies on a background of one level.
+    """Whether content (h, w) has an even background.
 
-    That is so where most of the pixels that are nearer to the border's level than to the farthest level differ from the
-    border's by next to nothing.
+    The background is the pixels nearer to the border's level than to the level farthest from it. It is even if most of
+    them differ from the border's level by less than `_EVEN`.
     """
     step = max(1, max(level.shape) // _SIDE)
     level = level[::step, ::step]
@@ -40,12 +40,11 @@ def is_even(level: np.ndarray) -> bool:
 
 
 def freed(pixels: np.ndarray) -> "NDArray[np.float32]":
-    """What was drawn on a sheet (h, w, c) uint8, as levels (h, w) float32 from 0, the paper, to 255, the ink.
+    """Extracts the drawing from a sheet (h, w, c) uint8, as levels (h, w) float32 from 0 (paper) to 255 (ink).
 
-    The paper's colour at each place is the median of a neighbourhood that is wide beside strokes, which follows shades
-    and the edges of folds. What differs from it in the direction of the ink's colour is compared with the strongest
-    such difference: where it is much weaker, as in creases, or hangs together with the border, as shadows do, or is
-    small, it is not the drawing.
+    The paper's colour at each pixel is the median of a neighbourhood much wider than strokes, which follows shading and
+    folds. The difference from it, along the direction of the ink's colour, is compared with the strongest one. Pieces
+    that are much weaker, such as creases, connected to the border, such as shadows, or small, are removed.
     """
     from scipy import ndimage
 
@@ -72,7 +71,7 @@ def freed(pixels: np.ndarray) -> "NDArray[np.float32]":
 
 
 def _drawing(pieces, ink):
-    """Which of the pieces (h, w), numbered from 1, are the drawing: the heaviest, and those like it that are near."""
+    """Selects the pieces (h, w), numbered from 1, of the drawing: the heaviest, and similar ones near it."""
     from scipy import ndimage
 
     index = np.arange(1, pieces.max() + 1)
@@ -89,7 +88,7 @@ def _drawing(pieces, ink):
 
 
 def _grown(box, share):
-    """A box, wider on each side by a share of its longer side."""
+    """Enlarges a box on each side by a fraction of its longer side."""
     more = share * max(side.stop - side.start for side in box)
     return [(side.start - more, side.stop + more) for side in box]
 
@@ -99,7 +98,7 @@ def _meet(box, spans):
 
 
 def _ground(image):
-    """The paper's colour at each place (h, w, c)."""
+    """Estimates the paper's colour at each pixel, (h, w, c)."""
     from scipy import ndimage
 
     factor = max(1.0, min(image.size) / _GROUND_SIDE)
@@ -116,8 +115,8 @@ def _ground(image):
     def differing(ground):
         return np.minimum(np.linalg.norm(small - ground, axis=2), 0.2 * np.linalg.norm(ground, axis=2)).mean()
 
-    ground = min(beneath(_PAPER), beneath(100 - _PAPER), key=differing)  # beneath dark ink, and beneath light
-    # The ink is now known nearly enough to be left out.
+    ground = min(beneath(_PAPER), beneath(100 - _PAPER), key=differing)  # for dark ink, and for light ink
+    # The first estimate locates the ink, which the second leaves out.
     paper = np.linalg.norm(small - ground, axis=2)
     free = paper < 0.3 * _highest(paper, 4).min()
     free = ndimage.binary_erosion(free, border_value=1)
@@ -132,7 +131,7 @@ def _ground(image):
 
 
 def _along_ink(difference):
-    """How far each pixel's difference (h, w, c) from the paper goes in the direction of the ink's colour (h, w)."""
+    """Projects each pixel's difference (h, w, c) from the paper on the direction of the ink's colour, to (h, w)."""
     length = np.linalg.norm(difference, axis=2)
     strongest = length >= _highest(length, _FEW_PIXELS).min()
     direction = difference[strongest].mean(axis=0)
@@ -140,6 +139,6 @@ def _along_ink(difference):
 
 
 def _highest(values, count):
-    """The highest so many values, or all."""
+    """The `count` highest values, or all if there are fewer."""
     count = min(count, values.size)
     return np.partition(values, -count, axis=None)[-count:]

@@ -1,4 +1,4 @@
-"""Reads many image files: in threads, in their order, with all that is wrong with them told at once."""
+"""Reads many image files in threads, in order, and reports all errors at once."""
 
 import math
 import os
@@ -20,26 +20,26 @@ from .fitting import fit_image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MOST_NAMED = 50  # of the broken files, in a message
+_MOST_NAMED = 50  # broken files in a message
 _TOGETHER = 8  # files that a thread reads one after another
-_DETAIL = 256  # pixels: content that is cut out of a photograph may be a small part of it
+_DETAIL = 256  # pixels: content may be a small part of a photograph
 
 Path = str | os.PathLike[str]
 Progress = Callable[[Iterable["ReadFile"], int], Iterable["ReadFile"]]
-"""Passes on what is read of so many files, and shows how far it is."""
+"""A function of (items, their number) that yields the items and shows progress."""
 
 
 class ReadFile(NamedTuple):
-    """What became of an image file."""
+    """The result of reading an image file."""
 
     image: "NDArray[np.uint8] | None"
-    """(h, w, c) uint8 of the shape asked for; None where the file cannot be read."""
+    """(h, w, c) uint8 of the requested shape; None if the file cannot be read."""
     size: tuple[int, int] = (0, 0)
-    """(width, height) in pixels as the file says."""
+    """(width, height) in pixels, as in the file's header."""
     mode: str = ""
-    """Pillow's name of its colours and depth, such as "RGB"."""
+    """Pillow's mode, such as "RGB"."""
     remarks: tuple[str, ...] = ()
-    """What had to be done to read it; files of which the same was done have the same words."""
+    """Remarks on the reading; files with the same remark have the same text."""
     error: str = ""
     """Why it cannot be read."""
 
@@ -48,8 +48,8 @@ class UnreadableImagesError(InputError):
     """Some image files cannot be read.
 
     Args:
-        faults: Why, by their paths.
-        total: How many files there are.
+        faults: The reasons, by path.
+        total: Number of all files.
     """
 
     def __init__(self, faults: dict[str, str], total: int):
@@ -67,23 +67,23 @@ class UnreadableImagesError(InputError):
 
 @dataclass(frozen=True)
 class ReadFiles:
-    """What was read of many files."""
+    """The result of reading many files."""
 
     images: "NDArray[np.uint8]"
-    """(n, h, w, c) of those that could be read, in their order."""
+    """(n, h, w, c) uint8, the readable images, in order."""
     kept: "NDArray[np.intp]"
-    """(n,) which of all files they are."""
+    """(n,) int, their indices among all files."""
     sizes: list[tuple[int, int]]
-    """(width, height) of each of the n, as its file says."""
+    """(width, height) of each in pixels, as in the file's header."""
     modes: list[str]
-    """Pillow's name of the colours and depth of each of the n."""
+    """Pillow's mode of each."""
     remarks: Counter[str] = field(default_factory=Counter)
-    """What had to be done to read them, and for how many."""
+    """Remarks on the reading, each with the number of images."""
     faults: dict[str, str] = field(default_factory=dict)
-    """Why the others cannot be read, by their paths."""
+    """The reasons why other files cannot be read, by path."""
 
     def told(self) -> Iterator[str]:
-        """Lines on what was done to read the images, and on those that are left out."""
+        """Yields lines with the remarks on the reading, and on the images left out."""
         yield from told(self.remarks)
         if self.faults:
             path, reason = next(iter(self.faults.items()))
@@ -91,31 +91,31 @@ class ReadFiles:
 
 
 def told(remarks: Mapping[str, int]) -> Iterator[str]:
-    """A line for each thing that had to be done to read images, and to how many."""
+    """Yields a line for each remark on the reading, with the number of images."""
     for remark, count in sorted(remarks.items()):
         yield f"{counted(count, 'image')}: {remark}"
 
 
 def read_image(path: Path, image_shape: Sequence[int], content_size: int | None = None) -> "NDArray[np.uint8]":
-    """One image file as (h, w, c) uint8 of the shape asked for: see `decode` and `fit_image` for how it gets there.
+    """Reads an image file as (h, w, c) uint8 of `image_shape`, by `decode` and `fit_image`.
 
     Raises:
-        InputError: The file is no image that can be read, or is too large.
+        InputError: The file is not a readable image, or is too large.
     """
     return fit_image(_decoded(path, image_shape, content_size).pixels, image_shape, content_size)
 
 
 def read_pillow(image: Image.Image, image_shape: Sequence[int], content_size: int | None = None) -> "NDArray[np.uint8]":
-    """A Pillow image as (h, w, c) uint8 of the shape asked for: what `read_image` gives for its file.
+    """Converts a Pillow image to (h, w, c) uint8 of `image_shape`, as `read_image` does for its file.
 
     Raises:
-        InputError: Its file, of which Pillow first reads only the beginning, cannot be read.
+        InputError: Its file, which Pillow loads lazily, cannot be read.
     """
     return fit_image(decode_pillow(image, _channels(image_shape, content_size)).pixels, image_shape, content_size)
 
 
 def read_file(path: Path | bytes, image_shape: Sequence[int], content_size: int | None = None) -> ReadFile:
-    """One image file, or its content, as `read_image` gives it, with what was found, or why it cannot be read."""
+    """Reads an image file, or its content, like `read_image`, and returns errors and remarks with it."""
     try:
         pixels, size, mode, remarks = _decoded(path, image_shape, content_size)
         return ReadFile(fit_image(pixels, image_shape, content_size), size, mode, remarks)
@@ -126,7 +126,7 @@ def read_file(path: Path | bytes, image_shape: Sequence[int], content_size: int 
 def read_files(
     paths: Iterable[Path], image_shape: Sequence[int], content_size: int | None = None
 ) -> Iterator[ReadFile]:
-    """Yields what becomes of each file, in their order. Reads with a thread for each core, a few files ahead."""
+    """Yields the result for each file, in order. It reads with one thread per core, a few files ahead."""
     return map_in_threads(partial(read_file, image_shape=image_shape, content_size=content_size), paths, _TOGETHER)
 
 
@@ -139,18 +139,19 @@ def read_all(
     progress: Progress | None = None,
     name_of: Callable[[Path], str] = str,
 ) -> ReadFiles:
-    """Reads many files into one array, which is all the memory that it needs.
+    """Reads many files into one array. It needs little memory beyond the array.
 
     Args:
         paths: The files.
-        image_shape: (h, w, c) that each image is fitted into.
+        image_shape: (h, w, c) to which each image is fitted.
         content_size: See `fit_image`.
-        skip_broken: Whether to go on without the files that cannot be read.
-        progress: Is given what is read and the number of files, and passes it on, such as `display.counted`.
-        name_of: What a file that cannot be read is called.
+        skip_broken: Whether to leave out unreadable files, instead of raising an error.
+        progress: Function of (items, their number) that yields the items and shows progress.
+        name_of: Function from a path to the file's name in messages.
 
     Raises:
-        UnreadableImagesError: Some files cannot be read, all of which it names, or none can.
+        UnreadableImagesError: Some files are unreadable and `skip_broken` is not set, or all are. It names them.
+        InputError: The array would need more memory than is free.
     """
     try:
         images = np.empty((len(paths), *image_shape), np.uint8)
@@ -182,5 +183,5 @@ def _decoded(path, image_shape, content_size) -> Decoded:
 
 
 def _channels(image_shape, content_size):
-    """In how many channels to decode: ink is found on paper by its colour."""
+    """Number of channels to decode: in colour if a `content_size` is set, as ink is separated from paper by colour."""
     return 3 if content_size and image_shape[2] == 1 else image_shape[2]

@@ -42,7 +42,7 @@ function checkSize(width, height) {
 async function decodedByBrowser(file, bytes, needed) {
   const options = { imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: "none" };
   const bitmap = await createImageBitmap(file, options).catch(() => {
-    throw new Error("it is no image, or of a format that this browser does not read");
+    throw new Error("it is not an image, or in a format that this browser does not read");
   });
   const { width, height } = bitmap;
   checkSize(width, height);

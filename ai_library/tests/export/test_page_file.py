@@ -143,7 +143,7 @@ def test_files_that_cannot_be_read_are_told_and_keep_no_other_from_its_answer(br
     assert [each["error"] for each in found[:3]] == [
         "it is a broken PNG",
         "it is empty",
-        "it is no image, or of a format that this browser does not read",
+        "it is not an image, or in a format that this browser does not read",
     ]
     assert all(each["error"] in told for each in found[:3])
 

@@ -34,12 +34,12 @@ def test_a_link_stays_one(tmp_path):
 @pytest.mark.parametrize("act", [check_writable, lambda path: write_bytes(path, b"new")])
 def test_what_is_no_file_is_left_alone(tmp_path, act):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="pipe: it is no regular file; choose a place"):
+    with pytest.raises(InputError, match="pipe: it is not a regular file; choose a place"):
         act(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="folder: it is a folder; choose a place"):
         act(tmp_path / "folder")
-    with pytest.raises(InputError, match="/dev/null: it is no regular file"):
+    with pytest.raises(InputError, match="/dev/null: it is not a regular file"):
         act("/dev/null")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
 

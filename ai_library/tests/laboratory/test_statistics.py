@@ -182,7 +182,7 @@ def test_what_is_left_out_is_told():
 def test_differences_without_spread_are_told():
     study = results({"a": [0.5, 0.5, 0.5], "b": [0.6, 0.6, 0.6]})
     assert study.comparisons[0].conclusion == NO_DIFFERENCE
-    assert "differences that are all the same" in study.notes[0]
+    assert "undefined for equal differences" in study.notes[0]
     assert "(-; n = 3)" in str(study)
 
 

@@ -101,7 +101,7 @@ def test_a_header_with_any_values_loads_as_it_says_or_is_refused_in_a_line(small
 def test_a_figure_that_is_no_number_is_refused(small_model, tmp_path, number):
     text = json.dumps({"class_names": ["a", "b"], "metrics": {"x": 0}}).replace("0", number)
     (tmp_path / "m").write_bytes(with_header(small_model, text.encode()))
-    with pytest.raises(ModelFileError, match=f"header that is no JSON .{number} is no number"):
+    with pytest.raises(ModelFileError, match=f"header that is not JSON .{number} is not a number"):
         load_model(tmp_path / "m")
 
 

@@ -97,8 +97,8 @@ def rewritten(run_dir, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda record: {**record, "later": 1}, "has no use for the field 'later'"),
-        (lambda record: {**record, "a\x1b[2Jb" * 99: 1}, r"has no use for the field 'a\\x1b\[2Jba"),
+        (lambda record: {**record, "later": 1}, "has the unexpected field 'later'"),
+        (lambda record: {**record, "a\x1b[2Jb" * 99: 1}, r"has the unexpected field 'a\\x1b\[2Jba"),
         (lambda record: {name: value for name, value in record.items() if name != "loss"}, "lacks the field 'loss'"),
         (lambda record: {name: value for name, value in record.items() if name != "settings"}, "lacks the field 's"),
         (lambda record: {}, "lacks the field 'correct'"),
@@ -115,7 +115,7 @@ def rewritten(run_dir, change):
         (lambda record: {**record, "history": [7]}, "has row 1 of its history as int"),
         (
             lambda record: {**record, "history": [{**ROW, "f1": 0.5}]},
-            "has no use for the field 'f1' in row 1 of",
+            "has the unexpected field 'f1' in row 1 of",
         ),
         (lambda record: {**record, "history": [{**ROW, "validation_accuracy": 1.5}]}, "has validation_accuracy as 1.5"),
         (lambda record: {**record, "history": [{**ROW, "temperature": 0.0}]}, "has temperature as 0.0 in row 1"),
@@ -193,7 +193,7 @@ def test_whatever_json_a_record_holds_it_is_a_run_or_one_line(run_dir, edit):
 
 @pytest.mark.parametrize("depth", [90, 400, 950, 5_000, 100_000])
 @pytest.mark.parametrize("place", ["settings", "train", "history", "later"])
-@pytest.mark.filterwarnings("ignore:.*has a header that is no JSON")
+@pytest.mark.filterwarnings("ignore:.*has a header that is not JSON")
 def test_a_record_nested_beyond_measure_is_one_line(run_dir, place, depth):
     path = rewritten(run_dir, lambda record: {**record, "settings": {**SETTINGS, "train": 5}, "later": 7})
     data = path.read_bytes()
@@ -231,7 +231,7 @@ def test_a_run_of_an_earlier_version_without_digests_goes_on_and_says_so_once(tm
     with RunDirectory.opened(tmp_path / "run", {**SETTINGS, "source": {"seed": 0, **kept}}) as run:
         save(run)
     with (
-        pytest.warns(UserWarning, match="run does not tell which images it was trained on: going on as if with these"),
+        pytest.warns(UserWarning, match="run does not tell which images it was trained on: these are assumed"),
         RunDirectory.opened(tmp_path / "run", SETTINGS, resume=True) as run,
     ):
         save(run, 8)

@@ -115,7 +115,7 @@ def test_unreadable_images_are_named(folder):
 
 
 def test_all_classes_with_too_few_images_are_named(folder, tmp_path):
-    with pytest.raises(InputError, match="nowhere is no folder"):
+    with pytest.raises(InputError, match="nowhere is not a folder"):
         ImageFolderDataSource(tmp_path / "nowhere")
     for name, kept in (("cross", 5), ("circle", 9)):
         for path in sorted((folder / name).iterdir())[kept:]:
