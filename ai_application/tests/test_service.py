@@ -24,7 +24,7 @@ from ai_library import Classifier, InputError, load_model
 from ai_library.export.page_file import page_of
 from ai_library.tests.model_files import small_classifier
 
-IMAGES = sorted(EVALUATION.glob("shapes/*/*.png"))[::30]
+IMAGES = sorted(EVALUATION.glob("shapes/*/*.png"))[::75]
 BATCH = np.stack([np.asarray(Image.open(path))[..., None] for path in IMAGES])
 
 

@@ -152,6 +152,7 @@ def test_schemathesis_finds_nothing_that_is_not_as_described(service):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_connections_that_say_nothing_do_not_keep_others_from_right_answers(service, probabilities):
     rng = np.random.default_rng(0)
     with contextlib.ExitStack() as silent:
@@ -199,6 +200,7 @@ def test_what_is_no_request_or_never_a_whole_one_is_answered_and_closed(service,
     assert service.ask("GET", "/v2/health/live")[0] == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["one connection", "new connections"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_under_load_ends_it_with_status_0_and_every_answer(keep_alive, number, tmp_path, probabilities):
@@ -238,6 +240,7 @@ def test_a_signal_under_load_ends_it_with_status_0_and_every_answer(keep_alive, 
     assert all(answers)
 
 
+@pytest.mark.slow
 def test_nobody_who_reads_its_lines_does_not_stop_it():
     arguments = [sys.executable, ROOT / "scripts/serve.py", "--port", "0"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -252,6 +255,7 @@ def test_nobody_who_reads_its_lines_does_not_stop_it():
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_model_that_gives_no_numbers_ends_it_with_one_line(tmp_path):
     save_model(tmp_path / "wild.msgpack", small_classifier(fill=-1e30))
     command = [sys.executable, ROOT / "scripts/serve.py", "--port=0", "--model", tmp_path / "wild.msgpack"]
@@ -260,6 +264,7 @@ def test_a_model_that_gives_no_numbers_ends_it_with_one_line(tmp_path):
     assert re.fullmatch(r"error: .*wild.msgpack gives nan or infinity .*\n", done.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "message"),
     [
