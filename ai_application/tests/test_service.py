@@ -200,6 +200,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(key=st.sampled_from(["name", "shape", "datatype", "data", "parameters"]), value=JSON, top=st.booleans())
 def test_whatever_a_request_holds_it_is_answered(client, key, value, top):
