@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from ai_library.tests.compiled_programs import of_all_processes
+
 ROOT = Path(__file__).resolve().parents[2]
 _PLACES = (ROOT.parent / "shared/mnist", ROOT / "data/mnist-files")
 
@@ -18,10 +20,10 @@ def mnist_files():
 
 
 @pytest.fixture(scope="session")
-def mnist_data_dir(mnist_files, tmp_path_factory):
-    """A folder in which tfds has prepared MNIST."""
+def mnist_data_dir(mnist_files, request, tmp_path_factory):
+    """A folder in which tfds has prepared MNIST, which no test changes; one of the tests' processes prepares it."""
     from ai_application.mnist import MnistDataSource
 
-    folder = tmp_path_factory.mktemp("data")
+    folder = of_all_processes(request, tmp_path_factory) / "data"
     MnistDataSource(data_dir=folder, files=mnist_files).size("evaluation")
     return folder

@@ -26,8 +26,8 @@ PAGES = sorted(
     ]
 )
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
-QUICK = ("README", "quick_start", "calibration", "model_file")
-SLOW = ("shapes", "folder", "own_network", "slices", "mnist")
+QUICK = ("quick_start", "calibration", "model_file")
+SLOW = ("README", "shapes", "folder", "own_network", "slices", "mnist")
 
 
 def name_of(path):

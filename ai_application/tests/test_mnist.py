@@ -38,6 +38,7 @@ def prepared(data_dir):
     return list(data_dir.glob("*/[0-9]*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["array_record", "tensorflow_datasets"])
 def test_where_a_package_has_no_build_mnist_says_so_and_all_else_works(missing, tmp_path):
     code = f"""

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,13 +58,15 @@ def test_train_shapes_leaves_a_model_a_report_and_a_run_directory(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_committed_model_predicts_the_committed_images(tmp_path):
-    status, output, errors = run("predict.py", "--output", tmp_path)
-    assert status == 0, errors
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
+def test_from_another_folder_the_committed_model_and_images_are_found_and_predicted(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "scripts/predict.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "results/metrics.json").read_text())
     assert metrics["n"] == 450
     assert metrics["accuracy"] >= 0.985
-    assert f"{metrics['accuracy']:.2%}" in output
+    assert f"{metrics['accuracy']:.2%}" in done.stdout
+    assert "n = 450" in done.stdout
+    assert (tmp_path / "results/report.html").exists()
 
 
 @pytest.mark.slow
@@ -133,13 +136,18 @@ def test_a_training_on_own_images_that_sigterm_ends_goes_on_by_the_command_that_
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_results_on_a_full_disk_end_with_one_line_and_the_old_ones_whole(tmp_path):
-    disk = tmp_path / "disk"
+    disk, images = tmp_path / "disk", tmp_path / "images"
     disk.mkdir()
+    for folder in (ROOT / "ai_application/evaluation/shapes").iterdir():
+        (images / folder.name).mkdir(parents=True)
+        shutil.copy(next(folder.glob("*.png")), images / folder.name)
+    command = ["predict.py", "--data", images, "--output", disk / "out"]
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount")
     try:
-        assert run("predict.py", "--output", disk / "out")[0] == 0
+        assert run(*command)[0] == 0
         old = {path.name: path.read_bytes() for path in (disk / "out").iterdir()}
+        assert {"predictions.csv", "metrics.json", "report.html"} <= {*old}
         with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
             while True:
                 file.write(b"0" * 4096)
@@ -148,7 +156,7 @@ def test_results_on_a_full_disk_end_with_one_line_and_the_old_ones_whole(tmp_pat
             ("remount,ro", "lock", "Read-only file system"),
         ):
             subprocess.run(["mount", "-o", options, disk], check=True)
-            status, _, errors = run("predict.py", "--output", disk / "out")
+            status, _, errors = run(*command)
             assert status == 1
             assert re.fullmatch(rf"error: cannot write .*/out/{name}: {reason}; choose a place .*\n", errors)
             assert {path.name: path.read_bytes() for path in (disk / "out").iterdir()} == old
@@ -196,14 +204,6 @@ def test_input_at_fault_ends_with_one_line_and_status_1(script, arguments, messa
     assert status == 1
     assert errors.startswith(message)
     assert errors.count("\n") == 1
-
-
-@pytest.mark.slow
-def test_from_another_folder_the_committed_model_and_images_are_found(tmp_path):
-    done = subprocess.run([sys.executable, ROOT / "scripts/predict.py"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "n = 450" in done.stdout
-    assert (tmp_path / "results/report.html").exists()
 
 
 def test_a_picture_that_is_none_ends_with_status_1_and_its_row(tmp_path):
@@ -256,10 +256,8 @@ def test_finite_weights_that_give_no_numbers_end_every_command_with_one_line(tmp
 
 
 @pytest.mark.slow
-def test_exported_mnist_is_predicted_as_the_model_was_evaluated(tmp_path, mnist_files):
-    status, _, errors = run(
-        "export_mnist.py", f"--mnist-files={mnist_files}", f"--data-dir={tmp_path}", f"--output={tmp_path / 'm.npz'}"
-    )
+def test_exported_mnist_is_predicted_as_the_model_was_evaluated(tmp_path, mnist_data_dir):
+    status, _, errors = run("export_mnist.py", f"--data-dir={mnist_data_dir}", f"--output={tmp_path / 'm.npz'}")
     assert status == 0, errors
     model = SHAPES_MODEL.with_name("mnist.msgpack")
     status, _, errors = run("predict.py", "--model", model, "--data", tmp_path / "m.npz", "--output", tmp_path / "out")

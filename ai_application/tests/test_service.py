@@ -24,7 +24,7 @@ from ai_library import Classifier, InputError, load_model
 from ai_library.export.page_file import page_of
 from ai_library.tests.model_files import small_classifier
 
-IMAGES = sorted(EVALUATION.glob("shapes/*/*.png"))[::30]
+IMAGES = sorted(EVALUATION.glob("shapes/*/*.png"))[::75]
 BATCH = np.stack([np.asarray(Image.open(path))[..., None] for path in IMAGES])
 
 
@@ -206,6 +206,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(key=st.sampled_from(["name", "shape", "datatype", "data", "parameters"]), value=JSON, top=st.booleans())
 def test_whatever_a_request_holds_it_is_answered(client, key, value, top):

@@ -157,6 +157,7 @@ def test_schemathesis_finds_nothing_that_is_not_as_described(service):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_connections_that_say_nothing_do_not_keep_others_from_right_answers(service, probabilities):
     rng = np.random.default_rng(0)
     with contextlib.ExitStack() as silent:
@@ -225,6 +226,7 @@ def test_requests_that_come_before_an_answer_are_answered_in_their_order(service
     assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"404", b"200"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["one connection", "new connections"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_under_load_ends_it_with_status_0_and_every_answer(keep_alive, number, tmp_path, probabilities):
@@ -264,6 +266,7 @@ def test_a_signal_under_load_ends_it_with_status_0_and_every_answer(keep_alive, 
     assert all(answers)
 
 
+@pytest.mark.slow
 def test_nobody_who_reads_its_lines_does_not_stop_it():
     arguments = [sys.executable, ROOT / "scripts/serve.py", "--port", "0"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -278,6 +281,7 @@ def test_nobody_who_reads_its_lines_does_not_stop_it():
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_model_that_gives_no_numbers_ends_it_with_one_line(tmp_path):
     save_model(tmp_path / "wild.msgpack", small_classifier(fill=-1e30))
     command = [sys.executable, ROOT / "scripts/serve.py", "--port=0", "--model", tmp_path / "wild.msgpack"]
@@ -286,6 +290,7 @@ def test_a_model_that_gives_no_numbers_ends_it_with_one_line(tmp_path):
     assert re.fullmatch(r"error: .*wild.msgpack gives nan or infinity .*\n", done.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -16,10 +16,11 @@ from ai_library.runtime.cpu import cores
 # of the tests, so that those that want one line there would fail at times: XLA is silent there, as elsewhere.
 TAKES_BACK_SILENTLY = sys.version_info >= (3, 12)
 
+QUICKLY = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 
 # Each of these takes more than a minute.
 LONGEST = ("test_distributed.py", "test_scripts.py", "test_publish.py", "test_failing_outputs.py", "test_mnist.py")
-LONGEST += ("test_notebook.py", "test_container.py", "test_jax_settings.py")
+LONGEST += ("test_notebook.py", "test_container.py", "test_jax_settings.py", "test_any_network.py", "test_installed.py")
 
 
 def pytest_configure(config):
@@ -36,22 +37,39 @@ def pytest_configure(config):
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def quickly_compiled():
     """Programs are compiled without LLVM's expensive passes, in half the time, here and in processes that are started.
 
     For modules that test what happens, or compare runs of the same programs. Those that compare the bits of different
     programs, or test figures or the compiler, compile as users do.
     """
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Compiles as the test wants it, before any of its fixtures is made.
+
+    Tests that want the same share what is compiled: it is forgotten only where a test wants the other.
+    """
+    quickly = _wants_quickly_compiled(item)
+    if quickly == (os.environ.get(QUICKLY) == "1"):
+        return
     import jax
 
-    before = jax.config.read("jax_disable_most_optimizations")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        jax.config.update("jax_disable_most_optimizations", True)
-        yield
-        jax.config.update("jax_disable_most_optimizations", before)
-    jax.clear_caches()  # which would give these programs to the next module
+    os.environ[QUICKLY] = "1" if quickly else "0"
+    jax.config.update("jax_disable_most_optimizations", quickly)
+    jax.clear_caches()
+
+
+def _wants_quickly_compiled(item):
+    return "quickly_compiled" in getattr(item, "fixturenames", ())
+
+
+def of_all_processes(request, tmp_path_factory):
+    """A temporary folder that the processes of the tests share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if hasattr(request.config, "workerinput") else folder
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -60,5 +78,7 @@ def pytest_xdist_auto_num_workers(config):
 
 
 def pytest_collection_modifyitems(items):
-    """The files of tests that take longest come first, so that no process is left alone with one at the end."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    """The files of tests that take longest come first, so that no process is left alone with one at the end. Then
+    those whose programs are compiled quickly, which are shared as long as no other file comes between."""
+    quickly = {item.path for item in items if _wants_quickly_compiled(item)}
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.path not in quickly))

@@ -5,8 +5,10 @@ import pytest
 
 from ai_library import CNN, ShapeDataSource, ShapeRanges, TrainConfig, Trainer, load_model, save_model
 from ai_library.tests.compiled_programs import (  # noqa: F401 - hooks and a fixture
+    of_all_processes,
     pytest_collection_modifyitems,
     pytest_configure,
+    pytest_runtest_setup,
     pytest_xdist_auto_num_workers,
     quickly_compiled,
 )
@@ -36,8 +38,7 @@ def trained(source, small_model, tmp_path_factory):
 @pytest.fixture(scope="session")
 def model_path(request, tmp_path_factory):
     """A file with that classifier, which no test changes; the first process of the tests that needs it makes it."""
-    folder = tmp_path_factory.getbasetemp()
-    path = (folder.parent if hasattr(request.config, "workerinput") else folder) / "shapes.msgpack"
+    path = of_all_processes(request, tmp_path_factory) / "shapes.msgpack"
     with filelock.FileLock(path.with_suffix(".lock")):
         if not path.exists():
             save_model(path, request.getfixturevalue("trained")[1])

@@ -17,16 +17,20 @@ from ai_library.networks.architecture import Architecture
 from ai_library.networks.network import arguments
 
 ROOT = Path(__file__).resolve().parents[2]
-PEAK = """
-import sys
+PEAKS = """
+import os, sys
 from ai_library import CNN
 from ai_library.tests.model_files import try_to_load
 def memory(name):
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name))
 CNN(num_classes=3).variable_shapes((32, 32, 1))
-before = memory("VmRSS")
-try_to_load(sys.argv[1])
-print(memory("VmHWM") - before)
+for path in sys.argv[1:]:
+    if os.fork() == 0:  # whose peak begins anew
+        before = memory("VmRSS")
+        try_to_load(path)
+        print(memory("VmHWM") - before, flush=True)
+        os._exit(0)
+    os.wait()
 """
 
 
@@ -86,7 +90,9 @@ def try_to_load(path):
         load_model(path)
 
 
-def peak_of_loading(path):
-    """By how many bytes the memory of a process grows while it loads a file."""
-    run = subprocess.run([sys.executable, "-c", PEAK, path], cwd=ROOT, check=True, capture_output=True, text=True)
-    return int(run.stdout)
+def peaks_of_loading(paths):
+    """By how many bytes the memory of a process grows while it loads a file, for each file."""
+    run = subprocess.run([sys.executable, "-c", PEAKS, *paths], cwd=ROOT, check=True, capture_output=True, text=True)
+    peaks = [int(line) for line in run.stdout.split()]
+    assert len(peaks) == len(paths)
+    return peaks

@@ -2,7 +2,7 @@
 
 import flax.linen as nn
 
-from ai_library import CNN
+from ai_library import CNN, ResNet
 
 
 class Mirrored(CNN):
@@ -54,5 +54,7 @@ OWN = [Mirrored, Stock, Dropping, Linear]
 
 def made(kind, num_classes=3):
     """A small network of the class."""
-    small = {"features": (8,) * 5, "dense": 8} if issubclass(kind, CNN) else {}
+    small = {"features": (4, 8)} if issubclass(kind, ResNet) else {}
+    if issubclass(kind, CNN):
+        small = {"features": (8,) * 5, "dense": 8}
     return kind(num_classes=num_classes, **small)

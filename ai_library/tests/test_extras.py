@@ -70,39 +70,44 @@ def test_one_line_a_run_tells_that_there_are_no_curves_and_what_brings_them(life
     assert "'ai-library[tensorboard]'" in told[0]
 
 
-@pytest.mark.parametrize(
-    ("needing", "package", "extra"),
-    [
-        ("import ai_library.reporting.page", "jinja2", "report"),
-        ("import ai_library.laboratory.study_page", "jinja2", "report"),
-        ("from ai_library import ImageClassifier", "sklearn", "sklearn"),
-        (
-            "import ai_library.tests.model_files as m; ai_library.export_onnx('m', m.small_classifier())",
-            "onnx",
-            "export",
-        ),
-        (
-            "import ai_library.tests.model_files as m; ai_library.export_stablehlo('m', m.small_classifier())",
-            "flatbuffers",
-            "export",
-        ),
-        ("from ai_library import ShapeDataSource; ShapeDataSource().show()", "matplotlib", "report"),
-        ("from ai_library.data.preview import source_html as f; f(ai_library.ShapeDataSource())", "jinja2", "report"),
-        ("from ai_library.evaluation.figures import confusion_figure as f; f(None)", "matplotlib", "report"),
-    ],
-)
-def test_what_needs_an_extra_says_which(needing, package, extra, tmp_path):
+NEEDING = {
+    "import ai_library.reporting.page": ("jinja2", "report"),
+    "import ai_library.laboratory.study_page": ("jinja2", "report"),
+    "from ai_library import ImageClassifier": ("sklearn", "sklearn"),
+    "ai_library.export_onnx('m', small_classifier())": ("onnx", "export"),
+    "ai_library.export_stablehlo('m', small_classifier())": ("flatbuffers", "export"),
+    "ai_library.ShapeDataSource().show()": ("matplotlib", "report"),
+    "from ai_library.data.preview import source_html as f; f(ai_library.ShapeDataSource())": ("jinja2", "report"),
+    "from ai_library.evaluation.figures import confusion_figure as f; f(None)": ("matplotlib", "report"),
+}
+"""Code that cannot do without an optional package, with that package and the extra that brings it."""
+
+
+@pytest.fixture(scope="module")
+def messages(tmp_path_factory):
+    """What each of these tells; one process tries all, since importing JAX takes longer than they do."""
     code = f"""
+import json
 import ai_library
-try:
-    {needing}
-except ai_library.InputError as error:
-    assert isinstance(error, ImportError)
-    print(error)
+from ai_library.tests.model_files import small_classifier
+
+messages = {{}}
+for needing in {[*NEEDING]}:
+    try:
+        exec(needing)
+    except ai_library.InputError as error:
+        assert isinstance(error, ImportError)
+        messages[needing] = str(error)
+print(json.dumps(messages))
 """
-    told = run_without(code, tmp_path)
-    assert f"the package {package}, which is not installed" in told
-    assert f"install 'ai-library[{extra}]'" in told
+    return json.loads(run_without(code, tmp_path_factory.mktemp("needing")))
+
+
+@pytest.mark.parametrize("needing", NEEDING)
+def test_what_needs_an_extra_says_which(needing, messages):
+    package, extra = NEEDING[needing]
+    assert f"the package {package}, which is not installed" in messages[needing]
+    assert f"install 'ai-library[{extra}]'" in messages[needing]
 
 
 def imported():

@@ -91,5 +91,6 @@ def test_every_public_name_has_all_of_its_types(python, tmp_path):
 
 @pytest.mark.slow
 def test_the_program_runs(python, program, tmp_path):
-    status, output = run(python, "-W", "error", program, folder=tmp_path)
+    quickly = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # nearly all of the time is that of LLVM
+    status, output = run(python, "-W", "error", program, folder=tmp_path, **quickly)
     assert status == 0, output

@@ -123,6 +123,7 @@ def steered():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     split=st.sampled_from(["train", "validation", "evaluation", "held_out"]),

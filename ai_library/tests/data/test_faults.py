@@ -91,6 +91,7 @@ def test_a_cue_of_two_values_goes_with_every_other_class(factor):
     np.testing.assert_array_equal(factors.filled if factor == "filled" else light, factors.label % 2 == 1)
 
 
+@pytest.mark.slow
 def test_faults_and_held_out_combinations_go_together():
     grid = FactorGrid(size=3, noise=2)
     both = ShapeDataSource(

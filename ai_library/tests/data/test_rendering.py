@@ -19,6 +19,7 @@ def cover(images, factors):
     return np.abs(images[..., 0] / 255.0 - factors.background[:, :1, None])
 
 
+@pytest.mark.slow
 def test_filled_shapes_have_the_area_that_geometry_gives():
     images, factors = drawn(ranges=PLAIN)
     radius, aspect, proportion = factors.size, factors.aspect, factors.proportion

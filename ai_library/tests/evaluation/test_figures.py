@@ -62,6 +62,7 @@ def test_of_sixteen_thousand_classes_the_picture_and_tables_have_those_that_occu
     tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_names_that_the_font_cannot_draw_are_numbers_in_the_matrix_too():
     names = (*(chr(0x4E00 + i) for i in range(39)), "plain")
     report = Report(np.full((40, 40), 1 / 40), np.arange(40), names)

@@ -87,6 +87,7 @@ def files(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_it_answers_as_the_classifier_to_every_kind_of_file(network, browser, page_file, files):
     model, image_shape = NETWORKS[network]
@@ -95,6 +96,7 @@ def test_it_answers_as_the_classifier_to_every_kind_of_file(network, browser, pa
         assert_same(answers(page, files), classifier, files)
 
 
+@pytest.mark.slow
 def test_content_is_cut_out_as_the_library_does_it(browser, page_file, tmp_path):
     classifier = classifier_of(CNN(num_classes=3, **SMALL), (28, 28, 1), content_size=20)
     files = []
@@ -111,6 +113,7 @@ def test_content_is_cut_out_as_the_library_does_it(browser, page_file, tmp_path)
         assert_same(answers(page, files), classifier, files)
 
 
+@pytest.mark.slow
 def test_large_images_are_reduced_as_the_library_does_it(browser, page_file, tmp_path):
     classifier = classifier_of(CNN(num_classes=3, **SMALL), (16, 16, 1))
     Image.fromarray(smooth(4099, 4001, 1)[..., 0]).save(tmp_path / "large.png", compress_level=1)
@@ -118,6 +121,7 @@ def test_large_images_are_reduced_as_the_library_does_it(browser, page_file, tmp
         assert_same(answers(page, [tmp_path / "large.png"]), classifier, [tmp_path / "large.png"])
 
 
+@pytest.mark.slow
 def test_what_the_browser_decodes_is_near_and_the_page_says_so(browser, page_file, tmp_path):
     classifier = classifier_of(CNN(num_classes=3, **SMALL), (16, 16, 3))
     files = [tmp_path / name for name in ("a.jpg", "b.webp", "c.gif", "d.bmp")]
@@ -130,6 +134,7 @@ def test_what_the_browser_decodes_is_near_and_the_page_says_so(browser, page_fil
     np.testing.assert_allclose([each["probabilities"] for each in found], wanted, atol=0.01)
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_read_are_told_and_keep_no_other_from_its_answer(browser, page_file, tmp_path, files):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("text")
@@ -148,6 +153,7 @@ def test_files_that_cannot_be_read_are_told_and_keep_no_other_from_its_answer(br
     assert all(each["error"] in told for each in found[:3])
 
 
+@pytest.mark.slow
 def test_files_can_be_dropped_and_pasted(browser, page_file):
     make = """type => new Promise((done) => {
         const data = new DataTransfer();
@@ -166,6 +172,7 @@ def with_threshold(classifier, confidence):
     return replace(classifier, metrics={"evaluation": {"coverage": [{"coverage": 0.99, "confidence": confidence}]}})
 
 
+@pytest.mark.slow
 def test_below_the_threshold_it_is_not_sure(browser, page_file):
     fresh = small_classifier(("ant", "bee"))
     for confidence, headline in ((0.5, "ant"), (0.6, "not sure")):
@@ -189,6 +196,7 @@ def drawn(page):
     return page.locator("#board").evaluate(count)
 
 
+@pytest.mark.slow
 def test_it_is_drawn_on_by_keyboard_and_what_is_drawn_can_be_undone(browser, page_file):
     with opened(browser, page_file(classifier_of(*NETWORKS["CNN, grey"]))) as page:
         page.keyboard.press("Tab")
@@ -208,6 +216,7 @@ def test_it_is_drawn_on_by_keyboard_and_what_is_drawn_can_be_undone(browser, pag
         assert page.inner_text("#headline") == "Draw something"
 
 
+@pytest.mark.slow
 def test_names_can_neither_break_the_page_nor_run(browser, page_file):
     names = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\u2028${x}\u202e", "a\x00\n"]
     model = CNN(num_classes=4, **SMALL)
@@ -217,6 +226,7 @@ def test_names_can_neither_break_the_page_nor_run(browser, page_file):
     assert shown == [*names[:2], "\\u2028${x}\\u202e", "a\\x00\\n"]
 
 
+@pytest.mark.slow
 def test_of_many_classes_the_most_probable_are_shown(browser, page_file):
     with opened(browser, page_file(classifier_of(*NETWORKS["CNN, grey and opacity, without patches"]))) as page:
         draw(page, SQUARE)

@@ -24,7 +24,7 @@ def test_takes_any_height_and_width_and_1_to_4_channels(image_shape, patch):
 
 
 def test_has_five_convolutions_and_two_dense_layers_with_batch_norm():
-    variables = CNN(num_classes=9).initialise(0, (64, 64, 1))
+    variables = CNN(num_classes=9).variable_shapes((64, 64, 1))
     names = variables["params"].keys()
     assert sum(name.startswith("Conv") for name in names) == 5
     assert sum(name.startswith("Dense") for name in names) == 2
@@ -86,7 +86,7 @@ def test_weights_follow_from_the_seed():
 def test_summary_lists_layers_in_order_with_their_parameters():
     model = CNN(num_classes=9)
     text = model.summary((64, 64, 1))
-    total = sum(leaf.size for leaf in jax.tree.leaves(model.initialise(0, (64, 64, 1))["params"]))
+    total = sum(leaf.size for leaf in jax.tree.leaves(model.variable_shapes((64, 64, 1))["params"]))
     lines = text.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["Conv_0", "BatchNorm_0", "Conv_1"]
     assert lines[1].split() == ["Conv_0", "3x3x16x32", "16x16x32", "4,608"]

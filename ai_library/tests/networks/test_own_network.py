@@ -45,6 +45,7 @@ def test_any_network_predicts_what_it_computes_however_many_the_images(kind):
         np.testing.assert_allclose(classifier.predict_proba(images[:count]), wanted[:count], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_subclass_of_cnn_is_told_from_a_cnn():
     mirrored, plain, images = classifier_of(Mirrored), classifier_of(CNN), images_of(20)
     assert np.abs(mirrored.predict_proba(images) - plain.predict_proba(images)).max() > 0.01

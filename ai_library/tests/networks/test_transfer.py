@@ -40,7 +40,7 @@ def test_all_is_taken_over_where_all_is_the_same():
 @pytest.mark.parametrize("kind", [CNN, ResNet, Stock, Dropping, Linear])
 @pytest.mark.parametrize(("old", "new"), [(GREY, RGB), (RGB, GREY)])
 def test_between_grey_and_rgb_a_grey_image_gives_the_same(kind, old, new):
-    model = made(kind) if kind is not ResNet else ResNet(3, features=(4, 8))
+    model = made(kind)
     initial = trained(model, old)
     found, variables = taken_over(model, new, initial)
     assert len(found.adapted) == 1

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -19,15 +20,21 @@ pytestmark = pytest.mark.usefixtures("quickly_compiled")
 CLASSES = ("circle", "cross", "triangle")
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
     """200 images of many sizes that Pillow drew, in 3 classes."""
-    rng = np.random.default_rng(0)
+    folder, rng = tmp_path_factory.mktemp("drawn"), np.random.default_rng(0)
     for index in range(200):
-        path = tmp_path / "images" / CLASSES[index % 3] / f"{index:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = folder / CLASSES[index % 3] / f"{index:03}.png"
+        path.parent.mkdir(exist_ok=True)
         draw_pillow_shape(CLASSES[index % 3], rng).save(path)
-    return tmp_path / "images"
+    return folder
+
+
+@pytest.fixture
+def folder(drawn, tmp_path):
+    """A copy of these images, which a test may change."""
+    return shutil.copytree(drawn, tmp_path / "images")
 
 
 @pytest.mark.slow
