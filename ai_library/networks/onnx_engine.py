@@ -29,7 +29,8 @@ def onnx_runtime_is_there() -> bool:
 class OnnxEngine:
     """Computes the logits of a `CNN`; they differ from those of JAX by rounding only.
 
-    The session starts at the first call. Each call uses one core, and several threads may call at once. The logits of an image do not depend on the others.
+    The session starts at the first call. Each call uses one core, and several threads may call at once. The
+    logits of an image do not depend on the others.
 
     Args:
         architecture: The network.
