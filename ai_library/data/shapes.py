@@ -42,7 +42,7 @@ class ShapeDataSource(DataSource):
         channels: 1 (grey) or 3 (colour). A subclass that draws nothing may have 1 to 4.
         class_names: What the labels 0, 1, ... mean; for shapes, names out of `SHAPES`.
         sizes: Number of examples in train, validation and evaluation. A larger split begins with the same examples.
-            `held_out` has as many as evaluation, or a fourth number.
+            `held_out` has as many as evaluation, or a fourth number. A `load` of a subclass decides for itself.
         ranges: What the factors of the shapes are drawn from. None says that a subclass draws nothing, and overrides
             `load`.
         hold_out: What is held out: see `FactorGrid`.
