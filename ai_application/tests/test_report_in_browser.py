@@ -1,4 +1,4 @@
-"""The pages that commands leave, as people open them: on a phone and on a desk, light and dark, by hand, by keyboard and by ear."""
+"""The pages of results, as people open them: on a phone and on a desk, light and dark, by hand, keyboard and ear."""
 
 from pathlib import Path
 
