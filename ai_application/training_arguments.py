@@ -230,7 +230,7 @@ def _documented(plain, kind):
     if written.startswith(f"{kind.__name__}("):  # the signature, which `dataclass` writes where nobody wrote anything
         written = ""
     text, _, arguments = written.partition("Args:")
-    plain.__doc__ = "\n\nArgs:".join([text.partition("\n")[0], arguments])
+    plain.__doc__ = "\n\nArgs:".join(filter(None, [text.partition("\n")[0], arguments]))
     return plain
 
 

@@ -326,7 +326,10 @@ def test_sequences_of_a_network_of_ones_own_are_set(tmp_path, capsys):
     assert (network.widths, network.strides) == ((4, 4, 6), (1,))
     with pytest.raises(SystemExit):
         training_arguments(*named, "--help")
-    assert "Wide(" not in capsys.readouterr().out  # the signature is no help
+    shown = capsys.readouterr().out
+    assert "--network.widths [INT [INT ...]]" in shown
+    assert "Wide(" not in shown  # the signature is no help
+    assert "Args:" not in shown
 
 
 def test_a_field_that_cannot_be_typed_keeps_its_default(tmp_path):
