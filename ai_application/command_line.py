@@ -71,6 +71,7 @@ def _in_words_of_the_command(message):
         r"by folds\(source, k\) of a source with lower min_images": "with --cross-validate K",
         "use groups='none'": "use --groups none",
         "by skip_broken=True": "with --skip-broken",
+        "use export_stablehlo": "use --format stablehlo",
         r"pass its class, as in load_model\(path, networks=\[(\w+)\]\)": r"name its class by --network FILE.py:\1",
     }
     for of_python, of_the_command in words.items():

@@ -34,6 +34,11 @@ _NETWORK_HELP = (
     f"{', '.join(NETWORKS)}, or a network of your own as FILE.py:Class. With --help, its settings are shown."
 )
 
+_FROM_HELP = (
+    "Begin with the weights of a trained model, and with its network unless --network names another. Other classes get "
+    "a new last layer. None: begin anew."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -47,9 +52,7 @@ class Run:
     """Seconds between checkpoints."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Continue the run in --run-dir, or the latest in runs/, with the settings that it began with."""
-    initial: Annotated[Path | None, tyro.conf.arg(name="from", metavar="MODEL")] = None
-    """Start with the weights of a trained model, and with its network unless --network names another. Weights of the
-    same shape are kept; if the classes differ, the last layer is new. None: start from scratch."""
+    initial: Annotated[Path | None, tyro.conf.arg(name="from", metavar="MODEL", help=_FROM_HELP)] = None
 
 
 class TrainingArguments:
@@ -161,9 +164,15 @@ def arguments_of(kind: type, without: Sequence[str] = ("seed",)) -> type:
 def _as_tuples(hint):
     """A type with its sequences replaced by tuples, which the parser makes from words."""
     origin, parts = typing.get_origin(hint), tuple(map(_as_tuples, typing.get_args(hint)))
-    if origin is Sequence:
+    if origin is Sequence and parts:
         return tuple[parts[0], ...]
     return functools.reduce(operator.or_, parts) if origin in (Union, UnionType) else hint
+
+
+def _with_elements(hint, default):
+    """A type whose plain `tuple` has the elements that the default shows."""
+    kinds = {*map(type, default)} if hint is tuple and isinstance(default, tuple) else set()
+    return tuple[kinds.pop(), ...] if len(kinds) == 1 else hint
 
 
 def _first_look(given):
@@ -199,7 +208,8 @@ def _unchecked(kind, defaults, decided_later=None):
     for known in dataclasses.fields(kind):
         if not known.init or known.name in ("parent", "name", "num_classes"):
             continue
-        hint, value = _hint(kind, known), defaults.get(known.name, known.default)
+        value = defaults.get(known.name, known.default)
+        hint = _with_elements(_as_tuples(_hint(kind, known)), value)
         if known.name in decided_later:
             later = tyro.conf.arg(help_behavior_hint=f"(default: {decided_later[known.name]})")
             made.append((known.name, Annotated[hint | None, later], None))
@@ -220,8 +230,11 @@ def _unchecked(kind, defaults, decided_later=None):
 
 def _documented(plain, kind):
     """A dataclass with the help of another class."""
-    text, _, arguments = (inspect.getdoc(kind) or "").partition("Args:")
-    plain.__doc__ = "\n\nArgs:".join([text.partition("\n")[0], arguments])
+    written = inspect.getdoc(kind) or ""
+    if written.startswith(f"{kind.__name__}("):  # the signature, which `dataclass` writes where nobody wrote anything
+        written = ""
+    text, _, arguments = written.partition("Args:")
+    plain.__doc__ = "\n\nArgs:".join(filter(None, [text.partition("\n")[0], arguments]))
     return plain
 
 
@@ -290,6 +303,7 @@ def _in_one_line(frame):
             parts[-1].append(line)
     said, *rest = parts if "╭" in frame else parts[1:]
     meant = [line.split()[0] for line in rest[0] if line.startswith("--")] if "Perhaps you meant" in frame else []
-    return " ".join(said).strip().removeprefix("Error parsing ") + (
-        f": perhaps {' or '.join(meant)} was meant" if meant else ""
-    )
+    told = " ".join(said).strip().removeprefix("Error parsing ")
+    if meant:
+        return f"{told}: perhaps {' or '.join(meant)} was meant"
+    return f"{told}: --help lists all options" if told.startswith("Unrecognized") else told

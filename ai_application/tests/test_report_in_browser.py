@@ -1,11 +1,16 @@
-"""`report.html` as people open it: on a phone and on a desk, light and dark, by hand, by keyboard and by ear."""
+"""The pages of results, as people open them: on a phone and on a desk, light and dark, by hand, keyboard and ear."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ai_application.mnist import MnistDataSource
-from ai_library import ArrayDataSource, ShapeDataSource, evaluate, load_model
+from ai_library import ArrayDataSource, Report, ShapeDataSource, evaluate, load_model
+from ai_library.data.images.odd_images import OddImage
+from ai_library.laboratory.results import StudyResults
+from ai_library.laboratory.study_page import study_page
+from ai_library.reporting.data_check import DataCheck, Pair, data_check_page
 from ai_library.reporting.findings import examine
 from ai_library.reporting.page import write_findings
 from ai_library.tests.browser import chromium
@@ -87,10 +92,59 @@ def test_it_fits_the_width_of_the_window(page):
     assert page.evaluate(beyond) == []
 
 
+def serious_barriers(page):
+    found = axe_playwright.Axe().run(page).response["violations"]
+    return [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")]
+
+
 def test_axe_finds_no_serious_barrier(page):
     open_all(page)
-    found = axe_playwright.Axe().run(page).response["violations"]
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")] == []
+    assert serious_barriers(page) == []
+
+
+def data_check():
+    """The page of `check_data.py` about images with all that it looks for."""
+    rng = np.random.default_rng(0)
+    right = np.arange(40) % 2
+    report = Report(
+        np.where(np.eye(2)[right] == 1, 0.96, 0.04), np.where(np.arange(40) < 3, 1 - right, right), ("a", "b")
+    )
+    found = {
+        "odd": [OddImage(4, "blurred", "much")],
+        "copies": [Pair(5, 6, "same pixels")],
+        "leaks": 2,
+        "faults": {"a.png": "is empty"},
+    }
+    names, images = [f"photos/a/{index}.png" for index in range(40)], rng.integers(0, 256, (40, 8, 8, 3), np.uint8)
+    return data_check_page(DataCheck(names=names, images=images, report=report, **found))
+
+
+def study():
+    """The page of `study.py` about three conditions, one of which is better."""
+    accuracies = np.random.default_rng(0).normal([[0.9], [0.9], [0.95]], 0.003, (3, 8))
+    rows = {
+        (name, seed): {"condition": name, "seed": seed, "outcome": "done", "accuracy": accuracies[number, seed]}
+        for number, name in enumerate(("plain", "same", "better"))
+        for seed in range(8)
+    }
+    definitions = {name: {"train": {"epochs": epochs}} for name, epochs in (("plain", 1), ("same", 1), ("better", 2))}
+    results = StudyResults(conditions=("plain", "same", "better"), seeds=tuple(range(8)), runs=rows)
+    return study_page(results, definitions, "python scripts/study.py shapes")
+
+
+@pytest.mark.parametrize("made", [data_check, study])
+def test_pages_about_data_and_studies_are_read_everywhere(made, browser, tmp_path):
+    (tmp_path / "page.html").write_text(made())
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    open_all(page)
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert serious_barriers(page) == []
+    page.close()
 
 
 def test_wide_tables_scroll_by_keyboard(page):

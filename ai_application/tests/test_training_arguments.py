@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -174,6 +175,7 @@ def terminal(request, monkeypatch):
             2,
             "error: Unrecognized options: --learnin-rate, 1: perhaps --learning-rate was meant",
         ),
+        (["--images", "600"], 2, "error: Unrecognized options: --images, 600: --help lists all options"),
         (["--optimizer-arguments", "b1"], 2, "error: --optimizer-arguments: "),
         (["--class-weights", "even"], 2, "error: --class-weights: "),
         (["--network"], 2, "error: Missing value for argument '--network'"),
@@ -292,7 +294,7 @@ def test_a_file_without_that_network_is_an_error_that_says_what_it_has(text, nam
 
 ODD_NETWORK = """
 from __future__ import annotations
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 import flax.linen as nn
 if TYPE_CHECKING:
@@ -309,7 +311,25 @@ class Odd(nn.Module):
 class Needs(nn.Module):
     num_classes: int
     act: Callable
+
+class Wide(nn.Module):
+    num_classes: int
+    widths: Sequence[int] = (8, 16)
+    strides: tuple = (2, 2)
 """
+
+
+def test_sequences_of_a_network_of_ones_own_are_set(tmp_path, capsys):
+    (tmp_path / "odd.py").write_text(ODD_NETWORK)
+    named = ["--network", f"{tmp_path / 'odd.py'}:Wide"]
+    network: Any = training_arguments(*named, "--network.widths", "4", "4", "6", "--network.strides", "1").network(4)
+    assert (network.widths, network.strides) == ((4, 4, 6), (1,))
+    with pytest.raises(SystemExit):
+        training_arguments(*named, "--help")
+    shown = capsys.readouterr().out
+    assert "--network.widths [INT [INT ...]]" in shown
+    assert "Wide(" not in shown  # the signature is no help
+    assert "Args:" not in shown
 
 
 def test_a_field_that_cannot_be_typed_keeps_its_default(tmp_path):

@@ -47,7 +47,7 @@ class ShapeDataSource(DataSource):
         channels: 1 (grey) or 3 (RGB). A subclass that draws nothing may have 1 to 4.
         class_names: Names of the labels 0, 1, ...; for drawn shapes, names in `SHAPES`.
         sizes: Number of examples in train, validation and evaluation. A larger split begins with the same examples.
-            "held_out" has as many as evaluation, or a fourth number.
+            "held_out" has as many as evaluation, or a fourth number. The `load` of a subclass decides for itself.
         ranges: The ranges of the shapes' factors. None: a subclass draws nothing, and overrides `load`.
         hold_out: The combinations that are held out: see `FactorGrid`.
         label_noise: Fraction of wrong labels, spread evenly over the other classes; or a matrix (classes, classes)

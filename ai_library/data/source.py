@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import inspect
 import operator
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ class DataSource:
         self.image_shape: tuple[int, int, int] = check_image_shape(image_shape)
         self.class_names: tuple[str, ...] = check_class_names(class_names)
         self._loaded: dict[str, Examples] = {}
+        self._loading: set[tuple[str, int]] = set()
         self._check_hook()
 
     def load(self, split: str) -> tuple[ArrayLike, ArrayLike] | Examples:
@@ -227,8 +229,22 @@ class DataSource:
         if split not in known:
             raise InputError(f"unknown split {split!r}: choose from {', '.join(known)}")
         if split not in self._loaded:
-            self._loaded[split] = self._as_examples(split, self.load(split))
+            self._loaded[split] = self._as_examples(split, self._load_once(split))
         return self._loaded[split]
+
+    def _load_once(self, split):
+        """What the hook returns; raises `InputError` where the hook asks for the very examples that it is to load."""
+        loading = split, threading.get_ident()
+        if loading in self._loading:
+            raise InputError(
+                f"{self._place(split)} must not use the size or the examples of {split!r}, which are what it returns: "
+                "decide in load how many there are"
+            )
+        self._loading.add(loading)
+        try:
+            return self.load(split)
+        finally:
+            self._loading.discard(loading)
 
     def _as_examples(self, split, loaded):
         """The result of the hook as `Examples`. Arrays are checked at once."""

@@ -174,6 +174,13 @@ def test_a_hook_that_returns_something_else_is_told_so(loaded, message):
         Grey(lambda: loaded).examples("train", [0, 1])
 
 
+def test_a_hook_that_asks_for_its_own_size_is_told_so():
+    sources = []
+    sources.append(Grey(lambda: (IMAGES[: sources[0].size("train")], LABELS)))
+    with pytest.raises(InputError, match=r"Grey.load\('train'\) must not use the size or the examples of 'train'"):
+        sources[0].size("train")
+
+
 def test_a_source_without_the_hook_cannot_be_made():
     class Nothing(DataSource):
         pass
