@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..files.text import counted, listed
 from .statistics import (
+    FEWEST_RESAMPLED,
     LEVEL,
     Estimate,
     PairedTest,
@@ -49,7 +50,8 @@ class ConditionSummary(NamedTuple):
         values: The metric of each run (n,), in the order of the seeds.
         mean: Its mean, with Student's 95 % interval.
         deviation: Its standard deviation over the seeds; nan for one.
-        interquartile_mean: The mean of the middle half, with its bootstrap interval.
+        interquartile_mean: The mean of the middle half. Its bootstrap interval is nan for fewer than 10 runs, of which
+            it would be too narrow.
         diverged: How many runs ended because their loss became infinite; they have no value.
         missing: How many runs are not finished.
     """
@@ -138,7 +140,7 @@ class StudyResults:
                     values=values,
                     mean=mean(values) if len(values) else nothing,
                     deviation=float(values.std(ddof=1)) if len(values) > 1 else math.nan,
-                    interquartile_mean=interquartile_mean(values) if len(values) else nothing,
+                    interquartile_mean=_middle_half(values) if len(values) else nothing,
                     diverged=diverged,
                     missing=len(self.seeds) - len(rows),
                 )
@@ -256,6 +258,11 @@ class StudyResults:
                 f"{needed(each)}",
             ]
         return "\n".join([*lines, *(["", *self.notes] if self.notes and self.comparisons else self.notes)])
+
+
+def _middle_half(values):
+    found = interquartile_mean(values)
+    return found if len(values) >= FEWEST_RESAMPLED else Estimate(found.value, math.nan, math.nan)
 
 
 def needed(comparison: ConditionComparison) -> str:

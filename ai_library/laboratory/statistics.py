@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.optimize
+import scipy.special
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..evaluation.metrics import wilson_interval
 
 LEVEL = 0.05
 """Of a test: how often two equal conditions are called different, at most. Intervals have the rest, 95 %."""
@@ -20,6 +21,8 @@ POWER = 0.8
 """How often a study should find a difference that is there."""
 MOST_SEEDS = 1_000
 """That a question is said to need; beyond them it needs "more"."""
+FEWEST_RESAMPLED = 10
+"""Runs from which on a percentile bootstrap of them has an interval that holds; with 5 it holds in 89 % of studies."""
 _DRAWS = 2**16
 """Ways to set the signs that are tried: all of up to 16 differences."""
 
@@ -131,20 +134,44 @@ def probability_better(differences: ArrayLike) -> Estimate:
     """The probability that a run of one condition beats that of another with the same seed, from differences (n,).
 
     That is the share of the pairs with a difference above 0, where equal ones count half (Bouthillier et al.,
-    Accounting for Variance in Machine Learning Benchmarks, MLSys 2021). The interval is Wilson's, not the paper's
-    bootstrap of the pairs: where all pairs agree, a bootstrap says 100 % to 100 %, of however few.
+    Accounting for Variance in Machine Learning Benchmarks, MLSys 2021). The interval is `mid_p_interval`, not the
+    paper's bootstrap of the pairs: where all pairs agree, a bootstrap says 100 % to 100 %, of however few.
     """
     differences = _one_or_more(differences)
     n, wins = len(differences), float((differences > 0).sum() + (differences == 0).sum() / 2)
-    return Estimate(wins / n, *wilson_interval(wins, n))
+    return Estimate(wins / n, *mid_p_interval(wins, n))
+
+
+def mid_p_interval(wins: float, n: int) -> tuple[float, float]:
+    """The 95 % mid-P interval (low, high) of a share (Berry and Armitage, The Statistician 44, 1995).
+
+    Clopper and Pearson's, with what was seen counted half in either tail. A few pairs can agree in a few ways only, so
+    that no interval holds in 95 % of cases for every true share. This one holds in 91 % or more, Wilson's at times in
+    83 %.
+
+    Args:
+        wins: Number of successes, from 0 to `n`; halves are for pairs that are equal.
+        n: Number of pairs, at least 1.
+    """
+
+    def more(share):
+        """The probability of more wins than were seen, and half of that of just as many."""
+        at_least = scipy.special.betainc(wins, n - wins + 1, share) if wins else 1.0
+        above = scipy.special.betainc(wins + 1, n - wins, share) if wins < n else 0.0
+        return (at_least + above) / 2
+
+    def where(probability):
+        return float(scipy.optimize.brentq(lambda share: more(share) - probability, 0.0, 1.0))
+
+    return where(LEVEL / 2) if wins else 0.0, where(1 - LEVEL / 2) if wins < n else 1.0
 
 
 def interquartile_mean(values: ArrayLike, resamples: int = 10_000, seed: int = 0) -> Estimate:
     """The mean of the middle half of values (n,), or (n, tasks) of all tasks together, which one odd run moves little.
 
     The interval is that of the percentile bootstrap, which draws runs within each task (Agarwal et al., Deep
-    Reinforcement Learning at the Edge of the Statistical Precipice, NeurIPS 2021). Of few runs it is too narrow: use
-    the one of `mean` to decide.
+    Reinforcement Learning at the Edge of the Statistical Precipice, NeurIPS 2021). Of fewer than 10 runs it is too
+    narrow, of however many tasks: use the one of `mean` to decide.
 
     Args:
         values: Of n runs.
