@@ -55,7 +55,8 @@ def main():
         lines += ["", *told.stdout[told.stdout.index(f"{metric} on ") : told.stdout.rindex("\n\ntable ")].splitlines()]
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = f"{time.monotonic() - began:.0f} s in all, {used.ru_utime + used.ru_stime:.0f} s of CPU"
-    keep(arguments.name, [lines[0] + "; " + seconds, *lines[1:]], "jax", "flax", "optax")
+    head = f"{arguments.epochs} epochs of the preset fast's network, {arguments.seeds} seeds; {seconds}"
+    keep(arguments.name, [head, *lines], "jax", "flax", "optax")
 
 
 if __name__ == "__main__":
