@@ -50,6 +50,7 @@ CELLS = 7
 """Of each of size, x and y; 0, 2, 4 and 6 are the values, of which 4 and 6 are rare."""
 GRID = FactorGrid(size=CELLS, x=CELLS, y=CELLS)
 VALUES = (len(CLASSES), 4, 4, 4)
+SIDE = 48
 FACTORS = ("class", "size", "x", "y")
 RANGES = ShapeRanges(
     size=(0.14, 0.34), outlined=0.0, contrast=(0.8, 1.0), gradient=(0.0, 0.1), noise=(0.0, 0.02), blur=(0.0, 0.01)
@@ -67,7 +68,7 @@ class Combinations(DataSource):
         hold_out = None if known is None else GRID.ladder(known, RARE, rare=3)
         drawn = 10 * max(sizes)  # of which 1 in 5 is of the values, or 1 in 3 of those that are held out
         self._shapes = ShapeDataSource(
-            seed=seed, class_names=CLASSES, sizes=(drawn,) * 3, ranges=RANGES, hold_out=hold_out
+            seed=seed, image_size=SIDE, class_names=CLASSES, sizes=(drawn,) * 3, ranges=RANGES, hold_out=hold_out
         )
         self.splits: tuple[str, ...] = self._shapes.splits
         self._sizes = dict(zip(self.splits, [*sizes, sizes[-1]], strict=False))
@@ -76,10 +77,10 @@ class Combinations(DataSource):
 
     def load(self, split: str):
         factors = self._shapes.factors(split, range(self._shapes.size(split)))
-        side, (low, high) = self._shapes.image_shape[0], RANGES.size
-        room = side / 2 - factors.size[:, np.newaxis]
-        places = ((factors.center - side / 2) / room + 1) / 2
-        unit = np.column_stack([(factors.size / side - low) / (high - low), places])
+        low, high = RANGES.size
+        room = SIDE / 2 - factors.size[:, np.newaxis]
+        places = ((factors.center - SIDE / 2) / room + 1) / 2
+        unit = np.column_stack([(factors.size / SIDE - low) / (high - low), places])
         cells = np.clip(unit * CELLS, 0, CELLS - 1).astype(int)
         chosen = np.flatnonzero((cells % 2 == 0).all(axis=1))[: self._sizes[split]]
         labels = np.ravel_multi_index((factors.label[chosen], *(cells[chosen] // 2).T), VALUES)
@@ -128,7 +129,7 @@ def main():
     rows = measured(study, source)
     cpu = sum(os.times()[:4])
     lines = [
-        f"{sizes[0]:,} images of 64x64, {config.epochs} epochs; {sizes[2]:,} images of each kind to measure on",
+        f"{sizes[0]:,} images of {SIDE}x{SIDE}, {config.epochs} epochs; {sizes[2]:,} images of each kind to measure on",
         f"{arguments.seeds} seeds; Student's 95 % intervals over seeds; {time.monotonic() - began:.0f} s in all, "
         f"{cpu:.0f} s of CPU",
         "",
