@@ -50,7 +50,7 @@ CELLS = 7
 """Of each of size, x and y; 0, 2, 4 and 6 are the values, of which 4 and 6 are rare."""
 GRID = FactorGrid(size=CELLS, x=CELLS, y=CELLS)
 VALUES = (len(CLASSES), 4, 4, 4)
-SIDE = 48
+SIDE = 64
 FACTORS = ("class", "size", "x", "y")
 RANGES = ShapeRanges(
     size=(0.14, 0.34), outlined=0.0, contrast=(0.8, 1.0), gradient=(0.0, 0.1), noise=(0.0, 0.02), blur=(0.0, 0.01)
@@ -108,7 +108,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", help="of the file in benchmarks/results; without one nothing is kept")
     parser.add_argument("--seeds", type=int, default=5, help="(%(default)s)")
-    parser.add_argument("--epochs", type=int, default=6, help="(%(default)s)")
+    parser.add_argument("--epochs", type=int, default=5, help="(%(default)s)")
     parser.add_argument("--sizes", type=int, nargs=3, default=(8_000, 1_000, 2_000), help="of the splits (%(default)s)")
     parser.add_argument("--folder", type=Path, default=ROOT / "studies/ladder", help="of the study")
     arguments = parser.parse_args()
