@@ -35,7 +35,7 @@ WITHOUT = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", metavar="DIR")
-    parser.add_argument("--epochs", type=int, default=2, help="(%(default)s)")
+    parser.add_argument("--epochs", type=int, default=1, help="(%(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="(%(default)s)")
     parser.add_argument("--study-dir", default="studies/mnist_parts")
     parser.add_argument("--name", default="mnist_parts", help="of the file in benchmarks/results (%(default)s)")
