@@ -16,10 +16,11 @@ The study is kept in a folder: a run that was broken off goes on by the same com
 """
 
 import argparse
+import json
 import os
 import sys
 import time
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import flax.linen as nn
@@ -116,7 +117,7 @@ def main():
     share_out_cores(config.batch_size)
     keep_freed_memory()
     began, network = time.monotonic(), FactorNetwork(int(np.prod(VALUES)))
-    source = partial(Combinations, sizes=sizes)
+    source = lru_cache(maxsize=8)(partial(Combinations, sizes=sizes))  # the images of a seed or two
     study = Study(
         {
             name: Condition(network=network, source=partial(source, known=known), config=config)
@@ -130,8 +131,8 @@ def main():
     cpu = sum(os.times()[:4])
     lines = [
         f"{sizes[0]:,} images of {SIDE}x{SIDE}, {config.epochs} epochs; {sizes[2]:,} images of each kind to measure on",
-        f"{arguments.seeds} seeds; Student's 95 % intervals over seeds; {time.monotonic() - began:.0f} s in all, "
-        f"{cpu:.0f} s of CPU",
+        f"{arguments.seeds} seeds; Student's 95 % intervals over seeds",
+        f"this call took {time.monotonic() - began:.0f} s, {cpu:.0f} s of CPU",
         "",
         *table(study, rows),
     ]
@@ -142,21 +143,28 @@ def measured(study, source):
     """What each run has right, by what it is measured on, what is asked for, and condition and seed."""
     rows = {}
     for seed in study.seeds:
-        steps = {name: source(seed=seed, known=known) for name, known in STEPS.items()}
         for name in study.conditions:
-            classifier = study.classifier(name, seed)
-            own = steps.get(name) or source(seed=seed)
-            splits = {"held in": (own, "evaluation")}
-            # The control is measured on what each step holds out; the steps on that, and on what all of them hold out.
-            seen = [*STEPS] if name == CONTROL else dict.fromkeys([name, [*STEPS][-1]])
-            splits |= {step: (steps[step], "held_out") for step in seen}
-            for what, (images, split) in splits.items():
-                report = evaluate(classifier, images, split)
-                right = np.equal(*[np.unravel_index(each, VALUES) for each in (report.predictions, report.labels)])
-                figures = {"all": right.all(axis=0), **dict(zip(FACTORS, right, strict=True))}
-                for figure, hits in figures.items():
-                    rows.setdefault((what, figure), {})[name, seed] = {"outcome": "done", "accuracy": hits.mean()}
+            path = study.folder / "runs" / name / f"seed-{seed}" / "measured.json"
+            if not path.exists():
+                path.write_text(json.dumps(measure(study.classifier(name, seed), source, name, seed)))
+            for what, figures in json.loads(path.read_text()).items():
+                for figure, accuracy in figures.items():
+                    rows.setdefault((what, figure), {})[name, seed] = {"outcome": "done", "accuracy": accuracy}
     return rows
+
+
+def measure(classifier, source, name, seed):
+    """What a run has right, by what it is measured on and what is asked for."""
+    # The control is measured on what each step holds out; the steps on that, and on what all of them hold out.
+    seen = STEPS if name == CONTROL else dict.fromkeys([name, [*STEPS][-1]])
+    splits = {"held in": (STEPS.get(name), "evaluation")} | {step: (STEPS[step], "held_out") for step in seen}
+    found = {}
+    for what, (known, split) in splits.items():
+        report = evaluate(classifier, source(known=known, seed=seed), split)
+        right = np.equal(*[np.unravel_index(each, VALUES) for each in (report.predictions, report.labels)])
+        hits = {"all": right.all(axis=0), **dict(zip(FACTORS, right, strict=True))}
+        found[what] = {figure: float(each.mean()) for figure, each in hits.items()}
+    return found
 
 
 def table(study, rows):

@@ -54,9 +54,9 @@ def main():
         told = subprocess.run([*command, "--metric", metric], cwd=ROOT, check=True, capture_output=True, text=True)
         lines += ["", *told.stdout[told.stdout.index(f"{metric} on ") : told.stdout.rindex("\n\ntable ")].splitlines()]
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = f"{time.monotonic() - began:.0f} s in all, {used.ru_utime + used.ru_stime:.0f} s of CPU"
-    head = f"{arguments.epochs} epochs of the preset fast's network, {arguments.seeds} seeds; {seconds}"
-    keep(arguments.name, [head, *lines], "jax", "flax", "optax")
+    head = [f"the preset fast's network, epochs: {arguments.epochs}, seeds: {arguments.seeds}"]
+    head += [f"this call took {time.monotonic() - began:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of CPU"]
+    keep(arguments.name, [*head, *lines], "jax", "flax", "optax")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from ai_library.laboratory.statistics import (
     t_p,
 )
 
-SEEDS, TESTED, TASKS = (3, 5, 6, 10, 20), (5, 6, 10), (1, 4, 16)
+SEEDS, TESTED, TASKS = (3, 5, 6, 10, 20), (5, 6, 10), (1, 10)
 DISTRIBUTIONS = {"normal": scipy.stats.norm(), "skewed": scipy.stats.gamma(2)}
 
 
