@@ -49,7 +49,7 @@ def main():
         f"{len(moments)} kills in {len(ended)} studies, after {', '.join(map(str, moments))} of their 15 runs",
         f"{sum(ended)} of {len(ended)} ended with the same runs.csv, byte for byte",
     ]
-    keep("kill_study", lines, "jax", "jaxlib", "flax")
+    keep("kill_study" if arguments.workers == 1 else "kill_study_workers", lines, "jax", "jaxlib", "flax")
 
 
 def kill(folder, arguments, moments, seconds, rng):

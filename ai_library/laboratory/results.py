@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..files.text import counted, listed
 from .statistics import (
+    FEWEST_RESAMPLED,
     LEVEL,
     Estimate,
     PairedTest,
@@ -49,7 +50,8 @@ class ConditionSummary(NamedTuple):
         values: (n,) the metric of each run, in the order of the seeds.
         mean: Their mean, with Student's 95 % interval.
         deviation: Their standard deviation; nan for a single run.
-        interquartile_mean: The mean of the middle half, with its bootstrap interval.
+        interquartile_mean: The mean of the middle half, with its bootstrap interval, which is nan for fewer than 10
+            runs: it would be too narrow.
         diverged: Number of runs whose loss became infinite or nan; they have no value.
         missing: Number of unfinished runs.
     """
@@ -145,7 +147,7 @@ class StudyResults:
                     values=values,
                     mean=mean(values) if len(values) else nothing,
                     deviation=float(values.std(ddof=1)) if len(values) > 1 else math.nan,
-                    interquartile_mean=interquartile_mean(values) if len(values) else nothing,
+                    interquartile_mean=_middle_half(values) if len(values) else nothing,
                     diverged=diverged,
                     missing=len(self.seeds) - len(rows),
                 )
@@ -263,6 +265,11 @@ class StudyResults:
                 f"{needed(each)}",
             ]
         return "\n".join([*lines, *(["", *self.notes] if self.notes and self.comparisons else self.notes)])
+
+
+def _middle_half(values):
+    found = interquartile_mean(values)
+    return found if len(values) >= FEWEST_RESAMPLED else Estimate(found.value, math.nan, math.nan)
 
 
 def needed(comparison: ConditionComparison) -> str:

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.optimize
+import scipy.special
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..evaluation.metrics import wilson_interval
 
 LEVEL = 0.05
 """The significance level of the tests. Intervals have the confidence 1 - `LEVEL`, 95 %."""
@@ -21,6 +22,8 @@ POWER = 0.8
 """The power of a study: the probability of finding a difference that exists."""
 MOST_SEEDS = 1_000
 """Largest number of seeds that is named; above it the text says "more"."""
+FEWEST_RESAMPLED = 10
+"""Fewest runs whose percentile bootstrap gives a valid interval; with 5 runs it is valid in 89 % of the studies."""
 _DRAWS = 2**16
 """Number of sign assignments that are tried: all those of up to 16 differences."""
 
@@ -133,19 +136,44 @@ def probability_better(differences: ArrayLike) -> Estimate:
     """The probability that a run of one condition beats that of another with the same seed, from differences (n,).
 
     It is the fraction of pairs with a difference above 0, where ties count half (Bouthillier et al., Accounting for
-    Variance in Machine Learning Benchmarks, MLSys 2021). The interval is Wilson's, not the paper's bootstrap, whose
-    interval is 100 % to 100 % whenever all pairs agree, however few they are.
+    Variance in Machine Learning Benchmarks, MLSys 2021). The interval is `mid_p_interval`, not the paper's bootstrap,
+    whose interval is 100 % to 100 % whenever all pairs agree, however few they are.
     """
     differences = _one_or_more(differences)
     n, wins = len(differences), float((differences > 0).sum() + (differences == 0).sum() / 2)
-    return Estimate(wins / n, *wilson_interval(wins, n))
+    return Estimate(wins / n, *mid_p_interval(wins, n))
+
+
+def mid_p_interval(wins: float, n: int) -> tuple[float, float]:
+    """The 95 % mid-P interval (low, high) of a share (Berry and Armitage, The Statistician 44, 1995).
+
+    Clopper and Pearson's, with what was seen counted half in either tail. A few pairs can agree in a few ways only, so
+    that no interval holds in 95 % of cases for every true share. This one holds in 91 % or more, Wilson's at times in
+    83 %.
+
+    Args:
+        wins: Number of successes, from 0 to `n`; halves are for pairs that are equal.
+        n: Number of pairs, at least 1.
+    """
+
+    def more(share):
+        """The probability of more wins than were seen, and half of that of just as many."""
+        at_least = scipy.special.betainc(wins, n - wins + 1, share) if wins else 1.0
+        above = scipy.special.betainc(wins + 1, n - wins, share) if wins < n else 0.0
+        return (at_least + above) / 2
+
+    def where(probability):
+        return float(scipy.optimize.brentq(lambda share: more(share) - probability, 0.0, 1.0))
+
+    return where(LEVEL / 2) if wins else 0.0, where(1 - LEVEL / 2) if wins < n else 1.0
 
 
 def interquartile_mean(values: ArrayLike, resamples: int = 10_000, seed: int = 0) -> Estimate:
     """The mean of the middle half of the values, which is robust to outliers.
 
     The interval is that of the percentile bootstrap, stratified by task (Agarwal et al., Deep Reinforcement Learning at
-    the Edge of the Statistical Precipice, NeurIPS 2021). It is too narrow for few runs: decide by that of `mean`.
+    the Edge of the Statistical Precipice, NeurIPS 2021). With fewer than 10 runs it is too narrow, however many tasks
+    there are: decide by that of `mean`.
 
     Args:
         values: (n,) values of n runs, or (n, tasks), which are pooled.

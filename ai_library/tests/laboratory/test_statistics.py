@@ -26,6 +26,7 @@ from ai_library.laboratory.statistics import (
     holm,
     interquartile_mean,
     mean,
+    mid_p_interval,
     paired_test,
     power,
     probability_better,
@@ -103,10 +104,29 @@ def test_holm_corrects_as_statsmodels_does():
 
 
 def test_the_probability_of_being_better_counts_equal_pairs_half():
-    assert probability_better([0.1, 0.2, -0.1, 0.0]).value == 2.5 / 4
+    assert probability_better([0.1, 0.2, -0.1, 0.0]) == (2.5 / 4, *mid_p_interval(2.5, 4))
     always = probability_better([0.1] * 5)
     assert always.value == always.high == 1.0
-    assert always.low == pytest.approx(scipy.stats.binomtest(5, 5).proportion_ci(method="wilson").low)
+    assert always.low == pytest.approx(0.05 ** (1 / 5))  # where half of P(5 of 5) is 2.5 %
+
+
+@pytest.mark.parametrize(("wins", "n"), [(1, 5), (3, 5), (4, 10), (19, 20)])
+def test_what_was_seen_and_more_has_2_5_percent_at_the_ends_of_a_mid_p_interval(wins, n):
+    low, high = mid_p_interval(wins, n)
+    binomial = scipy.stats.binom
+    assert binomial.sf(wins, n, low) + binomial.pmf(wins, n, low) / 2 == pytest.approx(0.025)
+    assert binomial.cdf(wins - 1, n, high) + binomial.pmf(wins, n, high) / 2 == pytest.approx(0.025)
+    assert mid_p_interval(n - wins, n) == pytest.approx((1 - high, 1 - low))
+    assert mid_p_interval(wins - 0.5, n) < (low, high) < mid_p_interval(wins + 0.5, n)
+
+
+@pytest.mark.parametrize("n", [3, 5, 6, 10, 20])
+def test_a_mid_p_interval_holds_whatever_the_true_share_is(n):
+    true, wins = np.linspace(0, 1, 999), np.arange(n + 1)
+    low, high = np.array([mid_p_interval(int(count), n) for count in wins]).T[..., np.newaxis]
+    coverage = (scipy.stats.binom.pmf(wins[:, np.newaxis], n, true) * ((low <= true) & (true <= high))).sum(axis=0)
+    assert coverage.min() > 0.91
+    assert coverage.mean() < 0.99
 
 
 def test_the_interquartile_mean_and_its_interval_are_those_of_rliable():
@@ -114,6 +134,14 @@ def test_the_interquartile_mean_and_its_interval_are_those_of_rliable():
     assert interquartile_mean(SCORES).value == pytest.approx(0.761)
     assert interquartile_mean(SCORES[:, 0]) == pytest.approx((0.9174, 0.9084, 0.9316), abs=1e-3)
     assert interquartile_mean([1, 2, 3, 100]).value == 2.5
+
+
+def test_a_middle_half_has_an_interval_from_ten_seeds_on():
+    values = np.linspace(0.8, 0.9, 10)
+    nine, ten = results({"a": values[:9]}).summaries[0], results({"a": values}).summaries[0]
+    assert math.isnan(nine.interquartile_mean.low)
+    assert nine.interquartile_mean.value == interquartile_mean(values[:9]).value
+    assert ten.interquartile_mean == interquartile_mean(values)
 
 
 @pytest.mark.parametrize(
