@@ -163,7 +163,8 @@ def mid_p_interval(wins: float, n: int) -> tuple[float, float]:
         return (at_least + above) / 2
 
     def where(probability):
-        return float(scipy.optimize.brentq(lambda share: more(share) - probability, 0.0, 1.0))
+        root: Any = scipy.optimize.brentq(lambda share: more(share) - probability, 0.0, 1.0)
+        return float(root)
 
     return where(LEVEL / 2) if wins else 0.0, where(1 - LEVEL / 2) if wins < n else 1.0
 
