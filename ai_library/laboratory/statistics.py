@@ -162,9 +162,9 @@ def mid_p_interval(wins: float, n: int) -> tuple[float, float]:
         above = scipy.special.betainc(wins + 1, n - wins, share) if wins < n else 0.0
         return (at_least + above) / 2
 
-    def where(probability):
-        root: Any = scipy.optimize.brentq(lambda share: more(share) - probability, 0.0, 1.0)
-        return float(root)
+    def where(probability) -> float:
+        share: Any = scipy.optimize.brentq(lambda share: more(share) - probability, 0.0, 1.0)
+        return float(share)
 
     return where(LEVEL / 2) if wins else 0.0, where(1 - LEVEL / 2) if wins < n else 1.0
 
