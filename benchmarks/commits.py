@@ -1,10 +1,9 @@
-"""Training, prediction and the start of `predict.py` by this project as it was at several commits, in turns: what a
-change cost or brought.
+"""Compares the speed of several commits of this project, in turns: training, prediction and the start of `predict.py`.
 
-Each commit is checked out beside this checkout. `training` trains the default network on shapes that it draws, with
-everything that `Trainer.fit` does: steps, validation, checkpoints, curves. `prediction` is what `Classifier` does of
-images in memory. `start` is the whole process of `predict.py` on one image. A commit may have a Python of its own, with
-the packages that it was held at: `f2df111=/path/to/python`.
+Each commit is checked out beside this checkout. `training` trains the default network on generated shapes, with
+everything that `Trainer.fit` does: steps, validation, checkpoints, curves. `prediction` is `Classifier` on images in
+memory. `start` is the whole process of `predict.py` on one image. A commit may have its own Python, with
+the packages that it was pinned to: `f2df111=/path/to/python`.
 """
 
 import argparse
@@ -23,7 +22,7 @@ HERE = "this checkout"
 
 
 def work(what: str, root: str, batch_size: int, devices: int):
-    """Does one kind of work with the project in the folder `root`, as often as it is asked to."""
+    """Does one kind of work with the project in the folder `root`, once for each request."""
     if what == "start":
         serve(starts(root))
         return

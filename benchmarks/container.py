@@ -1,9 +1,10 @@
 """Size of the image, and seconds from `docker run` to the results: ours, and the same application on TensorFlow.
 
-The peer (`container_peer/`) has the same network and weights as a Keras model, predicts the same committed images and
-writes the same table, metrics and confusion matrix with Keras, scikit-learn and matplotlib. Its requirements are ours
-with TensorFlow in place of JAX, Flax and Optax, and with nothing that only our code needs. Needs a Docker engine, and
-keras (requirements-bench.txt) to convert the weights. Both take turns, after one run that is not counted.
+The peer (`container_peer/`) has the same network and weights as a Keras model. It predicts the same committed images
+and writes the same table, metrics and confusion matrix with Keras, scikit-learn and matplotlib. Its requirements are
+ours with TensorFlow instead of JAX, Flax and Optax, and without packages that only our code needs. Needs a Docker
+engine, and keras (requirements-bench.txt) to convert the weights. Both take turns, after one run each that is not
+counted.
 """
 
 import argparse

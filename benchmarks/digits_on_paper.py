@@ -1,9 +1,8 @@
-"""Accuracy of the committed MNIST model on digits that are written on uneven paper, by this project as it was before
-and as it is.
+"""Accuracy of the committed MNIST model on digits on uneven paper, with an earlier commit of this project and this one.
 
-Test images of MNIST are laid as ink onto drawn sheets: light that falls off, a shadow, folds with a step and a crease,
-the paper's grain, the sensor's noise, a pen of another colour, and JPEG. `--kind` names what is different in a kind of
-sheet. Nothing was tuned on the seed that is used here.
+Test images of MNIST are drawn as ink onto synthetic sheets: with uneven light, a shadow, folds with a step and a
+crease, paper grain, sensor noise, a coloured pen, and JPEG compression. `--kind` names what differs in a kind of sheet.
+Nothing was tuned on the seed that is used here.
 """
 
 import argparse
@@ -91,7 +90,7 @@ def draw(folder: Path, mnist: Path, kind: str, count: int):
 
 
 def accuracy(root: str | Path, folder: Path) -> str:
-    """What a project in the folder `root` predicts right of labelled images, as it says it."""
+    """The accuracy on labelled images that the project in the folder `root` prints."""
     with tempfile.TemporaryDirectory() as output:
         model = ROOT / "ai_application/models/mnist.msgpack"
         command = [sys.executable, "scripts/predict.py", "--model", model, "--data", folder, "--output", output]

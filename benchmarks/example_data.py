@@ -1,4 +1,4 @@
-"""The data that the peers' examples train on, as one file, and how they tell how far they are."""
+"""The data that the peers' examples train on, as one file, and the report of their progress."""
 
 import argparse
 import gzip
@@ -56,7 +56,7 @@ def peer_parser(description):
 
 
 def over(arguments, epoch, accuracy):
-    """Prints `epoch accuracy seconds-since-start`; whether the target is reached or the time is up."""
+    """Prints `epoch accuracy seconds-since-start`; returns whether the target is reached or the time is up."""
     seconds = time.time() - arguments.start
     print(epoch, accuracy, seconds, flush=True)
     return accuracy >= arguments.target or seconds >= arguments.give_up

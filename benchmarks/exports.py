@@ -1,7 +1,7 @@
-"""How far exported models are from the classifiers that they were made of: 10,000 images of shapes and of MNIST.
+"""Compares exported models with the original classifiers, on 10,000 images of shapes and of MNIST.
 
-The largest difference of a probability, and how many classes change, of ONNX in ONNX Runtime and of StableHLO in JAX,
-for the committed models, and for a `ResNet` trained on few shapes in colour and an odd size.
+Reports the largest difference of a probability and the number of changed classes, for ONNX in ONNX Runtime and
+StableHLO in JAX: with the committed models, and with a `ResNet` trained on a few coloured shapes of an odd size.
 """
 
 import argparse

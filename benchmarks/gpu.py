@@ -1,7 +1,7 @@
 """Training and prediction on a GPU: this library beside PyTorch, on the same networks and images.
 
 Each contestant is a process of its own; they take turns of about a second, round by round. "drawn" trains on shapes
-that are drawn on the device, which PyTorch has nothing like; "arrays" on images in the device's memory.
+that are drawn on the device, for which PyTorch has no counterpart; "arrays" trains on images in the device's memory.
 """
 
 import argparse
@@ -17,7 +17,7 @@ ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def contestants(name, batch_size, what, few):
-    """(name, command) of who takes part."""
+    """(name, command) of each contestant."""
     ours = [("drawn", "bfloat16"), ("arrays", "bfloat16")]
     more = [("drawn", "float32"), ("arrays", "float32"), ("host", "bfloat16")]
     if what == "train":

@@ -1,6 +1,7 @@
-"""Time to 99 % of MNIST's test images on a GPU, imports and compiling apart: `python benchmarks/gpu_mnist.py FOLDER`,
-the folder with MNIST's four files. Seconds are those of a whole run, its validation included, in a process that has
-compiled: the first run, which compiles, is told apart. The epoch is chosen by 5,000 of the training images.
+"""Time to 99 % of MNIST's test images on a GPU, without imports: `python benchmarks/gpu_mnist.py FOLDER`.
+
+FOLDER has MNIST's four files. A run's seconds include validation. The first run, which also compiles, is reported
+separately. 5,000 of the training images are used to choose the epoch.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The networks and images of a GPU's benchmarks: the library's two networks, on images of shapes' and MNIST's size."""
+"""Networks and images of the GPU benchmarks: the library's two networks, on images of the sizes of shapes and MNIST."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Case:
 
     @property
     def arguments(self):
-        """What makes the network."""
+        """The arguments of the network."""
         return {"num_classes": self.classes, "features": self.features, "patch": self.patch}
 
     def images(self, count):

@@ -1,6 +1,7 @@
-"""This library on a GPU. Arguments: a case, batch size, precision, and what to do: "drawn" and "arrays" train on images
-that are drawn on the device or lie there, "host" on batches that come from the host one by one; "predict" predicts
-images in the host's memory, "resident" images on the device.
+"""This library on a GPU. Arguments: a case, batch size, precision, and a mode.
+
+Training: "drawn" draws the images on the device, "arrays" has them in its memory, "host" gets batches from the host one
+by one. Prediction: "predict" has the images in the host's memory, "resident" in the device's.
 """
 
 import sys

@@ -1,7 +1,8 @@
-"""PyTorch on a GPU, as its tuning guide advises: channels-last, autocast, fused Adam, compiled. The networks are this
-library's, layer by layer. Arguments: a case, batch size, precision, a mode of `torch.compile` ("eager": not compiled),
-and what to do: "arrays" trains on images in the device's memory; "predict" predicts images in the host's memory, which
-is pinned, "resident" images on the device.
+"""PyTorch on a GPU, as its tuning guide advises: channels-last, autocast, fused Adam, compiled.
+
+The networks are this library's, layer by layer. Arguments: a case, batch size, precision, a mode of `torch.compile`
+("eager": not compiled), and a task: "arrays" trains on images in the device's memory, "predict" predicts images in
+pinned memory of the host, "resident" predicts images in the device's memory.
 """
 
 import sys
@@ -55,7 +56,7 @@ def main():
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
     model = build(case)
-    model(torch.zeros(2, 1, case.side, case.side))  # finds the width of the first dense layer
+    model(torch.zeros(2, 1, case.side, case.side))  # infers the input size of the first dense layer
     model = model.cuda().to(memory_format=torch.channels_last)
     forward = model if mode == "eager" else torch.compile(model, mode=None if mode == "compile" else mode)
     amp = torch.autocast("cuda", torch.bfloat16, enabled=precision == "bfloat16")

@@ -1,8 +1,8 @@
-"""Whether training on a GPU gives the same bits each time, and what that costs:
+"""Tests whether training on a GPU gives the same bits each time, and measures the cost:
 
     python benchmarks/gpu_repeatable.py; XLA_FLAGS=--xla_gpu_deterministic_ops=true python benchmarks/gpu_repeatable.py
 
-100 steps, three times from the same state; a digest of the weights after each, and the time of the last.
+Runs 100 steps three times from the same state. Prints a digest of the weights after each, and the time of the last.
 """
 
 import hashlib

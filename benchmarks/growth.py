@@ -1,13 +1,13 @@
 """Seconds and peak memory as the number of images grows: an epoch's batches, training on them, and prediction.
 
 draw      all batches of 128 of a shuffled epoch, as training takes them
-train     one epoch by the `Trainer` with a small network, so that it is the trainer's own memory that is seen
+train     one epoch by the `Trainer` with a small network, so that the trainer's own memory is measured
 predict   `predict.py` on a folder of links to the committed evaluation images, all side by side
 labelled  the same in a sub-folder for each class; the metrics need the probabilities of all such images
 classes   `predict.py` on labelled images of an npz file with a small network for 1,000 classes
 
-Each line is a process of its own, from its start to its end. A straight line seconds = start + images * each is fitted
-to each kind by relative least squares; what is printed is how far the farthest point lies from it.
+Each line is a whole process. A straight line, seconds = start + images * each, is fitted to each kind by relative least
+squares. The largest relative distance of a point from it is printed.
 """
 
 import argparse
@@ -31,7 +31,7 @@ COUNTS = {
     "labelled": (10**3, 10**4, 10**5),
     "classes": (10**3, 10**4, 2 * 10**4, 4 * 10**4),
 }
-STANDARD = 10**5  # images of the peak that the others are compared with
+STANDARD = 10**5  # the other peaks are compared with the one of so many images
 
 
 def draw(count):
@@ -60,7 +60,7 @@ def measured(command):
     process = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)  # which Popen would wait for in vain
+    process.returncode = os.waitstatus_to_exitcode(status)  # already collected, so Popen cannot wait for it
     if process.returncode:
         raise RuntimeError(f"{command} ended with status {process.returncode}")
     return seconds, usage.ru_maxrss * 1024

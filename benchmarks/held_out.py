@@ -1,8 +1,8 @@
-"""Held-out combinations: 10^6 items of each split of each design, judged by what they show, and what drawing costs.
+"""Held-out combinations: checks 10^6 items of each split of each design, and measures the cost of drawing.
 
-An item is wrong if it is of a held-out combination in train, validation or evaluation, or of another one in held_out.
-It is worked out anew from its factors, apart from those few that lie so near to an edge that rounding decides.
-The second table has CPU seconds for 10,000 images of 64x64, in turns, the median of all rounds.
+An item is wrong if its combination is held out but it is in train, validation or evaluation, or the reverse for
+held_out. The combination is recomputed from the item's factors. Items so close to a cell's edge that rounding decides
+are left out. The second table has CPU seconds for 10,000 images of 64x64: the median of all rounds, in turns.
 """
 
 import argparse

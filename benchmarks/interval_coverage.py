@@ -1,9 +1,9 @@
-"""How often the 95 % intervals of a psychometric curve hold the truth: 2,000 simulated experiments of each kind.
+"""How often the 95 % intervals of a psychometric curve contain the true value, in 2,000 simulated experiments per kind.
 
-In each, answers of images at eight levels are drawn from a known curve, independently at each level or, as they are for
-images that differ by the level alone, by one random number an image. Counted are the intervals (Wilson) of the accuracy
-at each level, and those of the 75 % threshold (bootstrap). Experiments in which the library tells that there is no
-threshold or no interval are counted apart.
+Each experiment draws answers at eight levels from a known curve: independently at each level, or with one random number
+per image, as for images that differ only in the level. It checks the intervals of the accuracy at each level (Wilson)
+and of the 75 % threshold (bootstrap). Experiments in which the library reports no threshold or no interval are
+counted separately.
 """
 
 import argparse

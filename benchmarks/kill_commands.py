@@ -1,14 +1,13 @@
-"""Ends commands by signals at random moments of their life, from the first line to the exit, and looks at what is left.
+"""Ends commands by signals at random moments, from their first line to the exit, and checks what they leave behind.
 
     python benchmarks/kill_commands.py [--moments 60] [--seed S] [--commands predict train_folder train_shapes]
 
-SIGKILL, SIGTERM, SIGINT, and SIGINT twice take turns. `predict.py` writes over the results of other images:
-those in the folder must be all old or all new, and what the next run leaves must be complete. `train_folder.py` and
-`train_shapes.py`, with a checkpoint after every step, write over another model: it must be the old one or the new one,
-and the run, gone on with by `--resume` where it has a checkpoint and else begun again, must end byte by byte as the one
-that was left alone.
-The status must be 128 and the signal's number, or 0 where the command was done. Save after SIGKILL no temporary file
-may be left, and where a training has a checkpoint it must have said how to go on.
+SIGKILL, SIGTERM, SIGINT, and SIGINT twice take turns. `predict.py` overwrites the results of other images. Afterwards
+the files must be all old or all new, and those of the next run must be complete. `train_folder.py` and
+`train_shapes.py`, with a checkpoint after every step, overwrite another model. It must be the old one or the new one.
+The run is then resumed, or started again if it has no checkpoint, and must end byte by byte like an uninterrupted one.
+The exit status must be 128 plus the signal's number, or 0 if the command was done. Except after SIGKILL, no temporary
+file may be left, and a training with a checkpoint must have printed how to continue.
 """
 
 import argparse

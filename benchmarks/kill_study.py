@@ -2,9 +2,9 @@
 
     python benchmarks/kill_study.py [--kills 10] [--workers 1]
 
-The study has 3 conditions and 5 seeds, of small images, and writes a checkpoint after every step. It is killed
-(SIGKILL) a random time after it left something new; every fifth time a random time after its start, which may be before
-its imports are done. With several workers all are killed. In the end `runs.csv` is compared byte by byte.
+The study has 3 conditions and 5 seeds on small images, and writes a checkpoint after every step. It is killed (SIGKILL)
+a random time after it wrote something new. Every fifth time it is killed a random time after its start, which may be
+during its imports. If there are several workers, all are killed. At the end, `runs.csv` is compared byte by byte.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python benchmarks/kill_training.py [--kills 20] [--mnist-files DIR]
 
-A run, which writes a checkpoint after every step, is killed (SIGKILL) a random time after its first one, and started
-again with --resume; when it ends, its last checkpoint, its history, its curves and its model are compared byte by byte,
-and the next run begins, until there were enough kills.
+A run, which writes a checkpoint after every step, is killed (SIGKILL) a random time after its first checkpoint, and
+resumed. When it ends, its last checkpoint, history, curves and model are compared byte by byte with those of the
+uninterrupted run. Then the next run begins, until there were enough kills.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main():
 
 
 def kill_and_compare(command, folder, wanted, rng) -> str:
-    """Kills a script's runs until there were enough; says what came of it."""
+    """Kills a script's runs until there were enough kills; returns lines on the result."""
     folder.mkdir()
     started = time.monotonic()
     start(command, folder / "whole").wait()

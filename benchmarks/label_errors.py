@@ -3,9 +3,9 @@
     python benchmarks/label_errors.py [--images 20000] [--epochs 4] [--folds 4]
     python benchmarks/label_errors.py --mnist-files DIR     # draws the first 50 of MNIST's training set into docs/
 
-The flipped labels are known, so that precision (of what is listed, how much is wrong) and recall (of what is wrong, how
-much is listed) are counted; "at k" are the k most suspicious of all images, as many as were flipped, by the probability
-of their label. Only a run on 20,000 images, whose bars are 95 % precision at k and 90 % recall, is kept.
+The flipped labels are known, so precision (the share of listed labels that are wrong) and recall (the share of wrong
+labels that are listed) can be computed. "At k" means the k images with the least probable labels, where k labels were
+flipped. Results are kept only for 20,000 images; the goals are 95 % precision at k and 90 % recall.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""What a trained model is worth to a small data set: 20 images a class, from the shapes model and from scratch.
+"""The gain of a trained model on little data: 20 images per class, starting from the shapes' model or from scratch.
 
-Both are trained by the recipe of the command that trains on folders, in fewer steps unless told. Each seed has its own
-training and evaluation images, and no image serves two seeds, so that the errors of all seeds together can be compared
-by McNemar's test. A quarter of the 20 images chooses the epoch.
+Both use the recipe of `train_folder.py`, by default with fewer steps. Each seed has its own
+training and evaluation images, and no image is used by two seeds, so that McNemar's test can pool the errors of all
+seeds. A quarter of the 20 images is used to choose the epoch.
 """
 
 import argparse
@@ -60,9 +60,9 @@ def digits(needed, arguments):
 
 
 def textures(needed, arguments):
-    """Patches out of scikit-learn's two photographs, each of four parts, which are the classes: some differ in little.
+    """Patches of scikit-learn's two photographs. Their four parts each are the classes; some classes look alike.
 
-    They lie side by side and do not overlap.
+    Patches do not overlap.
     """
     from sklearn.datasets import load_sample_images
 

@@ -1,4 +1,4 @@
-"""What benchmarks share: contestants that take turns, and the machine and versions printed beside every figure."""
+"""Shared by the benchmarks: runs contestants in turns, and writes results with machine and versions."""
 
 import contextlib
 import importlib.metadata
@@ -21,7 +21,7 @@ class Worker:
     """A contestant in a process of its own, warmed up, which waits blocked on a pipe from one turn to the next.
 
     Args:
-        name: What tables call it.
+        name: Its name in tables.
         command: A script of this folder that ends in `serve`, and its arguments.
         python: The interpreter, if it is not this process's own.
         environment: Variables it gets beside this process's own.
@@ -67,7 +67,7 @@ class Worker:
 def serve(run, note: str = ""):
     """A worker's side: warms up `run(count)`, which does `count` units of work, and runs it for each turn asked for.
 
-    The first unit of a turn is not counted: the caches and the cores' clock are still another worker's.
+    The first unit of a turn is not counted: caches and clock rate are still those of another worker's turn.
     """
     run(3)
     print(_ANSWER, _seconds(run, 3) / 3, note, flush=True)
@@ -77,7 +77,7 @@ def serve(run, note: str = ""):
 
 
 def free_port() -> int:
-    """Of this machine's loopback device, for processes that meet there."""
+    """A free port of the loopback device, where processes can meet."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return listening.getsockname()[1]
@@ -103,7 +103,7 @@ def _seconds(run, count):
 def take_turns(workers: list[Worker], rounds: int, seconds: float) -> dict[str, list[float]]:
     """Units a second of each worker by name, one value a round; each turn takes about that many seconds.
 
-    They take turns, round by round, so that what else happens to the machine happens to all of them.
+    They take turns, round by round, so that other load on the machine affects all of them alike.
     """
     rates = {worker.name: [] for worker in workers}
     for _ in range(rounds):
@@ -120,7 +120,7 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
 
 
 def best(rates: dict[str, list[float]], names) -> str:
-    """Whose median is the highest."""
+    """The name with the highest median."""
     return max(names, key=lambda name: statistics.median(rates[name]))
 
 

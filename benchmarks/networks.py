@@ -1,7 +1,7 @@
 """The two networks that training and prediction are measured on, as every framework's benchmark builds them.
 
-P ("plain") is what a newcomer writes: on 64x64x1 five 3x3 convolutions, each with BatchNorm, ReLU and 2x2 max pooling,
-and two dense layers. The other is what `ai_library.CNN(num_classes=9)` computes.
+P ("plain") is a network as beginners write it: five 3x3 convolutions on 64x64x1, each with BatchNorm, ReLU and 2x2 max
+pooling, and two dense layers. The other is `ai_library.CNN(num_classes=9)`.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """Number of trained parameters: what shows that a framework's network is the same one."""
+        """Number of trained parameters, which must be the same in every framework."""
         channels = (self.patch**2, *self.features)
         convolutions = sum(
             9 * before * after + 2 * after for before, after in zip(channels, self.features, strict=False)

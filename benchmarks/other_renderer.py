@@ -1,4 +1,4 @@
-"""Accuracy of the committed shapes model on shapes that Pillow drew, by way of files and `predict.py`'s functions."""
+"""Accuracy of the committed shapes' model on image files drawn by Pillow, read and predicted as by `predict.py`."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""The pages of the committed models in Chromium: their size, the time of an answer, and how near it is to Python's.
+"""The pages of the committed models in Chromium: their size, the time per answer, and the difference from Python's.
 
 An answer's time is that of fitting the pixels and running the network, in milliseconds, after a first pass.
 """
@@ -31,7 +31,7 @@ COLLECT = """count => {
 
 
 def answers(page, files):
-    """What the page makes of files that are chosen together."""
+    """The page's answers for several files that are opened together."""
     page.evaluate(COLLECT, len(files))
     page.set_input_files("#files", [str(file) for file in files])
     return page.evaluate("window.collected")

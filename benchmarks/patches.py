@@ -1,7 +1,7 @@
 """Images a second of one training step: the default network with other patches, and the cores as one device or two.
 
-"threads: 1" keeps each device to one core, "all" lets it divide each operation among all. A line is a process of its
-own, since neither can change within one.
+With "threads: 1" each device uses one core; with "all" it divides each operation among all cores. Each line is a
+process of its own, since neither setting can change within a process.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 
 Bulk: images a second from memory, on two networks (see `networks.py`). Every contestant is a process of its own that
 has warmed up and taken the fastest of its ways and batch sizes; they take turns of about two seconds, round by round.
-Ours takes bytes and scales them itself; the peers get floats that are ready.
+Ours takes uint8 pixels and scales them itself; the peers get scaled floats.
 
 Files: seconds of a whole process, from its start to its end, that reads a model and 64x64 PNG files and writes a table,
-with the weights of `shapes.msgpack`. Ours is `scripts/predict.py`. They take turns as well, after a run of each on one
-image that is not counted. All have to find the same classes.
+with the weights of `shapes.msgpack`. Ours is `scripts/predict.py`. They also take turns, after one run each on one
+image, which is not counted. All must predict the same classes.
 
 All contestants are checked against logits in float64 (see `same_weights.py`) before they are timed in bulk. Each
 network and the files have results of their own.
@@ -43,7 +43,7 @@ BULK = {
     f"{PYTORCH}, bfloat16": ("peer_predict_pytorch.py", "bfloat16"),
     ONNX: ("peer_predict_onnx.py",),
 }
-BULK_BARS = {("P", FLAX): 1.5, ("P", KERAS): 1.5, ("P", ONNX): 1.0}  # the least ratio that is wanted
+BULK_BARS = {("P", FLAX): 1.5, ("P", KERAS): 1.5, ("P", ONNX): 1.0}  # the least ratio to reach
 FILES = {  # the peers' programs, and how their model files end
     PYTORCH: (ROOT / "benchmarks/peer_predict_pytorch.py", ".pt"),
     KERAS: (ROOT / "benchmarks/peer_predict_keras.py", ".keras"),

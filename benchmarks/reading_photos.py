@@ -1,9 +1,9 @@
-"""Seconds, peak memory and first sign of progress of reading photographs of 12 million pixels from a folder, by this
-project as it was before and as it is, in turns.
+"""Seconds, peak memory and time to the first line of progress when a folder of 12-megapixel photographs is read.
 
-Each measurement is a process of its own that reads a folder of two classes by `ImageFolderDataSource`, as training
-does. The photographs are a few that were drawn as sums of noise of all scales, with detail as cameras have it, under
-many names. The file cache of the system is warm. Progress is told on standard error, which is no terminal.
+An earlier commit of this project and this one take turns. Each measurement is a process of its own that reads a folder
+of two classes by `ImageFolderDataSource`, as training does. The folder has many copies of a few synthetic photographs:
+sums of noise of all scales, with as much detail as a camera's. The file cache of the system is warm. Progress is
+printed to standard error, which is not a terminal.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def read(root: str, folder: str):
     from ai_library import ImageFolderDataSource
 
     told = {}
-    with contextlib.suppress(ImportError):  # which shows no progress
+    with contextlib.suppress(ImportError):  # an earlier commit, which shows no progress
         from ai_library.runtime import display
 
         told["progress"] = lambda images, total: display.counted(images, "reading images", total)

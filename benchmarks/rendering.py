@@ -1,10 +1,10 @@
 """Microseconds an image on one core: ours, and the usual ways to draw 64x64 shapes with scikit-image, Pillow, OpenCV.
 
-Each draws what ours draws, as far as it can: a filled or outlined polygon or ellipse at a random place, with
-antialiasing by 4x4 supersampling, on a background gradient, with noise. `random_shapes` draws its own kind of image:
-once as it comes, without any of these, and once supersampled and finished like the others.
-The process keeps to one core. All take turns, round by round; a ratio is the median over the rounds of the peer's time
-over ours in the same round. The last line holds the drawing of a batch against one training step on it, on that core.
+Each draws the same kind of image as ours, as far as possible: a filled or outlined polygon or ellipse at a random
+place, with antialiasing by 4x4 supersampling, on a background gradient, with noise. `random_shapes` draws its own kind
+of image: once with its defaults, without any of these, and once supersampled and finished like the others. The process
+uses one core. All take turns, round by round. A ratio is the median over the rounds of the peer's time over ours in the
+same round. The last line compares drawing a batch with one training step on it, on that core.
 """
 
 import argparse

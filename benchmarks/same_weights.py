@@ -1,8 +1,8 @@
 """The same weights for every framework of the prediction benchmark, and the logits that they give.
 
-One .npz holds a network's name, its weights by linen's names, a few images, and their logits computed plainly in
-float64: every contestant builds its own model from the weights, and is checked against these logits before it is timed.
-It knows neither JAX nor a peer, so that no process pays for another's imports.
+One .npz holds a network's name, its weights by linen's names, a few images, and their logits, computed in plain numpy
+in float64. Every contestant builds its own model from the weights, and is checked against these logits before it is
+timed. This module imports neither JAX nor a peer, so that no process pays for another's imports.
 """
 
 import sys

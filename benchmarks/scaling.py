@@ -1,11 +1,10 @@
-"""How much faster two processes train than one, what they send each other, and whether the model of
-`docs/distributed.md` foretells it.
+"""Compares training in two processes with one, and the measurements with the model of `docs/distributed.md`.
 
-The default network. Each process keeps to one core, as if it had a machine for itself; the processes meet over this
-machine's loopback device, whose counters give the bytes. All contestants take turns, round by round. The model knows a
-process's step on its part of the batch, which is measured beside another such process that it has nothing to do with;
-two all-reduces, of few and of many numbers; and what a process waits for the other at a sum, from pieces of other work,
-about as long as those of a step, with a sum after each and without.
+The network is the default one. Each process uses one core, as if it were a machine of its own. The processes
+communicate over the loopback device, whose counters give the bytes. All contestants take turns, round by round. The
+model's inputs are measured as well: the step of one process on its part of the batch, while an independent process runs
+beside it; two all-reduces, of few and of many numbers; and the time that a process waits for the other at an
+all-reduce, from pieces of other work, about as long as those of a step, with an all-reduce after each and without.
 """
 
 import argparse
@@ -49,7 +48,7 @@ class Pair(Worker):
 
 
 class Twins:
-    """Two processes that know nothing of each other and do the same at once: what a process takes while the machine's
+    """Two independent processes that do the same at once: what a process takes while the machine's
     other core is as busy as it is beside a second process of a training."""
 
     def __init__(self, name: str, *command):
@@ -70,9 +69,11 @@ def summed_arrays() -> list[int]:
     """Float32 numbers of each array that the processes sum in a step."""
     params = CNN(num_classes=CLASSES).variable_shapes((IMAGE_SIDE, IMAGE_SIDE, 1))["params"]
     channels = [layer["scale"].size for name, layer in params.items() if name.startswith("BatchNorm")]
-    moments = [2 * count for count in channels]  # of the batch; and as many for their gradients
-    gradients = sum(leaf.size for leaf in jax.tree.leaves(params)) + 2  # with the loss and how many were right
-    return [*moments, *moments, gradients, 1]  # the last is what the processes ask each other for
+    moments = [2 * count for count in channels]  # the batch's two moments; their gradients have as many numbers
+    gradients = (
+        sum(leaf.size for leaf in jax.tree.leaves(params)) + 2
+    )  # with the loss and the number of correct predictions
+    return [*moments, *moments, gradients, 1]  # the last is the exchange of signals
 
 
 def main():

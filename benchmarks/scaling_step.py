@@ -1,8 +1,9 @@
-"""What `scaling.py` measures: training steps, all-reduces alone, or all-reduces amid work, in one of several processes.
+"""One of the processes of `scaling.py`: training steps, all-reduces alone, or all-reduces between other work.
 
-Arguments: what ("step", "reduce" or "amid"), its size (images of a batch of all processes, float32 numbers, or images
-of the work), devices of this process, HOST:PORT of the first process, number of processes, and which of them this is.
-With one device a process keeps to one core, which its number chooses: XLA would else take half of the other.
+Arguments: the kind ("step", "reduce" or "amid"), its size (images of a batch of all processes, float32 numbers, or
+images of the work), devices of this process, HOST:PORT of the first process, number of processes, and which of them
+this is. With one device, a process uses one core, chosen by its number. Otherwise XLA would use half of the other core,
+too.
 """
 
 import os

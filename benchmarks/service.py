@@ -1,12 +1,12 @@
-"""The service under load: answers a second, time to an answer, memory; beside FastAPI and PyTorch; beside attackers.
+"""The service under load: answers per second, latency, memory; compared with FastAPI and PyTorch; and under attack.
 
     python benchmarks/service.py [--peer PYTHON] [--seconds 60] [--rounds 5]
     python benchmarks/service.py --hostile
 
 Clients send committed image files, each over one connection, and check every answer. `--peer` is the Python of an
-environment with torch, fastapi, uvicorn and pillow: there the same weights stand behind a plain handler
-(peer_service_pytorch.py), and the two take turns. Clients and servers share this machine's cores. With `--hostile` one
-client asks while others keep the service busy or waiting.
+environment with torch, fastapi, uvicorn and pillow. It serves the same weights with a plain handler
+(peer_service_pytorch.py), and the two take turns. Clients and servers share this machine's cores. With `--hostile`, one
+client is measured while others keep the service busy or waiting.
 """
 
 import argparse
@@ -42,7 +42,7 @@ OURS, PEER = "serve.py", "FastAPI and PyTorch"
 
 
 class Question(NamedTuple):
-    """A request as it is sent, the probabilities that must come of it, and the answers that were found to have them."""
+    """A request as sent, the expected probabilities, and the answers already checked to have them."""
 
     sent: bytes
     probabilities: np.ndarray

@@ -1,9 +1,9 @@
 """Where the time of one training step goes: ours and stock Flax, by part of the network, from JAX's profiler.
 
-Every instruction of the compiled program is assigned to a part by the `op_name` that XLA keeps of the Python code it
-came from. Threads and devices run several at once, so each instant of the step is divided equally among the
-instructions under way, on each thread the innermost; the parts then sum up to the time of the step. An instant with
-none under way is a gap: dispatch, and the work of Python between the steps.
+Every instruction of the compiled program is assigned to a part by its `op_name`, in which XLA keeps the Python code it
+came from. Several threads and devices run at once. So each instant of the step is divided equally among the
+instructions that run, counting only the innermost of each thread. The parts then add up to the time of the step. An
+instant without a running instruction is a gap: dispatch, and Python's work between the steps.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python benchmarks/study_intervals.py [--trials 2000]
 
-Runs are drawn from a normal and from a skewed distribution (a gamma of shape 2). Of an interval it counts in how many
-studies the true value lies within; of a test of two equal conditions, how often it finds a difference; of one that is
-there, how many seeds are said to be needed.
+Runs are drawn from a normal and from a skewed distribution (a gamma of shape 2). For an interval, it counts the studies
+in which it contains the true value. For a test of two equal conditions, it counts how often a difference is found. For
+a real difference, it reports the number of seeds that the library says are needed.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
 On MNIST ours is `scripts/train_mnist.py --preset fast`, on shapes `scripts/train_shapes.py`, each from a fresh process
 to its saved model, evaluation included. The peers are the example networks of PyTorch and Keras, on the same images.
-They are stopped after the first epoch that reaches the target, or that ends after the time at which they give up; their
-own number of epochs ends them too. The data lies ready for all but `train_shapes.py`, which draws its own as it trains.
-All take turns, seed by seed; of the shapes each seed has its own.
+They stop after the first epoch that reaches the target or ends after the time limit, or after their own number of
+epochs. The data are prepared beforehand, except for `train_shapes.py`, which draws its own during training.
+All take turns, seed by seed. Each seed has its own shapes.
 """
 
 import argparse

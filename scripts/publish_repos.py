@@ -175,9 +175,7 @@ def commit_application(name, folder, pinned, library_url, tip, published):
     """The commit to push to the application's branch: a new one on top of `tip`, or `tip` if nothing changed."""
     with tempfile.TemporaryDirectory() as place:
         tree = Path(place, "tree")
-        git(
-            "worktree", "add", "--quiet", "--detach", str(tree), "HEAD"
-        )  # this repository's settings apply in it
+        git("worktree", "add", "--quiet", "--detach", str(tree), "HEAD")  # this repository's settings apply in it
         try:
             shutil.rmtree(tree / folder)
             mark_for_lfs(tree / ".gitattributes")

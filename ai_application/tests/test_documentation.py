@@ -68,6 +68,21 @@ def test_every_relative_link_leads_to_a_file_and_a_heading():
     assert missing == []
 
 
+def test_every_promise_names_a_test_or_a_benchmark_that_exists():
+    page = ROOT / "docs/promises.md"
+    rows = [line.strip("|").split("|") for line in page.read_text().splitlines() if line.startswith("| ")]
+    promises = [(row[0], row[1]) for row in rows if row[0].strip() != "promise"]
+    assert len(promises) > 25
+    for promise, how in promises:
+        tests = [page.parent / path for path, _ in LINK.findall(how) if path.endswith(".py")]
+        benchmarks = [ROOT / path for path in re.findall(r"`python (benchmarks/\w+\.py)", how)]
+        assert tests or benchmarks, promise
+        assert [path.name for path in (*tests, *benchmarks) if not path.is_file()] == [], promise
+        assert [each.name for each in tests if not re.search(r"^def (test_|main)", each.read_text(), re.M)] == [], (
+            promise
+        )
+
+
 def test_the_benchmarks_page_lists_every_result_and_every_command():
     page = (ROOT / "benchmarks/README.md").read_text()
     results = {f"results/{path.name}" for path in (ROOT / "benchmarks/results").glob("*.txt")}
