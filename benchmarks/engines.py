@@ -2,9 +2,9 @@
 
     python benchmarks/engines.py [--images 1 100 10000] [--rounds 5]
 
-Seconds of whole processes that read a model and images of bytes from files and give their
-probabilities, in turns. ONNX Runtime reads a graph that `export_onnx` wrote before; making it when a model is read
-would take what `import onnx` takes, which is told apart. All must give the same probabilities within 1e-5.
+Measures whole processes in turns, in seconds. Each reads a model and uint8 images from files and computes their
+probabilities. ONNX Runtime reads a graph that `export_onnx` wrote before. Writing it when a model is loaded would add
+the time of `import onnx`, which is given separately. All must give the same probabilities within 1e-5.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def measure(place, count, rounds):
     repeated = itertools.cycle([batch for batch, _ in drawn])
     np.save(images, np.concatenate([next(repeated) for _ in range(-(-count // 1000))])[:count])
     taken = {engine: [] for engine in engines}
-    for round_ in range(rounds + 1):  # the first fills the caches of the disk, and is not counted
+    for round_ in range(rounds + 1):  # the first round fills the disk cache, and is not counted
         for engine in engines:
             used = process(__file__, "--run", engine, models[engine], images, place / f"{engine}.npy")
             taken[engine] += [used] if round_ else []
@@ -91,7 +91,7 @@ def main():
     parser.add_argument("--images", nargs="+", type=int, default=[1, 100, 10_000], metavar="N")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    from ai_library import export_onnx, load_model  # which the processes that are measured do without
+    from ai_library import export_onnx, load_model  # not imported by the measured processes
 
     lines = []
     with tempfile.TemporaryDirectory() as place:
