@@ -42,7 +42,7 @@ class OnnxEngine:
         self._of = architecture, variables, tuple(image_shape)
         self._lock, self._session = threading.Lock(), None
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._of  # a session can neither be copied nor sent
 
     def _started(self) -> "onnxruntime.InferenceSession":
