@@ -27,7 +27,7 @@ class TrainConfig:
             fewer epochs are needed.
         learning_rate: The highest learning rate. The schedule reaches it after `warmup` and decays to nearly 0 by a
             cosine.
-        warmup: Fraction of the steps before the highest learning rate, in (0, 1).
+        warmup: Share of the steps before the highest learning rate, in (0, 1).
         optimizer: Name of an optimizer in `optax` or `optax.contrib` that takes a learning rate.
         optimizer_arguments: Its other arguments: numbers, strings, True or False.
         clip_norm: Largest global norm of the gradient; a larger gradient is scaled down to it. None: no clipping.

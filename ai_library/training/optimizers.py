@@ -34,7 +34,7 @@ class OneCycle:
 
     highest: jax.Array
     warmup: jax.Array
-    """Fraction of the steps before the highest learning rate."""
+    """Share of the steps before the highest learning rate."""
     steps: jax.Array
     """Number of steps of the whole run."""
 
