@@ -1,12 +1,9 @@
 """What the service answers, without a network."""
 
-import concurrent.futures
-import contextlib
 import gzip
 import io
 import json
 import re
-import threading
 import time
 import zlib
 
@@ -15,12 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from starlette.testclient import TestClient
 
 from ai_application import EVALUATION, MODELS
-from ai_application.service.app import application
-from ai_application.service.limits import Limits
-from ai_library import Classifier, InputError, load_model
+from ai_application.tests.serving import serving, tensor
+from ai_library import InputError, load_model
 from ai_library.export.page_file import page_of
 from ai_library.tests.model_files import small_classifier
 
@@ -46,26 +41,10 @@ def log():
     return []
 
 
-@contextlib.contextmanager
-def serving(limits=None, log=None, **classifiers):
-    """A client of the service, which is ready."""
-    app = application(classifiers, limits or Limits(), (log if log is not None else []).append)
-    with TestClient(app, raise_server_exceptions=False) as client:
-        while client.get("/v2/health/ready").status_code == 503:
-            time.sleep(0.01)
-        yield client
-
-
 @pytest.fixture(scope="module")
 def client(shapes, log):
     with serving(log=log, shapes=shapes, mnist=load_model(MODELS / "mnist.msgpack")) as client:
         yield client
-
-
-def tensor(images=BATCH, **changes):
-    """A request of the protocol, as JSON."""
-    found = {"name": "images", "shape": [*images.shape], "datatype": "UINT8", "data": images.ravel().tolist()}
-    return {"inputs": [{**found, **changes}]}
 
 
 def test_an_image_file_is_predicted_as_the_classifier_does(client, shapes, expected):
@@ -98,7 +77,7 @@ def test_what_had_to_be_done_to_read_an_image_is_told(client):
 
 @pytest.mark.parametrize("data", [BATCH.ravel().tolist(), BATCH.tolist()], ids=["flat", "nested"])
 def test_tensors_are_predicted_as_the_classifier_does(client, expected, data):
-    answer = client.post("/v2/models/shapes/infer", json={"id": "7", **tensor(data=data)}).json()
+    answer = client.post("/v2/models/shapes/infer", json={"id": "7", **tensor(BATCH, data=data)}).json()
     assert (answer["id"], answer["model_name"], answer["model_version"]) == ("7", "shapes", "1")
     probabilities, labels = answer["outputs"]
     assert (probabilities["name"], probabilities["datatype"], probabilities["shape"]) == (
@@ -120,7 +99,7 @@ def test_tensors_are_predicted_as_the_classifier_does(client, expected, data):
     ids=["plain", "gzip", "deflate"],
 )
 def test_binary_tensors_are_predicted_as_the_classifier_does(client, expected, packed):
-    request = tensor(parameters={"binary_data_size": BATCH.size})
+    request = tensor(BATCH, parameters={"binary_data_size": BATCH.size})
     del request["inputs"][0]["data"]
     request["outputs"] = [{"name": "probabilities", "parameters": {"binary_data": True}}]
     head = json.dumps(request).encode()
@@ -256,70 +235,6 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(client):
     assert answer.status_code == 400
     assert "pixels" in answer.json()["error"]
     assert time.perf_counter() - begun < 5
-
-
-class Slow(Classifier):
-    """A model that predicts when it is let, and knows how many images it was given together."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        vars(self).update(seen=[], let=threading.Semaphore(0))
-
-    def predict_logits(self, batches, shared=False, by_onnx="none"):
-        for batch in batches:
-            assert self.let.acquire(timeout=20)
-            self.seen.append(len(batch))
-            if (batch == 255).all(axis=(1, 2, 3)).any():
-                raise InputError("gives nan")
-            yield np.zeros((len(batch), len(self.class_names)), np.float32)
-
-
-def slow():
-    model = small_classifier()
-    found = Slow(model.network, model.variables, model.class_names, model.image_shape)
-    found.let.release()  # for the warming up
-    return found
-
-
-def test_requests_that_wait_are_predicted_together_and_too_many_are_refused():
-    model = slow()
-    image = np.zeros((1, *model.image_shape), np.uint8)
-    with serving(Limits(max_waiting=9), slow=model) as client, concurrent.futures.ThreadPoolExecutor(12) as threads:
-        send = lambda image=image: client.post("/v2/models/slow/infer", json=tensor(image))  # noqa: E731
-        first = threads.submit(send)
-        while "ai_requests_running 1.0" not in client.get("/metrics").text.replace("2.0", "1.0"):
-            time.sleep(0.01)
-        time.sleep(0.2)
-        others = [threads.submit(send) for _ in range(7)]
-        bad = threads.submit(send, np.full_like(image, 255))
-        time.sleep(0.5)
-        refused = send()
-        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
-        for _ in range(20):
-            model.let.release()
-        assert first.result().status_code == 200
-        assert [each.result().status_code for each in others] == [200] * 7
-        assert bad.result().status_code == 400
-        assert bad.result().json() == {"error": "gives nan"}
-    assert model.seen[:3] == [1, 1, 8]
-
-
-def test_bodies_that_are_too_many_at_once_are_refused():
-    with serving(Limits(max_bodies=1000), plain=small_classifier()) as client:
-        answer = client.post("/predict/plain", content=bytes(2000))
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert client.post("/predict/plain", content=bytes(900)).status_code == 400  # what was held is free again
-
-
-def test_a_fault_of_the_service_is_told_without_its_traceback(monkeypatch):
-    with serving(plain=small_classifier()) as client:
-        monkeypatch.setattr(Classifier, "predict_logits", lambda *_, **__: 1 / 0)
-        answer = client.post(
-            "/v2/models/plain/infer", json=tensor(np.zeros((1, *small_classifier().image_shape), np.uint8))
-        )
-    assert answer.status_code == 500
-    assert set(answer.json()) == {"error"}
-    assert "division" not in answer.text
 
 
 def test_requests_are_logged_and_counted_without_what_clients_wrote(client, log):
