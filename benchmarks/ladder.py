@@ -1,18 +1,18 @@
-"""How much of a combination must be known? Networks that miss ever fewer combinations of four factors, over seeds.
+"""Accuracy on combinations of four factors that training left out, by how much of them training showed, over seeds.
 
     python benchmarks/ladder.py --name ladder
 
 It follows the orthotopic evaluation of Camposampiero et al. (Scalable Evaluation and Neural Models for Compositional
-Generalization, NeurIPS 2025), on shapes: a network tells class, size, x and y of an image, each one of four values, of
-which two are rare. At step `known` training shows all combinations of at most so many rare values. All steps and a
-control, which is shown everything, have as many images and epochs.
+Generalization, NeurIPS 2025), on shapes: a network predicts class, size, x and y of an image. Each has four values,
+of which two are rare. At step `known`, training shows all combinations of at most that many rare values. All steps, and
+a control that is shown everything, have equally many images and epochs.
 
 Values are every other cell of a grid of seven, so that no two of them are alike; images of the cells between are left
-out. An image is right where all four factors are. The label is the combination, and the network's logit of a
-combination the sum of four logits, one a factor: the softmax of sums is the product of four softmaxes, and its
-cross-entropy the sum of theirs. So any combination can be told, whether or not training showed it.
+out. An image is right if all four factors are. The label is the combination. The logit of a combination is
+the sum of four logits, one per factor: its softmax is the product of four softmaxes, and its cross-entropy the sum of
+theirs. So the network can predict any combination, whether or not training showed it.
 
-The study is kept in a folder: a run that was broken off goes on by the same command.
+The study is kept in a folder: the same command resumes an interrupted run.
 """
 
 import argparse

@@ -200,7 +200,7 @@ class _Service:
 
 
 def _is_quick(body, image_shape, content_size):
-    """Whether a body is a PNG file that is read before a thread would have been handed it."""
+    """Whether a body is a PNG file so small that reading it takes less time than handing it to a thread."""
     if content_size or len(body) > _QUICK_BYTES or not body.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"):
         return False
     pixels = int.from_bytes(body[16:20]) * int.from_bytes(body[20:24])

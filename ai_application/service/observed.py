@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ai_library.files.text import escaped
 
 _TOGETHER = 32
-"""Lines that are written at once: a pipe takes as many bytes whole or not at all."""
+"""Most lines of one write, so that its bytes stay together in a pipe."""
 _GATHER_SECONDS = 0.005
 
 

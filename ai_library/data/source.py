@@ -237,8 +237,8 @@ class DataSource:
         loading = split, threading.get_ident()
         if loading in self._loading:
             raise InputError(
-                f"{self._place(split)} must not use the size or the examples of {split!r}, which are what it returns: "
-                "decide in load how many there are"
+                f"{self._place(split)} must not use the size or the examples of {split!r}, because load itself defines "
+                "them: decide the number of examples in load"
             )
         self._loading.add(loading)
         try:

@@ -179,7 +179,7 @@ class Classifier:
 
     @cached_property
     def _by_onnx(self):
-        """ONNX Runtime with this network; None where it is not installed, or not what is fast for it here."""
+        """ONNX Runtime; None if it is not installed, the network is no `CNN`, or JAX uses an accelerator."""
         if self.architecture is None or not onnx_runtime_is_there() or not computes_on_cpu():
             return None
         return OnnxEngine(self.architecture, self.variables, self.image_shape)

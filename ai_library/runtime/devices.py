@@ -21,7 +21,7 @@ def compute_repeatably() -> None:
 def computes_on_cpu() -> bool:
     """Whether JAX computes on a CPU.
 
-    It is asked, which starts it, only where it may find another device: where it was imported already, or a plugin for
+    JAX is started to find out only if it may have another device: if it is imported already, or a plugin for
     accelerators is installed.
     """
     if "jax" not in sys.modules and not any(map(find_spec, ("jax_plugins", "libtpu"))):
