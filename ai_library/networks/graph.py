@@ -54,9 +54,9 @@ class Graph:
 
     def normalised(self, images: str) -> str:
         """Adds `normalise` of pixels (n, h, w, c) uint8."""
-        x = self.add("Cast", images, to=_FLOAT)
-        x = self.add("Mul", x, np.array(PREPROCESSING["scale"], np.float32))
-        x = self.add("Add", x, np.array(PREPROCESSING["offset"], np.float32))
+        # By a scalar, or an array of another rank, ONNX Runtime 1.32 multiplies 50 times slower.
+        scale, offset = (np.full((1, 1, 1, 1), PREPROCESSING[name], np.float32) for name in ("scale", "offset"))
+        x = self.add("Add", self.add("Mul", self.add("Cast", images, to=_FLOAT), scale), offset)
         return self.add("Transpose", x, perm=[0, 3, 1, 2])
 
     def patches(self, x: str, sides: tuple[int, int], patch: int) -> tuple[str, tuple[int, int]]:

@@ -47,15 +47,18 @@ def _affine(params, statistics):
 
 
 def _normalise_and_rectify(x, slope, offset):
-    return np.maximum(x * slope + offset, 0)
+    x = x * slope
+    x += offset
+    return np.maximum(x, 0, out=x)
 
 
 def _space_to_depth(image, patch):
     """(h, w, c) -> (h / patch, w / patch, patch * patch * c), padded with zeros where it does not divide."""
     h, w, c = image.shape
     rows, columns = -(-h // patch), -(-w // patch)
-    x = np.pad(image, ((0, rows * patch - h), (0, columns * patch - w), (0, 0)))
-    x = x.reshape(rows, patch, columns, patch, c).transpose(0, 2, 1, 3, 4)
+    if h % patch or w % patch:
+        image = np.pad(image, ((0, rows * patch - h), (0, columns * patch - w), (0, 0)))
+    x = image.reshape(rows, patch, columns, patch, c).transpose(0, 2, 1, 3, 4)
     return x.reshape(rows, columns, patch * patch * c)
 
 
@@ -79,5 +82,6 @@ def _convolve(x, kernel):
 
 def _max_pool(x):
     """2x2 max pooling of (h, w, c), stride 2; an odd last row or column is pooled by itself."""
-    x = np.pad(x, ((0, x.shape[0] % 2), (0, x.shape[1] % 2), (0, 0)), constant_values=-np.inf)
+    if x.shape[0] % 2 or x.shape[1] % 2:
+        x = np.pad(x, ((0, x.shape[0] % 2), (0, x.shape[1] % 2), (0, 0)), constant_values=-np.inf)
     return np.maximum(np.maximum(x[0::2, 0::2], x[0::2, 1::2]), np.maximum(x[1::2, 0::2], x[1::2, 1::2]))

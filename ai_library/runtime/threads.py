@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -16,7 +17,10 @@ _FEW = 4  # items of a core that are handed over one by one
 
 
 def map_in_threads(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], together: int = 1
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    together: int = 1,
+    quick: Callable[[_Item], bool] = lambda item: False,
 ) -> Iterator[_Result]:
     """`map(function, items)` with one thread per core, which reads only a few items ahead.
 
@@ -25,20 +29,22 @@ def map_in_threads(
         items: They are read in the caller's thread.
         together: Most items that a thread gets at a time. The first ones are handed over one by one; of many small
             ones, handing over each alone would take longer than the work.
+        quick: Whether the function takes mostly Python's time on an item. Python runs in one thread at a time, and
+            threads would only wait for each other, so that the caller's thread does this item.
     """
     items, waiting, taken, count = iter(items), collections.deque(), 0, cores()
     with ThreadPoolExecutor(count) as threads:
         try:
             while part := list(islice(items, min(together, 1 + taken // (_FEW * count)))):
                 taken += len(part)
-                waiting.append(threads.submit(_mapped, function, part))
+                done = partial(_mapped, function, part)
+                waiting.append(done if all(map(quick, part)) else threads.submit(done).result)
                 if len(waiting) > count:
-                    yield from waiting.popleft().result()
+                    yield from waiting.popleft()()
             while waiting:
-                yield from waiting.popleft().result()
-        finally:  # the consumer may stop early
-            for future in waiting:
-                future.cancel()
+                yield from waiting.popleft()()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)  # the consumer may stop early
 
 
 def _mapped(function, items):

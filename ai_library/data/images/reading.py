@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 50  # broken files in a message
 _TOGETHER = 8  # files that a thread reads one after another
+_SMALL = 2**13  # bytes of a file whose decoding takes less time than opening it
 _DETAIL = 256  # pixels: content may be a small part of a photograph
 
 Path = str | os.PathLike[str]
@@ -126,8 +127,9 @@ def read_file(path: Path | bytes, image_shape: Sequence[int], content_size: int 
 def read_files(
     paths: Iterable[Path], image_shape: Sequence[int], content_size: int | None = None
 ) -> Iterator[ReadFile]:
-    """Yields the result for each file, in order. It reads with one thread per core, a few files ahead."""
-    return map_in_threads(partial(read_file, image_shape=image_shape, content_size=content_size), paths, _TOGETHER)
+    """Yields the result for each file, in order. It reads all but small ones with one thread per core, a few ahead."""
+    read = partial(read_file, image_shape=image_shape, content_size=content_size)
+    return map_in_threads(read, paths, _TOGETHER, _is_small)
 
 
 def read_all(
@@ -175,6 +177,13 @@ def read_all(
     if faults and not (skip_broken and kept):
         raise UnreadableImagesError(faults, len(paths))
     return ReadFiles(images[: len(kept)], np.array(kept, np.intp), sizes, modes, remarks, faults)
+
+
+def _is_small(path):
+    try:
+        return os.stat(path).st_size <= _SMALL
+    except OSError:
+        return False
 
 
 def _decoded(path, image_shape, content_size) -> Decoded:

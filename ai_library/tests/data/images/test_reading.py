@@ -21,11 +21,12 @@ SHAPE = (8, 8, 1)
 
 @pytest.fixture
 def paths(tmp_path):
-    """60 images of one level each, which tells their number, as PNG, TIFF and JPEG."""
+    """60 images of one level each, which tells their number, as PNG, TIFF and JPEG. The TIFFs are read in threads."""
     made = []
     for index in range(60):
-        made.append(tmp_path / f"{index}.{('png', 'tif', 'jpg')[index % 3]}")
-        Image.new("L", (16, 16), 4 * index).save(made[-1])
+        ending, side = (("png", 16), ("tif", 120), ("jpg", 16))[index % 3]
+        made.append(tmp_path / f"{index}.{ending}")
+        Image.new("L", (side, side), 4 * index).save(made[-1])
     return made
 
 
@@ -37,7 +38,7 @@ def test_files_are_read_in_their_order(paths):
     assert numbers(each.image for each in read_files(paths, SHAPE)) == [*range(60)]
     read = read_all(paths, SHAPE)
     assert numbers(read.images) == read.kept.tolist() == [*range(60)]
-    assert set(read.sizes) == {(16, 16)}
+    assert set(read.sizes) == {(16, 16), (120, 120)}
 
 
 def test_all_broken_files_are_named_at_once_or_left_out(paths):
@@ -106,6 +107,15 @@ def test_threads_take_few_items_ahead_and_end_with_their_consumer():
     assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16]
     results.close()
     assert len(taken) < 1000
+
+
+def test_items_that_are_quick_are_done_in_the_callers_thread_when_their_turn_comes():
+    def thread_of(item):
+        return item, threading.current_thread()
+
+    done = list(map_in_threads(thread_of, range(100), quick=lambda i: i % 3 > 0))
+    assert [item for item, _ in done] == [*range(100)]
+    assert all((thread is threading.current_thread()) == (item % 3 > 0) for item, thread in done)
 
 
 def test_what_threads_hold_at_once_is_bounded():
