@@ -39,6 +39,7 @@ def test_one_image_is_predicted_without_the_packages_that_start_slowly(model, tm
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.csv", "report.html"}
 
 
+@pytest.mark.slow
 def test_many_images_are_predicted_without_jax(tmp_path):
     assert len(IMAGES) >= Classifier.FEW
     command = [sys.executable, "-c", REPORT_IMPORTS, "--unlabelled", "--data", IMAGES[0].parents[1]]

@@ -1,4 +1,4 @@
-"""The examples of the laboratory's page run as they are printed there; networks whose size they do not say are small."""
+"""The examples of the laboratory's page run as they are printed there, with small networks where they name no size."""
 
 import re
 from pathlib import Path
