@@ -58,5 +58,5 @@ def test_the_committed_models_tell_few_images_what_they_tell_many(model):
     images = np.stack([read_image(path, classifier.image_shape, classifier.content_size) for path in IMAGES])
     assert len(images) >= Classifier.FEW
     many = np.concatenate(list(classifier.predict_logits([images], by_onnx="many")))
-    few = np.concatenate([next(classifier.predict_logits([block])) for block in np.split(images, 9)])
-    np.testing.assert_allclose(few, many, rtol=0, atol=1e-5 * np.abs(many).max())
+    few = next(classifier.predict_logits([images[::5]]))
+    np.testing.assert_allclose(few, many[::5], rtol=0, atol=1e-5 * np.abs(many).max())
