@@ -41,14 +41,22 @@ def mnist(mnist_data_dir, mnist_files):
     return ArrayDataSource(train=few, evaluation=few, class_names=digits.class_names)
 
 
+@pytest.fixture(scope="module")
+def pages():
+    """The folder of each page that was made."""
+    return {}
+
+
 @pytest.fixture(scope="module", params=["shapes", "mnist"])
-def report(request, tmp_path_factory):
+def report(request, pages, tmp_path_factory):
     """The address of the page about a committed model: of the shapes with slices, of MNIST with corruptions."""
     name = request.param
-    source, classifier = request.getfixturevalue(name), load_model(MODELS / f"{name}.msgpack")
-    folder, command = tmp_path_factory.mktemp(name), f"python scripts/train_{name}.py"
-    write_findings(examine(classifier, source, evaluate(classifier, source), command), folder)
-    return (folder / "report.html").as_uri()
+    if name not in pages:
+        source, classifier = request.getfixturevalue(name), load_model(MODELS / f"{name}.msgpack")
+        pages[name] = tmp_path_factory.mktemp(name)
+        command = f"python scripts/train_{name}.py"
+        write_findings(examine(classifier, source, evaluate(classifier, source), command), pages[name])
+    return (pages[name] / "report.html").as_uri()
 
 
 @pytest.fixture(scope="module", params=["360-light", "360-dark", "1280-light", "1280-dark"])
