@@ -136,7 +136,6 @@ print(all(module.__file__.startswith(sys.prefix) for module in (ai_application, 
     assert application.run("python", "-c", code, folder=tmp_path).split() == ["circle", "True", "True"]
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 def test_the_library_alone_trains_on_shapes(built, tmp_path):
     code = """
 import importlib.metadata, importlib.util, sys
