@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ai_library import CNN
 from ai_library.tests.compiled_programs import of_all_processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,3 +28,10 @@ def mnist_data_dir(mnist_files, request, tmp_path_factory):
     folder = of_all_processes(request, tmp_path_factory) / "data"
     MnistDataSource(data_dir=folder, files=mnist_files).size("evaluation")
     return folder
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    """Networks whose size code does not say are small, so that it takes seconds."""
+    defaults = CNN.__init__.__wrapped__.__defaults__
+    monkeypatch.setattr(CNN.__init__.__wrapped__, "__defaults__", ((4, 4, 4, 4, 4), 4, 8, *defaults[3:]))

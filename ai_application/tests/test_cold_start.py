@@ -39,6 +39,7 @@ def test_one_image_is_predicted_without_the_packages_that_start_slowly(model, tm
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.csv", "report.html"}
 
 
+@pytest.mark.slow
 def test_many_images_are_predicted_without_jax(tmp_path):
     assert len(IMAGES) >= Classifier.FEW
     command = [sys.executable, "-c", REPORT_IMPORTS, "--unlabelled", "--data", IMAGES[0].parents[1]]
@@ -57,5 +58,5 @@ def test_the_committed_models_tell_few_images_what_they_tell_many(model):
     images = np.stack([read_image(path, classifier.image_shape, classifier.content_size) for path in IMAGES])
     assert len(images) >= Classifier.FEW
     many = np.concatenate(list(classifier.predict_logits([images], by_onnx="many")))
-    few = np.concatenate([next(classifier.predict_logits([block])) for block in np.split(images, 9)])
-    np.testing.assert_allclose(few, many, rtol=0, atol=1e-5 * np.abs(many).max())
+    few = next(classifier.predict_logits([images[::5]]))
+    np.testing.assert_allclose(few, many[::5], rtol=0, atol=1e-5 * np.abs(many).max())

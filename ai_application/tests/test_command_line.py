@@ -15,6 +15,7 @@ from ai_library import InputError
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_a_process_that_knows_of_no_others_is_told_what_is_missing():
     command = [sys.executable, ROOT / "scripts/train_shapes.py", "--distributed"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -78,10 +78,12 @@ def test_it_predicts_the_committed_shapes_without_network_or_rights(image, resul
     assert "mnist.npz is not there" in output
 
 
-def test_with_mnist_prepared_its_figures_are_those_outside_the_container(image, clone, results, tmp_path, mnist_files):
+def test_with_mnist_prepared_its_figures_are_those_outside_the_container(
+    image, clone, results, tmp_path, mnist_data_dir
+):
     tag, digits = f"{TAG}-mnist", clone / "ai_application/evaluation/mnist.npz"
-    export = ["scripts/export_mnist.py", f"--mnist-files={mnist_files}", f"--data-dir={tmp_path / 'data'}"]
-    subprocess.run([sys.executable, *export], cwd=clone, check=True)
+    export = [sys.executable, "scripts/export_mnist.py", f"--data-dir={mnist_data_dir}"]
+    subprocess.run(export, cwd=clone, check=True)
     try:
         status, output, errors = build(clone, tag)
         assert status == 0, output + errors

@@ -86,10 +86,12 @@ def test_the_lock_has_wheels_for_linux_macos_and_windows_on_every_python(tmp_pat
     if (tried := resolve("packaging", "--no-cache")).returncode:
         pytest.skip(f"uv cannot ask an index: {tried.stderr.strip()}")
     lock = (ROOT / "requirements-dev.txt").read_text()
+    together = resolve(lock, "--universal", f"--python-version={PYTHONS[0]}")  # no two of them contradict each other
+    assert together.returncode == 0, together.stderr
 
     def resolve_on(platform, python):
         options = [f"--python-platform={platform}", f"--python-version={python}"]
-        return resolve(lock, *options, "--only-binary=:all:", f"--no-binary={WITHOUT_WHEEL}")
+        return resolve(lock, *options, "--no-deps", "--only-binary=:all:", f"--no-binary={WITHOUT_WHEEL}")
 
     machines = list(itertools.product(PLATFORMS, PYTHONS))
     with ThreadPoolExecutor(len(machines)) as threads:  # nearly all of the time is the index's

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from ai_library import CNN, ShapeDataSource
+from ai_library import ShapeDataSource
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -26,8 +26,8 @@ PAGES = sorted(
     ]
 )
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
-QUICK = ("quick_start", "calibration", "model_file")
-SLOW = ("README", "shapes", "folder", "own_network", "slices", "mnist")
+QUICK = ("calibration", "model_file")
+SLOW = ("README", "quick_start", "shapes", "folder", "own_network", "slices", "mnist")
 
 
 def name_of(path):
@@ -102,7 +102,7 @@ def test_the_citation_and_the_hosted_workflow_are_those_of_this_version():
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def place(tmp_path, monkeypatch, small_networks):
     """A folder that has what the pages speak of: the application's models, and photos of two classes.
 
     Data sets and networks whose size a page does not say are small, so that its code takes seconds.
@@ -116,8 +116,6 @@ def place(tmp_path, monkeypatch):
             Image.fromarray(pixels).save(tmp_path / f"photos/{kind}/{index}.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(ShapeDataSource.__init__.__kwdefaults__, "sizes", (128, 32, 9))
-    defaults = CNN.__init__.__wrapped__.__defaults__
-    monkeypatch.setattr(CNN.__init__.__wrapped__, "__defaults__", ((4, 4, 4, 4, 4), 4, 8, *defaults[3:]))
     return tmp_path
 
 

@@ -1,4 +1,4 @@
-"""The examples of the laboratory's page run as they are printed there."""
+"""The examples of the laboratory's page run as they are printed there, with small networks where they name no size."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def numbers(text):
 @pytest.mark.slow
 @pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("code", BLOCKS, ids=lambda code: code.splitlines()[0].rpartition(" ")[2])
-def test_an_example_runs(code, monkeypatch, capsys):
+def test_an_example_runs(code, small_networks, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     exec(compile(code, "docs/laboratory.md", "exec"), {})
     out = capsys.readouterr().out

@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ai_application.commands import describe_model
 from ai_library import ShapeDataSource, evaluate, load_model, save_model
 from ai_library.data.images.reading import read_image
+from ai_library.tests import own_networks
 from ai_library.tests.model_files import small_classifier
 from ai_library.tests.pillow_shapes import draw_pillow_folder
 
@@ -37,8 +38,9 @@ def run(script, *arguments):
 
 @pytest.mark.slow
 def test_train_shapes_leaves_a_model_a_report_and_a_run_directory(tmp_path):
+    small = ["--epochs", 1, "--network.features", 16, 32, 32, 32, 32, "--network.dense", 64, "--learning-rate", 1e-2]
     status, output, errors = run(
-        "train_shapes.py", "--epochs", 1, "--model", tmp_path / "m.msgpack", "--run-dir", tmp_path / "run"
+        "train_shapes.py", *small, "--model", tmp_path / "m.msgpack", "--run-dir", tmp_path / "run"
     )
     assert status == 0, errors
     classifier = load_model(tmp_path / "m.msgpack")
@@ -106,12 +108,13 @@ def own_images(tmp_path_factory):
 
 
 def train_folder_command(images, folder):
-    options = ["--image-size", 32, "--epochs", 15, "--network.features", *"88888", "--network.dense", 16]
+    options = ["--image-size", 32, "--epochs", 15, "--network", f"{own_networks.__file__}:Linear"]
     options += ["--model", folder / "m.msgpack", "--run-dir", folder / "run"]
     return list(map(str, ["scripts/train_folder.py", images, *options]))
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quickly_compiled")
 def test_a_training_on_own_images_that_sigterm_ends_goes_on_by_the_command_that_it_names(own_images, tmp_path):
     command = train_folder_command(own_images, tmp_path)
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True)
@@ -126,7 +129,7 @@ def test_a_training_on_own_images_that_sigterm_ends_goes_on_by_the_command_that_
     assert shlex.split(match[1]) == ["python", *command, "--resume"]
     done = subprocess.run([sys.executable, *shlex.split(match[1])[1:]], cwd=ROOT, capture_output=True)
     assert done.returncode == 0, done.stderr
-    classifier = load_model(tmp_path / "m.msgpack")
+    classifier = load_model(tmp_path / "m.msgpack", networks=[own_networks.Linear])
     assert classifier.class_names == ("blue", "red")
     assert classifier.image_shape == (32, 32, 3)
     assert classifier.metrics["evaluation"]["accuracy"] > 0.9
@@ -173,37 +176,72 @@ def test_confidences_of_the_committed_shapes_model_are_true():
     assert report.ece < report.at_temperature(1.0).ece
 
 
+AT_FAULT = [
+    ("predict.py", ["--model", "none.msgpack"], "error: none.msgpack cannot be read"),
+    ("predict.py", ["--model", "README.md"], "error: README.md is not a model: fetch"),
+    ("predict.py", ["--data", "nowhere"], "error: nowhere does not exist"),
+    ("predict.py", ["--data", "scripts"], "error: scripts holds no images"),
+    ("predict.py", ["--output", "README.md/results"], "error: cannot write README.md/results: Not a dir"),
+    ("predict.py", ["--data", "docs", "--output", "docs/out"], "error: docs/out lies in docs"),
+    ("train_shapes.py", ["--epochs", "0"], "error: epochs must be a whole number from 1 to "),
+    ("train_shapes.py", ["--model", "README.md/m.msgpack"], "error: cannot write README.md/"),
+    ("train_mnist.py", ["--mnist-files", "docs", "--data-dir", "nowhere"], "error: docs lacks train-images-idx3"),
+    ("export_mnist.py", ["--mnist-files", "docs", "--data-dir", "nowhere"], "error: docs lacks train-images-idx3"),
+    ("describe_model.py", ["README.md"], "error: README.md is not a model: fetch"),
+    ("train_folder.py", ["nowhere"], "error: nowhere is not a folder"),
+    ("train_shapes.py", ["--seed", "-1"], "error: seed must be a whole number from 0 to 4,294,967,295, got -1"),
+    ("train_shapes.py", ["--resume", "--run-dir", "nowhere"], "error: nowhere holds no run to resume"),
+    ("draw_shapes.py", ["--number", "-1"], "error: --number"),
+    (
+        "draw_shapes.py",
+        ["--number", str(10**20)],
+        f"error: --number must be at most 10,000, the size of the split, got {10**20}",
+    ),
+]
+
+SCRIPTS = [path.name for path in sorted((ROOT / "scripts").glob("*.py"))]
+
+SEVERAL = """
+import contextlib, io, json, runpy, sys
+
+ends = []
+for script, *arguments in json.loads(sys.argv[1]):
+    sys.argv = [f"scripts/{script}", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as errors:
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            ends.append([end.code, errors.getvalue()])
+print(json.dumps(ends))
+"""
+
+
+@pytest.fixture(scope="module")
+def ends():
+    """Exit status and standard error of scripts with arguments at fault, by both, one after the other in a process.
+
+    Most of the time of each would be its imports.
+    """
+    commands = [(script, *arguments) for script, arguments, _ in AT_FAULT] + [(name, "--unknown") for name in SCRIPTS]
+    command = [sys.executable, "-c", SEVERAL, json.dumps(commands)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(commands, json.loads(done.stdout), strict=True))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("script", "arguments", "message"),
-    [
-        ("predict.py", ["--model", "none.msgpack"], "error: none.msgpack cannot be read"),
-        ("predict.py", ["--model", "README.md"], "error: README.md is not a model: fetch"),
-        ("predict.py", ["--data", "nowhere"], "error: nowhere does not exist"),
-        ("predict.py", ["--data", "scripts"], "error: scripts holds no images"),
-        ("predict.py", ["--output", "README.md/results"], "error: cannot write README.md/results: Not a dir"),
-        ("predict.py", ["--data", "docs", "--output", "docs/out"], "error: docs/out lies in docs"),
-        ("train_shapes.py", ["--epochs", "0"], "error: epochs must be a whole number from 1 to "),
-        ("train_shapes.py", ["--model", "README.md/m.msgpack"], "error: cannot write README.md/"),
-        ("train_mnist.py", ["--mnist-files", "docs", "--data-dir", "nowhere"], "error: docs lacks train-images-idx3"),
-        ("export_mnist.py", ["--mnist-files", "docs", "--data-dir", "nowhere"], "error: docs lacks train-images-idx3"),
-        ("describe_model.py", ["README.md"], "error: README.md is not a model: fetch"),
-        ("train_folder.py", ["nowhere"], "error: nowhere is not a folder"),
-        ("train_shapes.py", ["--seed", "-1"], "error: seed must be a whole number from 0 to 4,294,967,295, got -1"),
-        ("train_shapes.py", ["--resume", "--run-dir", "nowhere"], "error: nowhere holds no run to resume"),
-        ("draw_shapes.py", ["--number", "-1"], "error: --number"),
-        (
-            "draw_shapes.py",
-            ["--number", str(10**20)],
-            f"error: --number must be at most 10,000, the size of the split, got {10**20}",
-        ),
-    ],
-)
-def test_input_at_fault_ends_with_one_line_and_status_1(script, arguments, message):
-    status, _, errors = run(script, *arguments)
+@pytest.mark.parametrize(("script", "arguments", "message"), AT_FAULT)
+def test_input_at_fault_ends_with_one_line_and_status_1(script, arguments, message, ends):
+    status, errors = ends[script, *arguments]
     assert status == 1
     assert errors.startswith(message)
     assert errors.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_wrong_arguments_end_with_status_2(script, ends):
+    assert ends[script, "--unknown"][0] == 2
 
 
 def test_a_picture_that_is_none_ends_with_status_1_and_its_row(tmp_path):
@@ -288,15 +326,6 @@ def test_a_url_is_no_option_of_git(tmp_path, library, application):
     assert status == 1
     assert re.fullmatch(r"error: git takes -.* for an option: name a URL, or a folder that is there\n", errors)
     assert not touched.exists()
-
-
-SCRIPTS = [path.name for path in sorted((ROOT / "scripts").glob("*.py"))]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_wrong_arguments_end_with_status_2(script):
-    assert run(script, "--unknown")[0] == 2
 
 
 def test_import_is_light():

@@ -227,6 +227,7 @@ def test_hostile_requests_are_refused(client, method, path, content, headers, st
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.slow
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(client):
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "PNG")

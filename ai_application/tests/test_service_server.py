@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 from PIL import Image
 
 from ai_application import EVALUATION, MODELS
+from ai_application.commands import serve
 from ai_application.service.server import listening
 from ai_library import load_model, save_model
 from ai_library.tests.model_files import small_classifier
@@ -27,7 +29,10 @@ ROOT = Path(__file__).resolve().parents[2]
 FILE = EVALUATION / "shapes/star/00007.png"
 IMAGE = np.asarray(Image.open(FILE))[None, ..., None]
 CHUNKED = b"POST /predict/shapes HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals, pipes and their sizes as Linux has them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="signals, pipes and their sizes as Linux has them"),
+]
 
 
 class Service:
@@ -82,6 +87,21 @@ def service():
         status, errors = service.end()
         assert (status, errors) == (0, "")
         assert all(re.fullmatch(r"(-|[A-Z]+) (-|/\S*) (\d+|no answer) [\d.]+ ms\n", line) for line in service.lines)
+
+
+@pytest.fixture
+def refused(monkeypatch, capfd):
+    """Runs the command in this process with arguments that it does not serve by; returns its one line of errors."""
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # which a command changes
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["serve.py", *arguments])
+        assert serve.main() == 1
+        errors = capfd.readouterr().err
+        assert errors.count("\n") == 1
+        return errors
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +165,6 @@ def test_tritons_client_gets_right_answers(service, probabilities, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
 def test_schemathesis_finds_nothing_that_is_not_as_described(service):
     checks = (
         "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
@@ -157,7 +176,6 @@ def test_schemathesis_finds_nothing_that_is_not_as_described(service):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
-@pytest.mark.slow
 def test_connections_that_say_nothing_do_not_keep_others_from_right_answers(service, probabilities):
     rng = np.random.default_rng(0)
     with contextlib.ExitStack() as silent:
@@ -226,9 +244,11 @@ def test_requests_that_come_before_an_answer_are_answered_in_their_order(service
     assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"404", b"200"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("keep_alive", [True, False], ids=["one connection", "new connections"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("keep_alive", "number"),
+    [(True, signal.SIGTERM), (False, signal.SIGINT)],
+    ids=["one connection", "new connections"],
+)
 def test_a_signal_under_load_ends_it_with_status_0_and_every_answer(keep_alive, number, tmp_path, probabilities):
     head = {"inputs": [{"name": "images", "shape": IMAGE.shape, "datatype": "UINT8"}]}
     head["inputs"][0]["parameters"] = {"binary_data_size": IMAGE.size}
@@ -266,7 +286,6 @@ def test_a_signal_under_load_ends_it_with_status_0_and_every_answer(keep_alive, 
     assert all(answers)
 
 
-@pytest.mark.slow
 def test_nobody_who_reads_its_lines_does_not_stop_it():
     arguments = [sys.executable, ROOT / "scripts/serve.py", "--port", "0"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -281,7 +300,6 @@ def test_nobody_who_reads_its_lines_does_not_stop_it():
     process.stdout.close()
 
 
-@pytest.mark.slow
 def test_a_model_that_gives_no_numbers_ends_it_with_one_line(tmp_path):
     save_model(tmp_path / "wild.msgpack", small_classifier(fill=-1e30))
     command = [sys.executable, ROOT / "scripts/serve.py", "--port=0", "--model", tmp_path / "wild.msgpack"]
@@ -290,7 +308,6 @@ def test_a_model_that_gives_no_numbers_ends_it_with_one_line(tmp_path):
     assert re.fullmatch(r"error: .*wild.msgpack gives nan or infinity .*\n", done.stderr)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -298,16 +315,11 @@ def test_a_model_that_gives_no_numbers_ends_it_with_one_line(tmp_path):
         (["one/m.msgpack", "two/m.msgpack"], "second model that is called m"),
     ],
 )
-def test_names_that_addresses_cannot_have_are_refused(names, message, tmp_path):
+def test_names_that_addresses_cannot_have_are_refused(names, message, tmp_path, refused):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         save_model(tmp_path / name, small_classifier())
-    models = [f"--model={tmp_path / name}" for name in names]
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts/serve.py", *models], capture_output=True, text=True, timeout=100
-    )
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert message in done.stderr
+    assert message in refused(*(f"--model={tmp_path / name}" for name in names))
 
 
 def test_answers_do_not_wait_until_their_beginning_is_acknowledged():
@@ -317,10 +329,8 @@ def test_answers_do_not_wait_until_their_beginning_is_acknowledged():
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_port_that_is_taken_is_named():
+def test_a_port_that_is_taken_is_named(refused):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        command = [sys.executable, ROOT / "scripts/serve.py", f"--port={port}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert f"error: cannot listen on 127.0.0.1, port {port}: Address already in use" in done.stderr
+        errors = refused(f"--port={port}")
+    assert errors.startswith(f"error: cannot listen on 127.0.0.1, port {port}: Address already in use")

@@ -81,6 +81,7 @@ def test_a_study_of_shapes_leaves_a_table_and_a_page_and_goes_on_by_the_same_com
     assert "plain.train.epochs was 1, is now 2" in errors
 
 
+@pytest.mark.slow
 def test_a_condition_changes_settings_of_training_network_and_data(run, studied, tmp_path):
     changes = ["network=ResNet", "network.features=8,16", "augmentation.shift=2", "class-weights=1,2", "image-size=20"]
     changes += ["ranges.size=0.3,0.4", "optimizer=sgd", "optimizer-arguments=nesterov,True,momentum,0.9"]

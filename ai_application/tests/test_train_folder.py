@@ -114,6 +114,7 @@ def test_cross_validation_predicts_each_image_once_and_resumes(train, tmp_path):
     assert "classes too small for 8 folds: a (7); each needs 8 images or more" in error
 
 
+@pytest.mark.slow
 def test_a_table_and_a_zip_train_and_resume_to_the_same_model(train, tmp_path):
     draw_folder(tmp_path / "images", {"all": 40})
     (tmp_path / "labels.csv").write_text("id,label\n" + "".join(f"{i:06},{i % 2}\n" for i in range(40)))
@@ -182,6 +183,7 @@ def test_a_training_begins_with_a_model_and_its_network_and_goes_on_without_it(o
     assert "cannot be resumed with other settings: initial was " in told
 
 
+@pytest.mark.slow
 def test_a_model_to_begin_with_that_is_none_or_does_not_fit_writes_nothing(other_model, train, tmp_path):
     draw_folder(tmp_path / "images", {"a": 20, "b": 20})
     (tmp_path / "no.msgpack").write_text("nothing")

@@ -3,17 +3,15 @@
 import dataclasses
 import io
 import json
-import subprocess
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from ai_application import training_run
-from ai_application.commands import train_folder, train_mnist, train_shapes
+from ai_application.commands import compare_models, describe_model, predict, train_folder, train_mnist, train_shapes
 from ai_application.configs import FOLDER_RECIPE, MNIST_RECIPES
 from ai_application.own_networks import network_class
 from ai_application.training_arguments import TrainingArguments
@@ -32,11 +30,10 @@ from ai_library.networks.transfer import digest
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
-ROOT = Path(__file__).resolve().parents[2]
 RECIPES = {"shapes": (CNN(num_classes=9), TrainConfig(epochs=4))}
 
 SETTINGS = {
-    "epochs": (["7"], 7),
+    "epochs": (["2"], 2),
     "patience": (["4"], 4),
     "batch_size": (["5"], 5),
     "learning_rate": (["1e-3"], 1e-3),
@@ -78,11 +75,19 @@ class Other:
 """
 
 
-def run(script, *arguments):
-    """Runs a script in the clone; returns its exit status, standard output and standard error."""
-    command = [sys.executable, f"scripts/{script}", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a command in this process; returns its exit status, what it printed and its errors."""
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # which a command changes
+    monkeypatch.setattr(training_run, "share_out_cores", lambda *_: None)  # other tests may have begun to compute
+    monkeypatch.setattr(training_run, "keep_freed_memory", lambda: None)
+
+    def run(command, *arguments):
+        name = command.__name__.rpartition(".")[2]
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        return command.main(), *capsys.readouterr()
+
+    return run
 
 
 def training_arguments(*given, recipes=RECIPES, **more):
@@ -224,7 +229,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_all_settings_at_once_are_found_in_config_json(folder, tmp_path):
+def test_all_settings_at_once_are_found_in_config_json(folder, tmp_path, run):
     kind = "ResNet"
     model = ResNet(num_classes=3, **NETWORKS[kind])
     initial = Classifier(model, model.initialise(0, (8, 8, 1)), ("a", "b", "c"), (8, 8, 1))
@@ -233,18 +238,8 @@ def test_all_settings_at_once_are_found_in_config_json(folder, tmp_path):
     given += ["--from", tmp_path / "initial.msgpack"]
     for name, (texts, _) in SETTINGS.items():
         given += [f"--{name.replace('_', '-')}", *texts]
-    command = [
-        "train_folder.py",
-        folder,
-        *given,
-        "--image-size",
-        "16",
-        "--channels",
-        "1",
-        "--run-dir",
-        tmp_path / "run",
-    ]
-    status, output, errors = run(*command)
+    given += ["--image-size", 16, "--channels", 1, "--run-dir", tmp_path / "run"]
+    status, output, errors = run(train_folder, folder, *given)
     assert status == 0, errors
     told = json.loads((tmp_path / "run" / "config.json").read_text())
     assert told["train"] == {name: value for name, (_, value) in SETTINGS.items()} | {"augmentation": AUGMENTATION}
@@ -255,23 +250,23 @@ def test_all_settings_at_once_are_found_in_config_json(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_network_of_ones_own_is_trained_set_and_predicts(folder, tmp_path):
+def test_a_network_of_ones_own_is_trained_set_and_predicts(folder, tmp_path, run):
     file, model = tmp_path / "mine.py", tmp_path / "run" / "model.msgpack"
     file.write_text(OWN_NETWORK)
     own = ["--network", f"{file}:Mine"]
-    command = ["train_folder.py", folder, *own, "--network.width", "6", "--epochs", "1", "--run-dir", tmp_path / "run"]
-    status, output, errors = run(*command)
+    given = ["--network.width", 6, "--epochs", 1, "--image-size", 32, "--run-dir", tmp_path / "run"]
+    status, output, errors = run(train_folder, folder, *own, *given)
     assert status == 0, errors
     told = json.loads((tmp_path / "run" / "config.json").read_text())
     assert told["network"] == {"name": "Mine", "arguments": {"num_classes": 2, "width": 6}}
     assert f"--model {model} --network {file}:Mine" in output  # the command that predicts
 
-    status, _, errors = run("predict.py", "--model", model, "--data", folder, "--output", tmp_path / "out", *own)
+    status, _, errors = run(predict, "--model", model, "--data", folder, "--output", tmp_path / "out", *own)
     assert status == 0, errors
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["n"] == 40
-    assert run("describe_model.py", model, *own)[0] == 0
-    assert run("compare_models.py", model, model, "--data", folder, *own)[0] == 0
-    status, _, errors = run("predict.py", "--model", model, "--data", folder, "--output", tmp_path / "no")
+    assert run(describe_model, model, *own)[0] == 0
+    assert run(compare_models, model, model, "--data", folder, *own)[0] == 0
+    status, _, errors = run(predict, "--model", model, "--data", folder, "--output", tmp_path / "no")
     assert (status, errors.count("\n")) == (1, 1)
     assert errors.endswith("name its class by --network FILE.py:Mine\n")
 
