@@ -3,6 +3,7 @@
 import flax.linen as nn
 
 from ai_library import CNN, ResNet
+from ai_library.networks.layers import BatchNormReLU
 
 
 class Mirrored(CNN):
@@ -47,6 +48,21 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, images, train: bool):
         return nn.Dense(self.num_classes)(images.reshape(len(images), -1))
+
+
+class Shallow(nn.Module):
+    """Few layers, which are soon compiled, and BatchNorm of the whole batch."""
+
+    SPLITS_BATCHES = True
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, images, train: bool, axis_name=None):
+        x = nn.Conv(4, (3, 3), strides=2, use_bias=False)(images)
+        x = BatchNormReLU(pool=True, axis_name=axis_name)(x, train)
+        x = nn.Dense(4, use_bias=False)(x.reshape(len(x), -1))
+        return nn.Dense(self.num_classes)(BatchNormReLU(axis_name=axis_name)(x, train))
 
 
 OWN = [Mirrored, Stock, Dropping, Linear]

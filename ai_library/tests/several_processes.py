@@ -30,6 +30,7 @@ from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import distributed
 from ai_library.runtime.cpu import share_out_cores
 from ai_library.runtime.jax_settings import HELD
+from ai_library.tests.own_networks import Shallow
 from ai_library.training import step, trainer
 
 STEPS = 8
@@ -37,8 +38,8 @@ AUGMENTATION = Augmentation(shift=1, rotation=5, flip=0.5, brightness=0.1, contr
 CONFIG = TrainConfig(
     batch_size=16, augmentation=AUGMENTATION, ema_decay=0.9, label_smoothing=0.1, final_augmentation=0.2
 )
-MODEL = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
 CHILD = "ai_library.tests.several_processes"
+PREDICTING = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
 
 
 class Noise(ShapeDataSource):
@@ -65,13 +66,15 @@ class Noise(ShapeDataSource):
 
 def fit(folder, name, source=None, config=CONFIG, resume=False):
     """Trains in `folder / name` and leaves the weights beside it, those of each process."""
-    classifier = Trainer(MODEL, source or Noise(), config, folder / name, checkpoint_seconds=0).fit(resume)
+    classifier = Trainer(Shallow(num_classes=3), source or Noise(), config, folder / name, checkpoint_seconds=0).fit(
+        resume
+    )
     np.savez(folder / f"{name}-{distributed.process_index()}.npz", *jax.tree.leaves(classifier.variables))
 
 
 def untrained(source, seed=0):
-    variables = jax.tree.map(np.asarray, MODEL.initialise(seed, source.image_shape))
-    return Classifier(MODEL, variables, source.class_names, source.image_shape)
+    variables = jax.tree.map(np.asarray, PREDICTING.initialise(seed, source.image_shape))
+    return Classifier(PREDICTING, variables, source.class_names, source.image_shape)
 
 
 def train(folder):
@@ -117,7 +120,8 @@ def endless(folder):
 
 
 def unlike(folder):
-    """Runs and predictions of which every process has something of its own; what each of them is told."""
+    """Runs and predictions of which every process has something of its own, and a run whose batches cannot be divided;
+    what each of them is told."""
     process = distributed.process_index()
     source, data = Noise(), folder / f"data{process}"
     classifier = untrained(source)
@@ -139,6 +143,7 @@ def unlike(folder):
         "missing": lambda: read_samples(data / "1.png", classifier),
         "output": lambda: predict_samples(classifier, [], folder / f"out{process}"),
         "no folder": lambda: predict_samples(classifier, [], folder / "file"),
+        "undivided": lambda: fit(folder, "undivided", config=TrainConfig(batch_size=17)),
     }
     for name, attempt in attempts.items():
         try:
@@ -147,14 +152,13 @@ def unlike(folder):
             print(f"{name}: {error}".replace(str(folder), "FOLDER"), file=sys.stderr)
 
 
-def undivided(folder):
-    """A run whose batches cannot be divided."""
-    fit(folder, "undivided", config=TrainConfig(batch_size=17))
-
-
 def default_network(folder):
-    """A few steps as the commands that train take them: the default network, with a device for each core."""
-    source, model, config = ShapeDataSource(sizes=(640, 64, 1)), CNN(num_classes=9), TrainConfig()
+    """A few steps as the commands that train take them: the default network, with a device for each core.
+
+    It is compiled as users do it, because the bits of different programs are compared.
+    """
+    jax.config.update("jax_disable_most_optimizations", False)
+    source, model, config = ShapeDataSource(sizes=(192, 64, 1)), CNN(num_classes=9), TrainConfig()
     share_out_cores(config.batch_size // distributed.process_count())
     classifier = Trainer(model, source, config, folder / "run").fit()
     np.savez(folder / f"run-{distributed.process_index()}.npz", *jax.tree.leaves(classifier.variables))
@@ -171,7 +175,7 @@ def predict(folder):
 
 
 def main():
-    tasks = (train, train_once, train_double, killed, endless, unlike, undivided, default_network, predict)
+    tasks = (train, train_once, train_double, killed, endless, unlike, default_network, predict)
     tasks = {task.__name__: task for task in tasks}
     parser = argparse.ArgumentParser()
     parser.add_argument("tasks", help="their names, with spaces between")

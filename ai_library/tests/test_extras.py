@@ -53,6 +53,7 @@ def life(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quickly_compiled")
 def test_a_model_is_trained_resumed_saved_read_and_evaluated_without_any_extra(life):
     folder, lines = life
     assert lines[-1] == "24 None None"
@@ -63,6 +64,7 @@ def test_a_model_is_trained_resumed_saved_read_and_evaluated_without_any_extra(l
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quickly_compiled")
 def test_one_line_a_run_tells_that_there_are_no_curves_and_what_brings_them(life):
     told = [line for line in life[1] if "TensorBoard" in line]
     assert len(told) == 2  # it ran twice
@@ -103,6 +105,7 @@ print(json.dumps(messages))
     return json.loads(run_without(code, tmp_path_factory.mktemp("needing")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("needing", NEEDING)
 def test_what_needs_an_extra_says_which(needing, messages):
     package, extra = NEEDING[needing]
@@ -132,5 +135,6 @@ def test_the_library_asks_for_what_it_imports_and_for_nothing_else():
     assert optional == {
         *("flatbuffers", "jinja2", "matplotlib", "onnx", "onnxruntime", "pillow-heif", "scikit-learn", "tensorboardX")
     }
-    assert named(project["dependencies"]) == (imported() - optional) | {"jaxlib"}  # whose versions are jax's compiler
-    assert optional <= imported()
+    needed = imported()
+    assert named(project["dependencies"]) == (needed - optional) | {"jaxlib"}  # whose versions are jax's compiler
+    assert optional <= needed

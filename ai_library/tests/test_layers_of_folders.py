@@ -1,6 +1,7 @@
 """The folders of the library are layers: a module imports from its own and from lower ones, and never in a circle."""
 
 import ast
+from functools import lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -35,11 +36,18 @@ FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py")) if is_ow
 MODULES = [name for name in FILES if ".tests." not in name and not name.endswith("__init__")]
 
 
+@lru_cache
+def parsed(name):
+    """The text of a module and all nodes of its syntax tree, which several tests read."""
+    text = FILES[name].read_text()
+    return text, list(ast.walk(ast.parse(text)))
+
+
 def imports(name, outside=None):
     """The imports of a module, also those within functions, as {module: "file:line imports module"}; `outside` leaves
     out those that an `if` on such a name guards.
     """
-    nodes, found = list(ast.walk(ast.parse(FILES[name].read_text()))), {}
+    (_, nodes), found = parsed(name), {}
     guards = [node for node in nodes if isinstance(node, ast.If) and outside and outside in ast.unparse(node.test)]
     guarded = {inner for guard in guards for inner in ast.walk(guard)}
     for node in nodes:
@@ -101,10 +109,10 @@ def test_no_module_imports_what_only_posix_systems_have():
 
 def test_files_and_functions_are_short_enough_to_be_read_in_one_sitting():
     long = []
-    for path in FILES.values():
-        text = path.read_text()
+    for name, path in FILES.items():
+        text, nodes = parsed(name)
         sizes = {"": (text.count("\n"), MOST_LINES_OF_A_FILE)}
-        for node in ast.walk(ast.parse(text)):
+        for node in nodes:
             if isinstance(node, ast.FunctionDef):
                 sizes[f"{node.name}() has "] = (node.end_lineno - node.lineno + 1, MOST_LINES_OF_A_FUNCTION)
         long += [f"{path.relative_to(ROOT)}: {what}{n} lines" for what, (n, most) in sizes.items() if n > most]

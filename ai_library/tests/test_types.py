@@ -65,7 +65,7 @@ def test_a_program_passes_mypy_at_its_strictest(python, program, tmp_path):
     (tmp_path / "mypy.ini").write_text(
         "[mypy]\n[mypy-optax.*]\nfollow_untyped_imports = True\n"
     )  # optax has no py.typed
-    checker = [sys.executable, "-m", "mypy", "--strict", "--python-executable", python]
+    checker = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--python-executable", python]
     status, output = run(*checker, program, folder=tmp_path)
     assert status == 0, output
 

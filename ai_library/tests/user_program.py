@@ -245,8 +245,9 @@ def experimented() -> None:
         spurious=SpuriousCue("x", 0.9),
     )
     assert_type(source.mislabelled("train"), NDArray[np.bool_])
-    network = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8)
-    classifier = Trainer(network, source, TrainConfig(epochs=1, batch_size=8), run_dir=False, verbose=False).fit()
+    classifier = Trainer(
+        Mine(num_classes=2), source, TrainConfig(epochs=1, batch_size=8), run_dir=False, verbose=False
+    ).fit()
     assert_type(evaluate(classifier, source, "held_out"), Report)
     curve = assert_type(psychometric(classifier, source, "noise", [0.0, 0.05, 0.1, 0.2], n=20), PsychometricCurve)
     assert_type(curve.threshold, float | None)
@@ -255,8 +256,8 @@ def experimented() -> None:
 
 def stepped(source: DataSource) -> None:
     networks: Mapping[str, type[nn.Module]] = NETWORKS
-    print(sorted(networks), ResNet(num_classes=2, features=(8, 16)).summary(source.image_shape))
-    network = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8, patch=2)
+    print(sorted(networks), CNN(num_classes=2, dense=8, patch=2).summary(source.image_shape))
+    network = ResNet(num_classes=2, features=(4,), patch=2)
     state = assert_type(create_train_state(network, source.image_shape, TrainConfig(), steps=2), TrainState)
     for images, labels in source.batches("train", batch_size=8, epoch=0):
         state, metrics = train_step(state, images, labels)

@@ -24,6 +24,7 @@ def reports(draw):
     return Report(probabilities, rng.integers(0, 3, n), NAMES)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(report=reports())
 def test_metrics_agree_with_scikit_learn_and_hold_their_laws(report):
@@ -45,6 +46,7 @@ def test_metrics_agree_with_scikit_learn_and_hold_their_laws(report):
     assert 0 <= low <= report.accuracy <= high <= 1
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(report=reports(), decimals=st.integers(0, 3))
 def test_one_vs_rest_metrics_agree_with_scikit_learn(report, decimals):

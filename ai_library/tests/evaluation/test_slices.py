@@ -37,7 +37,7 @@ BLIND = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("blind", BLIND)
-@pytest.mark.parametrize(("n", "error_rate"), [(2000, 0.5), (3000, 0.3), (10_000, 0.3), (10_000, 0.9)])
+@pytest.mark.parametrize(("n", "error_rate"), [(2000, 0.5), (3000, 0.3), (10_000, 0.9)])
 def test_the_slice_that_a_model_is_blind_to_comes_first(blind, n, error_rate):
     where, parts = BLIND[blind]
     for seed in range(5):
@@ -56,7 +56,7 @@ def test_the_slice_that_a_model_is_blind_to_comes_first(blind, n, error_rate):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "error_rate"), [(450, 0.02), (2000, 0.005), (2000, 0.1), (10_000, 0.005)])
+@pytest.mark.parametrize(("n", "error_rate"), [(450, 0.02), (2000, 0.005), (2000, 0.1)])
 def test_no_slice_is_named_where_none_is_weak(n, error_rate):
     named = 0
     for seed in range(100):

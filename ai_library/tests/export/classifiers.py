@@ -1,25 +1,30 @@
 """Untrained classifiers whose BatchNorm has statistics as training leaves them, for the tests of exported files."""
 
+import math
+
 import jax
 import numpy as np
 
 from ai_library import Classifier
-from ai_library.networks.network import initialise
+from ai_library.networks.network import variable_shapes
 
 
 def classifier_of(network, image_shape, **fields):
     """A classifier with random weights, and statistics that are none of a fresh network's."""
     rng = np.random.default_rng(0)
-    fresh = initialise(network, 0, image_shape)
-    variables = {kind: jax.tree.map(lambda leaf: _other(rng, leaf), tree) for kind, tree in fresh.items()}
+    shapes = variable_shapes(network, image_shape)  # initial values would be compiled
+    variables = jax.tree.map_with_path(lambda path, leaf: _drawn(rng, path[-1].key, leaf), shapes)
     names = [f"class {index}" for index in range(network.num_classes)]
     return Classifier(network, variables, names, image_shape, **fields)
 
 
-def _other(rng, leaf):
-    """Kernels as they are; of vectors, which BatchNorm and biases have, values around theirs."""
-    leaf = np.asarray(leaf)
-    return leaf if leaf.ndim > 1 else (leaf + rng.uniform(0.1, 0.5, leaf.shape)).astype(leaf.dtype)
+def _drawn(rng, name, leaf):
+    """Kernels that keep the size of what they are multiplied with; of vectors, values near a fresh network's."""
+    if len(leaf.shape) > 1:
+        values = rng.normal(0, math.prod(leaf.shape[:-1]) ** -0.5, leaf.shape)
+    else:
+        values = (name in ("scale", "var")) + rng.uniform(0.1, 0.5, leaf.shape)
+    return values.astype(leaf.dtype)
 
 
 def some_images(image_shape, count):

@@ -35,16 +35,16 @@ def session_of(path):
     [
         *(("CNN", shape) for shape in [(15, 22, 3), (1, 40, 4), (64, 64, 1)]),
         *(("CNN without patches", shape) for shape in [(15, 22, 3), (9, 9, 2)]),
-        *(("ResNet", shape) for shape in [(15, 22, 3), (1, 40, 4), (16, 16, 1)]),
-        *(("ResNet of many stages", shape) for shape in [(1, 40, 4), (9, 9, 2), (64, 64, 1)]),
+        *(("ResNet", shape) for shape in [(15, 22, 3), (1, 40, 4)]),
+        *(("ResNet of many stages", shape) for shape in [(1, 40, 4), (35, 18, 2)]),
     ],
 )
 def test_it_gives_the_probabilities_of_the_classifier(network, image_shape, tmp_path):
     classifier = classifier_of(NETWORKS[network], image_shape, temperature=0.7)
     export_onnx(tmp_path / "m.onnx", classifier)
-    session, images = session_of(tmp_path / "m.onnx"), some_images(image_shape, 300)
+    session, images = session_of(tmp_path / "m.onnx"), some_images(image_shape, 130)  # so few of a CNN are not compiled
     wanted = classifier.predict_proba(images)
-    for count in (1, 7, 128, 300):
+    for count in (1, 7, 128, 130):
         (found,) = session.run(["probabilities"], {"images": images[:count]})
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, wanted[:count], atol=1e-5)

@@ -40,9 +40,9 @@ def test_it_gives_the_probabilities_of_the_classifier(kind, image_shape, tmp_pat
     assert told["image_shape"] == [*image_shape]
     assert told["jax"] == jax.__version__
     assert set(program.platforms) == {"cpu", "cuda", "rocm", "tpu"}
-    images = some_images(image_shape, 300)
+    images = some_images(image_shape, 130)  # so few of a CNN are not compiled
     wanted = classifier.predict_proba(images)
-    for count in (1, 300):
+    for count in (1, 130):
         np.testing.assert_allclose(program.call(images[:count]), wanted[:count], atol=1e-5)
 
 

@@ -20,7 +20,9 @@ leaves = st.sampled_from(TYPES).flatmap(
         arrays.arrays(np.uint8, arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)),
     )
 )
-trees = st.recursive(leaves | st.none(), lambda children: st.dictionaries(st.text(max_size=140), children, max_size=70))
+trees = st.recursive(
+    leaves | st.none(), lambda children: st.dictionaries(st.text(max_size=140), children, max_size=20), max_leaves=30
+)
 
 
 def written_and_read(path, tree):

@@ -34,6 +34,7 @@ def test_a_curve_is_found_again_from_its_expected_counts(slope, lapse):
     np.testing.assert_allclose(fit.at(LEVELS, CHANCE)[0], truth(LEVELS, 0.45, slope, lapse), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fits_are_as_likely_as_the_best_that_scipy_finds():
     rng = np.random.default_rng(2)
     bounds = [(-2, 3), (-150, 150), (0, 0.5)]
@@ -121,6 +122,7 @@ def test_points_that_lie_on_no_logistic_curve_are_told():
     assert "do not lie on a logistic curve" in curve_of("size", LEVELS, hits, 0.1).notes[0]
 
 
+@pytest.mark.slow
 def test_a_classifier_is_measured_on_the_same_images_at_each_level(classifier, source):
     levels = [0.9, 0.1, 0.3, 0.5]
     curve = psychometric(classifier, source, "contrast", levels, n=60)

@@ -164,6 +164,7 @@ def test_the_seeds_that_are_needed_are_those_of_statsmodels():
     assert seeds_needed(with_effect(0.01)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 8])
 def test_equal_conditions_are_seldom_called_different(seeds):
     rng, found = np.random.default_rng(7), 0

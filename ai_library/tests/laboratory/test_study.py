@@ -60,6 +60,7 @@ def first_seed(whole, conditions):
     return b"".join(line for line in table(whole).splitlines(keepends=True) if line.decode().startswith(begins))
 
 
+@pytest.mark.slow
 def test_there_is_a_row_for_each_run_in_the_order_of_the_grid(whole):
     rows = [*csv.DictReader(io.StringIO(table(whole).decode()))]
     assert [(row["condition"], row["seed"]) for row in rows] == [
@@ -92,6 +93,7 @@ def interrupt(monkeypatch, owner, name, count):
     monkeypatch.setattr(owner, name, counted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name", "count"),
     [
@@ -111,6 +113,7 @@ def test_a_study_that_is_broken_off_ends_with_the_same_table(tmp_path, whole, mo
     assert table(tmp_path / "broken") == first_seed(whole, TWO)
 
 
+@pytest.mark.slow
 def test_a_signal_ends_it_with_a_checkpoint_from_which_it_goes_on(tmp_path, whole, monkeypatch):
     with monkeypatch.context() as patch:
         read, sent = Trainer._read, []
@@ -129,6 +132,7 @@ def test_a_signal_ends_it_with_a_checkpoint_from_which_it_goes_on(tmp_path, whol
     assert table(tmp_path / "broken") == first_seed(whole, TWO)
 
 
+@pytest.mark.slow
 def test_parts_are_disjoint_and_make_the_whole(tmp_path, whole):
     done = [len(made(tmp_path / "parts", seeds=1).run((part, 2)).runs) for part in (1, 2)]
     assert done == [2, 3]
@@ -137,6 +141,7 @@ def test_parts_are_disjoint_and_make_the_whole(tmp_path, whole):
         made(tmp_path / "parts").run((5, 4))
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_has_is_left_to_it(tmp_path, whole):
     with locked(tmp_path / "shared/runs/fast/seed-0"):
         results = made(tmp_path / "shared", TWO, 1).run()
@@ -146,6 +151,7 @@ def test_a_run_that_another_process_has_is_left_to_it(tmp_path, whole):
     assert table(tmp_path / "shared") == first_seed(whole, TWO)
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_finishes_in_the_meantime_is_in_the_table(tmp_path, whole, monkeypatch):
     made(tmp_path / "shared", TWO, 1).run((1, 2))
     study, other = made(tmp_path / "shared", TWO, 1), made(tmp_path / "shared", TWO, 1)
@@ -162,6 +168,7 @@ def test_a_run_that_another_process_finishes_in_the_meantime_is_in_the_table(tmp
     assert table(tmp_path / "shared") == first_seed(whole, TWO)
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing_and_may_grow(tmp_path, whole, monkeypatch):
     made(tmp_path / "grown", {"plain": CONDITIONS["plain"]}, 1).run()
     before = (tmp_path / "grown/runs/plain/seed-0/result.json").stat().st_mtime_ns
@@ -173,6 +180,7 @@ def test_a_finished_study_trains_nothing_and_may_grow(tmp_path, whole, monkeypat
     assert len(made(whole).run().runs) == 6
 
 
+@pytest.mark.slow
 def test_another_study_in_the_folder_is_refused_by_name(whole):
     other = {**CONDITIONS, "fast": condition(learning_rate=0.06)}
     with pytest.raises(InputError, match="fast.train.learning_rate was 0.05, is now 0.06; choose another folder"):
@@ -189,6 +197,7 @@ def test_another_study_in_the_folder_is_refused_by_name(whole):
         made(whole, split="validation").run()
 
 
+@pytest.mark.slow
 def test_other_seeds_and_rates_compile_nothing_again(tmp_path, caplog):
     rates = {name: condition(learning_rate=rate) for name, rate in (("slow", 0.001), ("fast", 0.02))}
     study = made(tmp_path / "study", rates, 2)
@@ -200,6 +209,7 @@ def test_other_seeds_and_rates_compile_nothing_again(tmp_path, caplog):
     assert any("ompiling" in record.message for record in caplog.records)
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_a_row_and_the_others_go_on(tmp_path):
     wild = replace(condition(), loss=lambda logits, labels: logits[:, 0] / 0)
     results = made(tmp_path / "study", {"wild": wild, "plain": condition()}, 1).run()
@@ -228,6 +238,7 @@ def test_what_cannot_be_a_study_is_refused(tmp_path):
             made(tmp_path, **wrong)
 
 
+@pytest.mark.slow
 def test_a_damaged_result_is_named(tmp_path, whole):
     study = made(tmp_path / "study", seeds=1)
     (tmp_path / "study/runs/plain/seed-0").mkdir(parents=True)

@@ -16,7 +16,7 @@ from ai_library.networks.network import arguments
 @pytest.mark.parametrize(
     "image_shape", [(1, 1, 1), (5, 9, 4), (8, 8, 2), (17, 30, 3), (28, 56, 1), (65, 16, 3), (4096, 33, 1)]
 )
-@pytest.mark.parametrize("patch", [1, 2, 3, 4, 16])
+@pytest.mark.parametrize("patch", [1, 3, 16])
 def test_variables_have_the_shapes_and_types_that_flax_gives_them(image_shape, patch):
     model = CNN(num_classes=5, features=(4, 6, 8, 10, 12), dense=7, patch=patch)
     architecture = Architecture(**arguments(model))

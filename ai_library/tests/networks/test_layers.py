@@ -23,25 +23,34 @@ def _normal(seed, *shape):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def _convolve(x, kernel):
-    """Written out: the sum over the nine shifts."""
+def _convolve(x, kernel, gradient=None):
+    """Written out in float64, the sum over the nine shifts; or the gradients of both from that of the result."""
     h, w = x.shape[1:3]
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return sum(x[:, i : i + h, j : j + w] @ kernel[i, j] for i in range(3) for j in range(3))
+    x, kernel = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0))), kernel.astype(np.float64)
+    if gradient is None:
+        return sum(x[:, i : i + h, j : j + w] @ kernel[i, j] for i in range(3) for j in range(3))
+    of_x, of_kernel = np.zeros_like(x), np.zeros_like(kernel)
+    for i, j in np.ndindex(3, 3):
+        of_x[:, i : i + h, j : j + w] += gradient @ kernel[i, j].T
+        of_kernel[i, j] = np.tensordot(x[:, i : i + h, j : j + w], gradient, ((0, 1, 2), (0, 1, 2)))
+    return of_x[:, 1:-1, 1:-1], of_kernel
 
 
-def _in_float64(function, *arguments, gradient=None):
-    """Its result on arguments of twice the precision, or the gradients of these from that of the result."""
+def _with_gradients(function, gradient, *arguments):
+    """The result, and the gradients of the arguments from that of the result: one program, soon compiled."""
+
+    def both(gradient, *arguments):
+        result, pull_back = jax.vjp(function, *arguments)
+        return result, pull_back(gradient)
+
+    return jax.jit(both)(gradient, *arguments)
+
+
+def _in_float64(function, gradient, *arguments):
+    """`_with_gradients` in twice the precision."""
     with jax.enable_x64(True):
-        arguments = [np.asarray(argument, np.float64) for argument in arguments]
-        if gradient is None:
-            return np.asarray(jax.jit(function)(*arguments))
-        return jax.tree.map(np.asarray, _gradients(function, np.asarray(gradient, np.float64), *arguments))
-
-
-def _gradients(function, gradient, *arguments):
-    """Of the arguments, from that of the result; compiled at once, which takes less time than each operation alone."""
-    return jax.jit(lambda gradient, *arguments: jax.vjp(function, *arguments)[1](gradient))(gradient, *arguments)
+        doubled = [np.asarray(argument, np.float64) for argument in (gradient, *arguments)]
+        return jax.tree.map(np.asarray, _with_gradients(function, *doubled))
 
 
 def _assert_close(found, wanted, tolerance=ROUNDING):
@@ -55,9 +64,9 @@ def _assert_close(found, wanted, tolerance=ROUNDING):
 def test_convolution_and_its_gradients_are_the_textbooks(shape):
     x, kernel, gradient = _normal(0, *shape), _normal(1, 3, 3, shape[-1], 24), _normal(2, *shape[:3], 24)
     assert len(_parts(x, kernel)) == (2 if len(x) == 4 else 1)  # the largest is done in two parts
-    _assert_close(jax.jit(conv3x3)(x, kernel), _in_float64(_convolve, x, kernel))
-    gradients = _gradients(conv3x3, gradient, x, kernel)
-    for found, wanted in zip(gradients, _in_float64(_convolve, x, kernel, gradient=gradient), strict=True):
+    y, gradients = _with_gradients(conv3x3, gradient, x, kernel)
+    _assert_close(y, _convolve(x, kernel))
+    for found, wanted in zip(gradients, _convolve(x, kernel, gradient), strict=True):
         _assert_close(found, wanted)
 
 
@@ -65,7 +74,7 @@ def test_convolution_and_its_gradients_are_the_textbooks(shape):
 @given(h=st.integers(1, 18), w=st.integers(1, 18), channels=st.integers(8, 12), features=st.integers(1, 9))
 def test_convolution_takes_any_shape(h, w, channels, features):
     x, kernel = _normal(h, 2, h, w, channels), _normal(w, 3, 3, channels, features)
-    _assert_close(jax.jit(conv3x3)(x, kernel), _in_float64(_convolve, x, kernel))
+    _assert_close(jax.jit(conv3x3)(x, kernel), _convolve(x, kernel))
 
 
 def test_a_gpu_convolves_by_its_own_library():
@@ -115,45 +124,59 @@ def test_batch_norm_and_its_gradients_are_the_textbooks(shape, pool):
     def plain(*inputs):
         return _plain_batch_norm_relu(*inputs, pool)
 
-    y, mean, var = jax.jit(ours)(x, scale, bias)
-    _assert_close(y, _in_float64(plain, x, scale, bias), 1e-5)
+    gradient, none = _normal(2, *jax.eval_shape(plain, x, scale, bias).shape), np.zeros(7, np.float32)
+    (y, mean, var), gradients = _with_gradients(ours, (gradient, none, none), x, scale, bias)
+    wanted_y, wanted_gradients = _in_float64(plain, gradient, x, scale, bias)
+    _assert_close(y, wanted_y, 1e-5)
     axes = tuple(range(x.ndim - 1))
     np.testing.assert_allclose(mean, x.mean(axes), rtol=1e-5)
     np.testing.assert_allclose(var, x.var(axes), rtol=1e-4)
-    gradient = _normal(2, *y.shape)
-    found = _gradients(ours, (gradient, np.zeros_like(mean), np.zeros_like(var)), x, scale, bias)
-    for part, wanted in zip(found, _in_float64(plain, x, scale, bias, gradient=gradient), strict=True):
-        _assert_close(part, wanted, 1e-5)
+    for found, wanted in zip(gradients, wanted_gradients, strict=True):
+        _assert_close(found, wanted, 1e-5)
 
 
 def test_a_channel_with_scale_zero_gets_its_gradient():
     x, bias = _normal(0, 4, 4, 4, 1), np.ones(1, np.float32)
     for pool in (False, True):
-        found = jax.grad(lambda scale, pool=pool: batch_norm_relu(x, scale, bias, pool)[0].sum())(
-            np.zeros(1, np.float32)
-        )
-        assert np.isfinite(found).all()
+        gradient = jax.grad(lambda scale, pool=pool: batch_norm_relu(x, scale, bias, pool)[0].sum())
+        assert np.isfinite(jax.jit(gradient)(np.zeros(1, np.float32))).all()
+
+
+class Ours(nn.Module):
+    pool: bool
+    train: bool
+
+    @nn.compact
+    def __call__(self, x):
+        return BatchNormReLU(self.pool, name="BatchNorm_0")(Conv(12)(x, self.train), self.train)
+
+
+class Linens(Ours):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Conv(12, (3, 3), use_bias=False)(x)
+        x = nn.relu(nn.BatchNorm(not self.train, momentum=0.9)(x))
+        return nn.max_pool(x, (2, 2), (2, 2)) if self.pool else x
+
+
+@pytest.fixture(scope="module")
+def variables():
+    """Those of linen's modules, with which the library's own begin too."""
+    x, quickly = _normal(0, 4, 8, 8, 16), {"xla_backend_optimization_level": 1}  # random numbers take LLVM seconds
+    fresh, wanted = (
+        jax.jit(kind(True, True).init, compiler_options=quickly)(jax.random.key(0), x) for kind in (Ours, Linens)
+    )
+    jax.tree.map(np.testing.assert_array_equal, fresh, wanted)
+    wanted["params"]["BatchNorm_0"]["scale"] = jnp.linspace(-1, 1, 12)
+    wanted["batch_stats"]["BatchNorm_0"]["mean"] = jnp.linspace(-1, 1, 12)
+    return wanted
 
 
 @pytest.mark.parametrize("pool", [False, True])
 @pytest.mark.parametrize("train", [False, True])
-def test_the_modules_are_linens_with_the_same_variables(pool, train):
-    class Ours(nn.Module):
-        @nn.compact
-        def __call__(self, x):
-            return BatchNormReLU(pool, name="BatchNorm_0")(Conv(12)(x, train), train)
-
-    class Linens(nn.Module):
-        @nn.compact
-        def __call__(self, x):
-            x = nn.Conv(12, (3, 3), use_bias=False)(x)
-            x = nn.relu(nn.BatchNorm(not train, momentum=0.9)(x))
-            return nn.max_pool(x, (2, 2), (2, 2)) if pool else x
-
+def test_the_modules_are_linens_with_the_same_variables(pool, train, variables):
     x = _normal(0, 4, 8, 8, 16)
-    fresh, variables = (jax.jit(module.init)(jax.random.key(0), x) for module in (Ours(), Linens()))
-    jax.tree.map(np.testing.assert_array_equal, fresh, variables)
-    variables["params"]["BatchNorm_0"]["scale"] = jnp.linspace(-1, 1, 12)
-    variables["batch_stats"]["BatchNorm_0"]["mean"] = jnp.linspace(-1, 1, 12)
-    found, wanted = (jax.jit(partial(m.apply, mutable=["batch_stats"]))(variables, x) for m in (Ours(), Linens()))
+    found, wanted = (
+        jax.jit(partial(kind(pool, train).apply, mutable=["batch_stats"]))(variables, x) for kind in (Ours, Linens)
+    )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, wanted)

@@ -13,6 +13,8 @@ from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer, TrainingStopp
 from ai_library.runtime import display
 from ai_library.training.run_directory import RunDirectory
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 CONFIG = TrainConfig(epochs=2, batch_size=8)
 
 

@@ -17,7 +17,7 @@ from ai_library.runtime import distributed
 from ai_library.tests.processes import Process, begun, ended, free_port
 from ai_library.tests.several_processes import STEPS, Noise
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 BOUND_SECONDS = 60
@@ -63,16 +63,16 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(data):
     """A folder with the runs of 1 process with 1 device ("1x1"), 1 with 2 ("1x2"), 2 with 1 and 4 with 1. All but the
-    last have also stopped and gone on, and those of "1x1" and "2x1" have gone on where two processes were `killed`. All
-    but "1x2" have predicted the `data`."""
+    last have also stopped and gone on, and those of "1x1" and "2x1" have gone on where two processes were `killed`,
+    which before were told that they are `unlike`. All but "1x2" have predicted the `data`."""
     folder = data
-    victims = begun("killed", folder / "killed", 2)
-    victims[1].communicate()
+    victims = begun("unlike killed", folder / "killed", 2)
+    told = [victims[1].communicate()[1]]
     start = time.monotonic()
-    error = victims[0].communicate()[1]
-    (folder / "error").write_text(
-        f"{victims[1].returncode} {victims[0].returncode} {time.monotonic() - start}\n{error}"
-    )
+    told.insert(0, victims[0].communicate()[1])
+    (folder / "end").write_text(f"{victims[1].returncode} {victims[0].returncode} {time.monotonic() - start}")
+    for process, lines in enumerate(told):
+        (folder / f"told{process}").write_text(lines)
     for name in ("1x1", "2x1"):
         shutil.copytree(folder / "killed/killed", folder / name / "killed")
     ended(
@@ -152,11 +152,10 @@ def test_a_signal_to_one_process_stops_all_at_one_step_and_they_go_on_to_the_sam
 
 
 def test_a_killed_process_ends_the_other_with_a_line(trained):
-    figures, error = (trained / "error").read_text().split("\n", 1)
-    killed, status, seconds = figures.split()
+    killed, status, seconds = (trained / "end").read_text().split()
     assert (int(killed), int(status)) == (-signal.SIGKILL, 1)
     assert float(seconds) < BOUND_SECONDS
-    assert error.splitlines()[-1] == (
+    assert (trained / "told0").read_text().splitlines()[-1] == (
         "error: process 1 of 2 is gone or cannot be reached, so that this one ends: start all of them again; resumed, "
         "a training goes on from its last checkpoint"
     )
@@ -181,11 +180,7 @@ def test_evaluation_and_predictions_do_not_depend_on_the_number_of_processes(tra
     assert written[0] == written[1] == written[2]
 
 
-def test_what_one_process_has_of_its_own_and_what_cannot_be_divided_is_named_by_all_before_they_begin(tmp_path):
-    told = []
-    for process in begun("unlike undivided", tmp_path, 2):
-        told.append(process.communicate()[1].splitlines())
-        assert process.returncode == 1, told
+def test_what_one_process_has_of_its_own_and_what_cannot_be_divided_is_named_by_all_before_they_begin(trained):
     alike = "all processes need the same code, model, data and settings, but process 1 of 2 differs from the first:"
     digests = r'"[0-9a-f]{16}" in the first and "[0-9a-f]{16}" in the other'
     wanted = [
@@ -197,13 +192,14 @@ def test_what_one_process_has_of_its_own_and_what_cannot_be_divided_is_named_by_
         r"missing: (process 0 of 2 says: )?FOLDER/data./1.png does not exist: name an image, a folder of images, .*",
         r"output: (process 1 of 2 says: )?FOLDER/out1 is not where the first process writes: all need one folder, .*",
         r"no folder: cannot write FOLDER/file: .*; choose a place that can be written to",
-        r"error: batch_size=17 cannot be divided among 2 processes: choose a number of processes that divides it",
+        r"undivided: batch_size=17 cannot be divided among 2 processes: choose a number of processes that divides it",
     ]
-    for lines in told:
-        assert len(lines) == len(wanted)
+    for process in range(2):
+        lines = (trained / f"told{process}").read_text().splitlines()[: len(wanted)]
         for line, pattern in zip(lines, wanted, strict=True):
             assert re.fullmatch(pattern, line)
-    assert {path.name for path in tmp_path.iterdir()} == {"data0", "data1", "file", "out0"}
+    left = {path.name for path in (trained / "killed").iterdir()}
+    assert left == {"data0", "data1", "file", "killed", "out0"}
 
 
 @pytest.fixture
