@@ -27,7 +27,7 @@ from ai_library.networks.network import initialise
 from ai_library.tests.own_networks import Stock
 from ai_library.training import step
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "without_curves")]
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -27,7 +27,7 @@ from ai_library.networks.network import initialise
 from ai_library.networks.transfer import digest
 from ai_library.tests.own_networks import Linear, Stock
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "without_curves")]
 
 NAMES = ("circle", "cross", "star")
 SOURCE = ShapeDataSource(image_size=16, class_names=NAMES, sizes=(64, 32, 32))
