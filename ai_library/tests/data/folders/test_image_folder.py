@@ -77,6 +77,7 @@ def test_adding_files_moves_few_others(folder):
     assert len(after) == 210
 
 
+@pytest.mark.slow
 def test_settings_tell_images_from_others_of_the_same_names_and_not_how_they_are_stored(folder):
     def contents():
         return ImageFolderDataSource(folder, image_size=16).settings()["contents"]
