@@ -16,6 +16,15 @@ from ai_library.tests.compiled_programs import (  # noqa: F401 - hooks and a fix
 CLASSES = ("circle", "rectangle", "star")
 
 
+@pytest.fixture
+def without_curves(monkeypatch):
+    """Runs write no TensorBoard files, as where its packages are missing: figures take a third of a short run's time.
+
+    For modules that test something else of a run.
+    """
+    monkeypatch.setattr("ai_library.training.run_directory._FOR_CURVES", ("a package that nobody has",))
+
+
 @pytest.fixture(scope="session")
 def source():
     easy = ShapeRanges(size=(0.35, 0.45), contrast=(0.7, 1.0), noise=(0.0, 0.02), outlined=0.0)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ai_library import CNN, ArrayDataSource, InputError, TrainConfig, Trainer, evaluate
+from ai_library import ArrayDataSource, InputError, TrainConfig, Trainer, evaluate
+from ai_library.tests.own_networks import Linear
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -15,11 +16,10 @@ SPLITS = ("train", "validation", "evaluation")
 
 
 @pytest.mark.slow
-def test_arrays_train_and_are_evaluated(tmp_path):
+def test_arrays_train_and_are_evaluated():
     source = ArrayDataSource(train=PAIR, validation=PAIR, evaluation=PAIR, class_names=("low", "middle", "high"))
-    model = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=8, patch=2)
     config = TrainConfig(epochs=8, batch_size=16, learning_rate=0.02)
-    classifier = Trainer(model, source, config, tmp_path / "run").fit()
+    classifier = Trainer(Linear(3), source, config, run_dir=False).fit()
     assert classifier.class_names == ("low", "middle", "high")
     assert evaluate(classifier, source).accuracy > 0.9
 

@@ -115,6 +115,7 @@ def test_flip_mirrors_its_share_of_images_exactly(noise, share, strength, least,
     assert (changed == noise).all(axis=(1, 2, 3))[~mirrored].all()
 
 
+@pytest.mark.slow
 def test_which_images_are_flipped_has_nothing_to_do_with_how_they_move(noise):
     """Draws of one key must not repeat each other: half of the images shift to the left, whichever are flipped."""
     ramp = jnp.broadcast_to(jnp.linspace(-1, 1, 9)[None, None, :, None], (64, 9, 9, 1))
@@ -201,7 +202,7 @@ def test_values_out_of_range_are_refused(change):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [(1, 1, 1), (28, 56, 1), (9, 5, 2), (20, 30, 3), (30, 20, 4)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (9, 5, 2), (20, 30, 3), (30, 20, 4)])
 def test_images_of_any_height_and_width_and_channels_are_changed_alike_in_all_channels(shape):
     plane = np.random.default_rng(0).uniform(-1, 1, (4, *shape[:2], 1)).astype(np.float32)
     images = jnp.asarray(np.repeat(plane, shape[2], axis=3))

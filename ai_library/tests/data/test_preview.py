@@ -10,6 +10,8 @@ from PIL import Image
 
 from ai_library import ArrayDataSource, ShapeDataSource
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 def strip_of(page):
     """The picture (h, w, ...) in a page."""

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -66,12 +67,12 @@ def test_no_positions_have_no_items():
 def test_all_orders_of_a_few_items_are_equally_frequent(size):
     each = 100
     count = each * math.factorial(size)
-    found = [tuple(order) for order in orders(size, count).tolist()]
-    assert_even([found.count(order) for order in itertools.permutations(range(size))], each)
+    found = Counter(map(tuple, orders(size, count).tolist()))
+    assert_even([found[order] for order in itertools.permutations(range(size))], each)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [6, 9, 16, 25, 50, 100, 101, 500])
+@pytest.mark.parametrize("size", [6, 9, 25, 100, 101, 500])
 def test_many_orders_are_as_random_ones(size):
     found = orders(size, 4000)
     for position in (0, size // 2, size - 1):  # every item is as often there

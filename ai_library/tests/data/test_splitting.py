@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_library.data.splitting import SHARES, stratified
@@ -23,6 +23,7 @@ def assert_shares(counts, size, tolerance=0.0):
         assert abs(counts[split] - share * size) <= max(1, 0.01 * size, tolerance)
 
 
+@settings(max_examples=50)
 @given(st.lists(names, min_size=1, max_size=4))
 def test_each_split_has_its_share_of_each_class_whatever_the_names(classes):
     labels = [label for label, members in enumerate(classes) for _ in members]
@@ -31,12 +32,13 @@ def test_each_split_has_its_share_of_each_class_whatever_the_names(classes):
         assert_shares(counts, len(classes[label]))
 
 
-@pytest.mark.parametrize("n", [20, 40, 333, 2000, 60_000])
+@pytest.mark.parametrize("n", [20, 40, 333, 2000, pytest.param(60_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["{:06}.jpg", "IMG_{}.JPG", "{:x}"])
 def test_numbered_names_are_divided_into_their_shares(name, n):
     assert_shares(Counter(stratified([0] * n, [name.format(i) for i in range(n)])), n)
 
 
+@settings(max_examples=50)
 @given(names, st.randoms(use_true_random=False))
 def test_a_split_follows_from_names_and_not_from_their_order(members, random):
     shuffled = random.sample(members, len(members))
@@ -46,6 +48,7 @@ def test_a_split_follows_from_names_and_not_from_their_order(members, random):
     )
 
 
+@pytest.mark.slow
 def test_added_examples_move_few_others_and_none_of_a_large_class():
     for before, after, moved in ((100, 101, 2), (1000, 1100, 20), (40_000, 44_000, 0)):
         members = [f"{index:06}.jpg" for index in range(after)]
@@ -74,6 +77,7 @@ def test_a_group_of_most_of_a_class_is_trained_on():
 
 
 @pytest.mark.slow
+@settings(max_examples=50)
 @given(st.randoms(use_true_random=False))
 def test_groups_of_several_classes_are_kept_together_and_leave_each_class_its_share(random):
     labels = [index % 5 for index in range(600)]

@@ -162,6 +162,7 @@ def test_a_network_may_be_named_and_a_callback_may_end_the_training():
     assert len(model.history_) == 2
 
 
+@pytest.mark.slow
 def test_each_fit_keeps_its_run_only_where_it_is_told_to(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

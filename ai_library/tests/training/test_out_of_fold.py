@@ -18,7 +18,7 @@ def test_flipped_labels_are_found_among_images_of_two_splits():
     labels[flipped] = 1 - labels[flipped]
     source = ArrayDataSource(train=(images[:200], labels[:200]), evaluation=(images[200:], labels[200:]))
     model = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8)
-    config = TrainConfig(epochs=20, batch_size=32, learning_rate=1e-2)
+    config = TrainConfig(epochs=12, batch_size=32, learning_rate=1e-2)
     report = predict_out_of_fold(model, source, config, k=3, verbose=False)
     assert report.labels.tolist() == labels.tolist()
     found = find_label_errors(report.labels, report.probabilities).indices

@@ -194,9 +194,8 @@ def test_a_second_training_in_the_same_folder_is_refused(tmp_path):
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-run_dir, function, call = sys.argv[1], sys.argv[2], int(sys.argv[3])
-from ai_library.tests.training.test_resume import CONFIG, MODEL, Signalling
-from ai_library import Trainer
+run_dir, function, call = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+from ai_library.tests.training.test_resume import goes_on
 if function:
     real, calls = getattr(os, function), 0
     def deadly(*arguments, **options):
@@ -207,9 +206,13 @@ if function:
         return real(*arguments, **options)
     setattr(os, function, deadly)
 print("begins", flush=True)
-resume = bool(list(Path(run_dir, "checkpoints").glob("*.msgpack")))
-Trainer(MODEL, Signalling(), CONFIG, run_dir, checkpoint_seconds=0).fit(resume)
+goes_on(run_dir)
 """
+
+
+def goes_on(run_dir):
+    resume = bool(list(run_dir.glob("checkpoints/*.msgpack")))
+    Trainer(MODEL, Signalling(), CONFIG, run_dir, checkpoint_seconds=0).fit(resume)
 
 
 def child(run_dir, function="", call=0):
@@ -224,24 +227,20 @@ def test_killed_at_any_call_that_writes_it_resumes_to_the_same_bits(uninterrupte
         process = child(tmp_path / "run", function, call)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    process = child(tmp_path / "run")
-    process.communicate()
-    assert process.returncode == 0
+    goes_on(tmp_path / "run")
     assert left_behind(tmp_path / "run") == left_behind(uninterrupted[0])
     assert not [path for path in (tmp_path / "run/checkpoints").iterdir() if path.name.startswith(".")]
 
 
 def test_killed_at_random_moments_it_resumes_to_the_same_bits(uninterrupted, tmp_path):
     rng = random.Random(time.time_ns())
-    for _ in range(3):
+    for _ in range(2):
         process = child(tmp_path / "run")
         process.stdout.readline()
         time.sleep(rng.uniform(0, 4))
         process.kill()
         process.communicate()
-    process = child(tmp_path / "run")
-    process.communicate()
-    assert process.returncode == 0
+    goes_on(tmp_path / "run")
     assert left_behind(tmp_path / "run") == left_behind(uninterrupted[0])
 
 

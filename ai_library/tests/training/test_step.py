@@ -27,7 +27,7 @@ from ai_library.networks.network import initialise
 from ai_library.tests.own_networks import Stock
 from ai_library.training import step
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "without_curves")]
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -46,7 +46,8 @@ def test_learns_far_above_chance(classifier, source):
 
 
 def test_two_runs_with_one_seed_are_bitwise_equal(source, small_model, tmp_path):
-    trainer, again = (Trainer(small_model, source, CONFIG, tmp_path / name) for name in ("first", "again"))
+    config = TrainConfig(epochs=2, batch_size=32, learning_rate=1e-2)
+    trainer, again = (Trainer(small_model, source, config, tmp_path / name) for name in ("first", "again"))
     assert equal(trainer.fit().variables, again.fit().variables)
     assert again.history == trainer.history
     assert (tmp_path / "again/history.csv").read_bytes() == (tmp_path / "first/history.csv").read_bytes()
@@ -76,8 +77,9 @@ def test_an_epoch_that_unlearns_is_not_chosen(source, small_model, tmp_path, mon
     ("correct", "chosen"),
     [((80, 90, 92), 3), ((80, 92, 91), 3), ((80, 92, 88), 2), ((92, 80, 88), 1), ((96, 90, 90), 1)],
 )
-def test_the_last_epoch_within_a_standard_error_of_the_best_is_chosen(source, tmp_path, monkeypatch, correct, chosen):
+def test_the_last_epoch_within_a_standard_error_of_the_best_is_chosen(tmp_path, monkeypatch, correct, chosen):
     """Of 96 validation images: at 92 right the standard error is 1.96 images, at 96 it is 0."""
+    source = ShapeDataSource(image_size=32, class_names=("circle", "rectangle", "star"), sizes=(32, 96, 9))
     reports = iter([_report(source, right) for right in correct])
     monkeypatch.setattr("ai_library.training.trainer.evaluate", lambda *_: next(reports))
     classifier = Trainer(TINY, source, CONFIG, tmp_path / "run").fit()
@@ -150,16 +152,14 @@ def test_augmentation_fades_from_the_middle_of_the_run_on(source, step, share):
     assert share == 1 or loss(6, 0.0) != pytest.approx(float(loss(6, 1.0)), rel=1e-3)
 
 
-def test_step_is_adam_on_the_mean_cross_entropy(small_model, source):
+def test_step_is_adam_on_the_mean_cross_entropy(source):
     """Adam's first step moves each weight by the learning rate against the sign of its gradient."""
-    state = create_train_state(small_model, source.image_shape, CONFIG, 100)
+    state = create_train_state(TINY, source.image_shape, CONFIG, 100)
     images, labels = source.examples("train", range(32))
     before = jax.tree.map(np.array, state.variables)
 
     def loss_of(params):
-        logits, _ = small_model.apply(
-            {**before, "params": params}, images / 127.5 - 1, train=True, mutable=["batch_stats"]
-        )
+        logits, _ = TINY.apply({**before, "params": params}, images / 127.5 - 1, train=True, mutable=["batch_stats"])
         return -jax.nn.log_softmax(logits)[np.arange(32), labels].mean()
 
     wanted, gradients = jax.jit(jax.value_and_grad(loss_of))(before["params"])
@@ -242,10 +242,10 @@ def test_a_run_is_neither_overwritten_nor_resumed_under_other_settings(trained, 
 
 def test_a_run_that_stopped_before_its_first_checkpoint_can_be_started_again(source, tmp_path):
     with pytest.raises(InputError, match="not finite|loss is"):
-        Trainer(TINY, source, TrainConfig(epochs=1, learning_rate=1e30), tmp_path / "run").fit()
+        Trainer(TINY, source, TrainConfig(epochs=1, batch_size=32, learning_rate=1e30), tmp_path / "run").fit()
     with pytest.raises(InputError, match="start a run there by fit"):
         Trainer(TINY, source, CONFIG, tmp_path / "run").fit(resume=True)
-    assert len(Trainer(TINY, source, TrainConfig(epochs=1), tmp_path / "run").fit().class_names) == 3
+    assert len(Trainer(TINY, source, TrainConfig(epochs=1, batch_size=32), tmp_path / "run").fit().class_names) == 3
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan")])

@@ -27,7 +27,7 @@ from ai_library.networks.network import initialise
 from ai_library.networks.transfer import digest
 from ai_library.tests.own_networks import Linear, Stock
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "without_curves")]
 
 NAMES = ("circle", "cross", "star")
 SOURCE = ShapeDataSource(image_size=16, class_names=NAMES, sizes=(64, 32, 32))
@@ -102,15 +102,17 @@ def test_balanced_class_weights_make_up_for_rare_classes(tmp_path):
         fitted(tmp_path / "x", source=missing, settings=config(class_weights="balanced"))
 
 
-def test_a_training_begins_with_the_weights_of_another(tmp_path):
-    model = Stock(3)
-    first = fitted(tmp_path / "first", model)
-    state = Trainer(model, SOURCE, config(), tmp_path / "x", initial=first)._first_state()
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    return fitted(tmp_path_factory.mktemp("first") / "run", Stock(3))
+
+
+def test_a_training_begins_with_the_weights_of_another(first, tmp_path):
+    state = Trainer(Stock(3), SOURCE, config(), tmp_path / "x", initial=first)._first_state()
     jax.tree.map(np.testing.assert_array_equal, state.current_variables, first.variables)
 
 
-def test_another_head_begins_anew_where_the_classes_are_others(tmp_path):
-    first = fitted(tmp_path / "first", Stock(3))
+def test_another_head_begins_anew_where_the_classes_are_others(first, tmp_path):
     for names in (("circle", "square"), ("circle", "square", "cross")):  # fewer, and as many others
         source = ShapeDataSource(image_size=16, class_names=names, sizes=(64, 32, 32))
         model = Stock(len(names))
@@ -127,11 +129,6 @@ def test_a_classifier_of_another_network_is_no_beginning(tmp_path):
     first = fitted(tmp_path / "first", Linear(3))
     with pytest.raises(InputError, match="initial must share weights with the network"):
         fitted(tmp_path / "x", CNN(num_classes=3, features=(4,) * 5, dense=4), initial=first)
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory):
-    return fitted(tmp_path_factory.mktemp("first") / "run", Stock(3))
 
 
 def test_a_run_that_began_with_another_goes_on_without_it_but_not_with_a_third(first, tmp_path, capsys):

@@ -31,6 +31,7 @@ def of_whom(path):
     return path.stem.rpartition("_")[2]
 
 
+@pytest.mark.slow
 def test_copies_in_other_formats_come_into_one_split(tmp_path):
     source = ImageFolderDataSource(copied_noise(tmp_path, 60), image_size=32, channels=3)
     originals = [{of_whom(path) for path in source.paths(split)} for split in SPLITS]
@@ -47,7 +48,7 @@ def test_copies_in_other_formats_come_into_one_split(tmp_path):
 def test_copies_of_noise_are_recognised_by_chance(tmp_path):
     source = ImageFolderDataSource(copied_noise(tmp_path / "images", 60), image_size=16, channels=3)
     model = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=16, patch=2)
-    classifier = Trainer(model, source, TrainConfig(epochs=200, batch_size=64, learning_rate=1e-2), False).fit()
+    classifier = Trainer(model, source, TrainConfig(epochs=25, batch_size=32, learning_rate=1e-2), False).fit()
     assert evaluate(classifier, source, "train").accuracy > 0.95
     report = evaluate(classifier, source)
     low, high = report.accuracy_interval

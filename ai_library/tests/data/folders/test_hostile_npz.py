@@ -28,7 +28,7 @@ names = st.sampled_from(["images.npy", "labels.npy"]) | st.text(max_size=9)
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     members=st.dictionaries(names, contents, max_size=4),
     way=st.sampled_from(WAYS),

@@ -251,6 +251,7 @@ def test_files_are_found_in_the_order_of_their_names(tmp_path):
     assert found == ["z.png", "a/c/x.jpg", "a/d.png/y.gif", "b/10.PNG", "b/2.png"]
 
 
+@pytest.mark.slow
 def test_the_names_of_a_folder_take_little_more_than_their_bytes(tmp_path, monkeypatch):
     wanted = [f"{index:05}.png" for index in range(10_000)]
     for name in reversed(wanted):

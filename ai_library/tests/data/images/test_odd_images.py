@@ -7,6 +7,8 @@ from PIL import Image, ImageFilter
 from ai_library import ShapeDataSource
 from ai_library.data.images.odd_images import odd_images
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 SIZES = [(64, 64)] * 200
 
 

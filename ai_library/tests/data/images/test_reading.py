@@ -75,6 +75,7 @@ def test_what_was_done_is_counted(paths):
     assert read_all(paths, SHAPE).remarks == {ENDS_EARLY: 10}
 
 
+@pytest.mark.slow
 def test_reading_many_takes_no_more_memory_than_their_array(tmp_path):
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8))
     photo.save(tmp_path / "photo.png")
