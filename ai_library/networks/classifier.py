@@ -64,7 +64,7 @@ class Classifier:
     """Most images in one call of the network on a CPU: see `block`."""
     FEW: ClassVar[int] = 2 * BLOCK
     """Of a `CNN`, streams of fewer than two blocks go through numpy, which is done with them before JAX has been
-    imported and has compiled: on two cores it does about 1,400 images of 64x64x1 a second; JAX seven times as many, but
+    imported and has compiled: on two cores it does about 3,000 images of 64x64x1 a second; JAX three times as many, but
     two seconds later."""
 
     network: "nn.Module | Architecture"
