@@ -36,6 +36,7 @@ def test_the_identity_is_among_the_changes(images):
     np.testing.assert_allclose(Augmentation(shift=1e-6)(KEYS, images), images, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_shift_moves_by_up_to_its_pixels_each_way(images):
     moved = centers(Augmentation(shift=3)(KEYS, images)) - centers(images)
     assert np.abs(moved).max() <= 3.01

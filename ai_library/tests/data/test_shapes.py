@@ -14,6 +14,7 @@ def full_source():
     return ShapeDataSource(seed=5, sizes=(5000, 300, 300))
 
 
+@pytest.mark.slow
 def test_every_row_is_the_same_wherever_it_stands_in_a_block(full_source):
     images, _ = full_source.examples("train", range(640))
     for shift in (1, 17, 63):

@@ -29,6 +29,7 @@ def test_an_example_has_the_same_bits_in_every_batch(full_source, split, indices
     assert labels[row] == label == indices[row] % 9
 
 
+@pytest.mark.slow
 def test_splits_share_no_example(full_source):
     seen = [full_source.examples(split, range(300))[0] for split in ("train", "validation", "evaluation")]
     assert len({image.tobytes() for images in seen for image in images}) == 900

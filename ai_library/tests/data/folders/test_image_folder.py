@@ -48,6 +48,7 @@ def test_200_images_train_far_above_chance(drawn):
     assert report.accuracy > 0.7
 
 
+@pytest.mark.slow
 def test_every_image_is_in_one_split_with_its_class(folder):
     source = ImageFolderDataSource(folder, image_size=16)
     assert source.class_names == CLASSES
