@@ -8,7 +8,7 @@ import argparse
 import os
 from pathlib import Path
 
-from ai_library import Classifier, InputError, load_model
+from ai_library import InputError, load_model
 from ai_library.data.folders.samples import read_samples
 from ai_library.data.images.reading import told
 from ai_library.reporting.predictions import predict_samples
@@ -41,6 +41,7 @@ def main():
     add_network_argument(parser)
     add_process_arguments(parser)
     arguments = parser.parse_args()
+    give_freed_memory_back()
     with joined(arguments):
         predict_all(arguments)
 
@@ -69,8 +70,6 @@ def predict(model, data, output, networks=(), unlabelled=False):
         raise InputError(f"{output} lies in {data}, whose images are read: choose another --output")
     classifier = load_model(model, networks)
     samples = read_samples(data, classifier, unlabelled=unlabelled)
-    if samples.total > Classifier.FEW:  # of few images the memory cannot grow, and numpy needs it again at once
-        give_freed_memory_back()
     for note in samples.notes:
         print(shown(note))
     findings = predict_samples(

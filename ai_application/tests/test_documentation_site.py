@@ -64,7 +64,7 @@ def browser():
         yield started
 
 
-KINDS = ("index", "tutorials/own_network", "tutorials/tour", "reference/models", "benchmarks")
+KINDS = ("index", "tutorials/own_network", "tutorials/tour", "reference/models", "benchmarks", "changelog")
 
 RULES_OF_COLOUR = ["color-contrast", "link-in-text-block"]  # what light and dark may differ in
 

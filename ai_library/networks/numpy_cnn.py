@@ -20,8 +20,8 @@ _VALUES = 2**14
 def logits_by_numpy(architecture: Architecture, variables: dict[str, Any], images: np.ndarray) -> "NDArray[np.float32]":
     """Logits (n, num_classes) float32 of images (n, h, w, c) uint8, for n from 1; those of `CNN` within rounding.
 
-    BatchNorm uses the running statistics. A matrix product is one of one image, so that the logits of one never depend
-    on the others. Small images are computed in threads, one per core. Weights that are too large give nan or infinity
+    BatchNorm uses the running statistics. Each matrix product takes one image, so that its logits never depend on the
+    other images. Small images are computed in threads, one per core. Weights that are too large give nan or infinity
     without a warning, as in `CNN`.
     """
     params, statistics, patch = variables["params"], variables["batch_stats"], architecture.patch

@@ -8,6 +8,7 @@ import sys
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4  # of glibc's malloc.h
 _HEAP_BYTES = 64 * 2**20  # glibc's largest heap per thread; larger blocks are mapped directly
 _LARGE_BYTES = 2**20
+_KEPT_BYTES = 4 * 2**20  # at the end of the heap, for the small arrays of the next moment
 _FEWEST_IMAGES = 16  # fewest images per device that are worth it
 _ACTIVATION_BYTES = 8  # bytes: each is kept for the gradient, which is about as large
 
@@ -78,7 +79,7 @@ def give_freed_memory_back() -> None:
     By default it later keeps them in its heap, which small objects then fragment. It does nothing with another C
     library.
     """
-    _set_malloc({_M_MMAP_THRESHOLD: _LARGE_BYTES})
+    _set_malloc({_M_MMAP_THRESHOLD: _LARGE_BYTES, _M_TRIM_THRESHOLD: _KEPT_BYTES})
 
 
 def _set_malloc(options):

@@ -29,8 +29,8 @@ def map_in_threads(
         items: They are read in the caller's thread.
         together: Most items that a thread gets at a time. The first ones are handed over one by one; of many small
             ones, handing over each alone would take longer than the work.
-        quick: Whether the function takes mostly Python's time on an item. Python runs in one thread at a time, and
-            threads would only wait for each other, so that the caller's thread does this item.
+        quick: Function of an item: whether the work on it is mostly Python, which runs in one thread at a time.
+            Threads would only wait for each other, so the caller's thread does the work.
     """
     items, waiting, taken, count = iter(items), collections.deque(), 0, cores()
     with ThreadPoolExecutor(count) as threads:

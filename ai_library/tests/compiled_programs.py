@@ -18,7 +18,7 @@ TAKES_BACK_SILENTLY = sys.version_info >= (3, 12)
 
 QUICKLY = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 
-# Each of these takes more than a minute.
+# These take longest.
 LONGEST = ("test_distributed.py", "test_scripts.py", "test_publish.py", "test_failing_outputs.py", "test_mnist.py")
 LONGEST += ("test_notebook.py", "test_container.py", "test_jax_settings.py", "test_any_network.py", "test_installed.py")
 

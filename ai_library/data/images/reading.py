@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 50  # broken files in a message
 _TOGETHER = 8  # files that a thread reads one after another
-_SMALL = 2**13  # bytes of a file whose decoding takes less time than opening it
+_SMALL = 2**13  # bytes; of such a file, opening takes more time than decoding
 _DETAIL = 256  # pixels: content may be a small part of a photograph
 
 Path = str | os.PathLike[str]
