@@ -6,6 +6,7 @@ They are generated from the classes that take them, and their help from these cl
 
 import argparse
 import contextlib
+import copy
 import dataclasses
 import functools
 import inspect
@@ -97,14 +98,14 @@ class TrainingArguments:
         self.network_name: str = first.network or type(network).__name__
         self._network_class = kind or type(network)
         defaults = vars(network) if type(network) is self._network_class else {}
-        names = tuple(presets)
+        names, later = tuple(presets), {**_of_its_optimizer(config), **(decided_later or {})}
         parts = {
             "own": _part(own) if own else None,
             "preset": _one(Literal[names], names[0], "Recipe: the defaults of network and configuration.")
             if len(names) > 1
             else None,
             "run": _part(Run) if keeps_run else None,
-            "config": _part(_unchecked(TrainConfig, vars(config), decided_later or {})),
+            "config": _part(_unchecked(TrainConfig, vars(config), later)),
             "network_name": _one(str, self.network_name, _NETWORK_HELP, name="network", metavar="NAME"),
             "network": _part(_unchecked(self._network_class, defaults), prefix="network"),
             "processes": _part(_processes()),
@@ -114,6 +115,9 @@ class TrainingArguments:
         self.run: Run = getattr(told, "run", Run())
         self.processes: Any = told.processes
         self._config, self._network = vars(told.config), vars(told.network)
+        if self._config["optimizer_arguments"] is None:
+            own = self._config["optimizer"] == config.optimizer
+            self._config["optimizer_arguments"] = config.optimizer_arguments if own else {}
 
     @property
     def seed(self) -> int:
@@ -221,11 +225,18 @@ def _unchecked(kind, defaults, decided_later=None):
                     f"{kind.__name__}.{known.name} must have a default, or be of numbers, texts and truth values, to "
                     "be set on the command line"
                 )
-        elif known.default_factory is not MISSING:
-            made.append((known.name, hint, field(default_factory=known.default_factory)))
+        elif known.default_factory is not MISSING:  # of a value that can be changed: each object gets its own
+            given = functools.partial(copy.deepcopy, defaults[known.name]) if known.name in defaults else None
+            made.append((known.name, hint, field(default_factory=given or known.default_factory)))
         else:
             made.append((known.name, hint, field(default=value)))
     return _documented(make_dataclass(kind.__name__, made, kw_only=True, frozen=True), kind)
+
+
+def _of_its_optimizer(config):
+    """The arguments of a recipe's optimizer as a field that is decided later: another optimizer does not take them."""
+    arguments = " ".join(f"{name} {value}" for name, value in config.optimizer_arguments.items())
+    return {"optimizer_arguments": f"{arguments} for {config.optimizer}, else none"} if arguments else {}
 
 
 def _documented(plain, kind):

@@ -1,9 +1,10 @@
-"""Compares the speed of several commits of this project, in turns: training, prediction and the start of `predict.py`.
+"""Compares the speed of several commits of this project, in turns: training, prediction and whole commands.
 
 Each commit is checked out beside this checkout. `training` trains the default network on generated shapes, with
 everything that `Trainer.fit` does: steps, validation, checkpoints, curves. `prediction` is `Classifier` on images in
-memory. `start` is the whole process of `predict.py` on one image. A commit may have its own Python, with
-the packages that it was pinned to: `f2df111=/path/to/python`.
+memory. `start` is the whole process of `predict.py` on one image, `first` that of `train_shapes.py` as a newcomer types
+it, both counted a second. A commit may have its own Python, with the packages that it was pinned to:
+`f2df111=/path/to/python`.
 """
 
 import argparse
@@ -17,14 +18,18 @@ from pathlib import Path
 
 from measuring import ROOT, Worker, keep, ratio, serve, take_turns
 
-IMAGES = {"training": 1_600, "prediction": 2_048, "start": 1}
+IMAGES = {"training": 1_600, "prediction": 2_048, "start": 1, "first": 1}
+COMMANDS = {
+    "start": ("predict.py", "--data", "ai_application/evaluation/shapes/circle/00000.png", "--output"),
+    "first": ("train_shapes.py", "--run-dir"),
+}
 HERE = "this checkout"
 
 
 def work(what: str, root: str, batch_size: int, devices: int):
     """Does one kind of work with the project in the folder `root`, once for each request."""
-    if what == "start":
-        serve(starts(root))
+    if what in COMMANDS:
+        serve(processes(root, *COMMANDS[what]))
         return
     sys.path.insert(0, root)
     import jax
@@ -73,15 +78,15 @@ def predictions():
     return run
 
 
-def starts(root):
-    image = Path(root) / "ai_application/evaluation/shapes/circle/00000.png"
+def processes(root, script, *arguments):
+    """A script as a whole process; its last argument, a new folder, is added here."""
     # As a user starts it: Python keeps what it compiled.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def run(count):
         for _ in range(count):
             with tempfile.TemporaryDirectory() as place:
-                command = [sys.executable, "scripts/predict.py", "--data", image, "--output", place]
+                command = [sys.executable, f"scripts/{script}", *arguments, f"{place}/new"]
                 subprocess.run(command, cwd=root, env=environment, check=True, capture_output=True)
 
     return run
@@ -141,11 +146,12 @@ def case(what, roots, pythons, arguments, devices):
             worker.close()
     notes = {worker.name: worker.note for worker in workers}
     title = f"{what}, {devices} device{'s' if devices > 1 else ''}"
-    yield f"{title:<24}{'images/s':>9}{'least':>9}{'most':>9}{'ratio':>8}"
+    unit = "a second" if what in COMMANDS else "images/s"
+    yield f"{title:<24}{unit:>9}{'least':>9}{'most':>9}{'ratio':>8}"
     first = next(iter(roots))
     for name, values in rates.items():
         images = [rate * IMAGES[what] for rate in values]
-        times, digits = ratio(values, rates[first]), 2 if what == "start" else 0
+        times, digits = ratio(values, rates[first]), 3 if what in COMMANDS else 0
         figures = "".join(f"{value:>9.{digits}f}" for value in (statistics.median(images), min(images), max(images)))
         yield f"{name:<24}{figures}{times:>8.2f}  {notes[name]}".rstrip()
 

@@ -108,7 +108,7 @@ def take_turns(workers: list[Worker], rounds: int, seconds: float) -> dict[str, 
     rates = {worker.name: [] for worker in workers}
     for _ in range(rounds):
         for worker in workers:
-            count = max(2, round(seconds / worker.seconds))
+            count = max(2 if worker.seconds < 10 else 1, round(seconds / worker.seconds))
             rates[worker.name].append(count / worker.turn(count))
             time.sleep(0.1)  # threads of the one before may spin a little before they sleep
     return rates

@@ -7,6 +7,8 @@ import sys
 import warnings
 from typing import Any
 
+import jax
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -72,6 +74,20 @@ class Mine(nn.Module):
 
 class Other:
     pass
+"""
+NETWORK_WITH_A_DICTIONARY = """
+import dataclasses
+import flax.linen as nn
+
+class Mine(nn.Module):
+    num_classes: int
+    widths: dict[str, int] = dataclasses.field(default_factory=lambda: {"plain": 1})
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        for name, width in sorted(self.widths.items()):
+            images = nn.Conv(width, (3, 3), name=name)(images)
+        return nn.Dense(self.num_classes)(images.mean((1, 2)))
 """
 
 
@@ -141,6 +157,33 @@ def test_a_preset_changes_the_defaults_and_arguments_still_count(tmp_path):
     assert fast.network(10) == network
     assert fast.config() == dataclasses.replace(config, epochs=2)
     assert training_arguments(recipes=MNIST_RECIPES).config() == MNIST_RECIPES["accurate"][1]
+
+
+@pytest.mark.parametrize(
+    ("given", "optimizer", "arguments"),
+    [
+        ([], "muon", {"beta": 0.6, "ns_steps": 3}),
+        (["--optimizer-arguments", "beta", "0.5"], "muon", {"beta": 0.5}),
+        (["--optimizer", "sgd"], "sgd", {}),
+        (["--optimizer", "sgd", "--optimizer-arguments", "momentum", "0.9"], "sgd", {"momentum": 0.9}),
+    ],
+)
+def test_a_recipes_arguments_of_its_optimizer_are_for_that_optimizer(given, optimizer, arguments):
+    recipe = TrainConfig(optimizer="muon", optimizer_arguments={"beta": 0.6, "ns_steps": 3})
+    config = training_arguments(*given, recipes={"shapes": (CNN(num_classes=9), recipe)}).config()
+    assert config == dataclasses.replace(recipe, optimizer=optimizer, optimizer_arguments=arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("given", "widths"), [([], {"wide": 3}), (["--network.widths.wide", "2"], {"wide": 2})])
+def test_a_field_of_a_network_that_is_a_dictionary_is_the_models_unless_it_is_given(given, widths, tmp_path):
+    (tmp_path / "mine.py").write_text(NETWORK_WITH_A_DICTIONARY)
+    named = f"{tmp_path / 'mine.py'}:Mine"
+    network = network_class(named)(num_classes=2, widths={"wide": 3})
+    variables = network.init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32), train=False)
+    save_model(tmp_path / "model.msgpack", Classifier(network, variables, ("a", "b"), (8, 8, 1)))
+    taken = training_arguments("--from", tmp_path / "model.msgpack", "--network", named, *given).network(2)
+    assert dict(taken.widths) == widths
 
 
 def test_a_value_that_is_left_open_is_the_commands_unless_it_is_given():

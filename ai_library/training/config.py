@@ -28,7 +28,8 @@ class TrainConfig:
         learning_rate: The highest learning rate. The schedule reaches it after `warmup` and decays to nearly 0 by a
             cosine.
         warmup: Share of the steps before the highest learning rate, in (0, 1).
-        optimizer: Name of an optimizer in `optax` or `optax.contrib` that takes a learning rate.
+        optimizer: Name of an optimizer in `optax` or `optax.contrib` that takes a learning rate. "muon" is Muon for the
+            kernels of convolutions, with steps as large as Adam's (`consistent_rms=1`), and "nadam" for other weights.
         optimizer_arguments: Its other arguments: numbers, strings, True or False.
         clip_norm: Largest global norm of the gradient; a larger gradient is scaled down to it. None: no clipping.
         class_weights: Weight of each class's loss, a number per class. "balanced": 1 / (the class's fraction of the

@@ -8,7 +8,7 @@ import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -91,14 +91,26 @@ class NamedOptimizer:
 @lru_cache
 def _optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
     """The functions of optax and optax.contrib that make an optimizer from a learning rate, by name."""
-    found = {}
+    found: dict[str, Callable[..., optax.GradientTransformation]] = {}
     for module in (optax.contrib, optax):
         for name, function in vars(module).items():
-            if name.startswith(("_", "scale_by_")) or not inspect.isfunction(function):
+            made_from_another = isinstance(function, partial)  # such as nadam
+            if name.startswith(("_", "scale_by_")) or not (inspect.isfunction(function) or made_from_another):
                 continue
             if "learning_rate" in inspect.signature(function).parameters:
                 found[name] = function
-    return found
+    convolutions = {"muon_weight_dimension_numbers": _kernels_of_convolutions, "consistent_rms": 1.0}
+    return {**found, "muon": partial(optax.contrib.muon, **convolutions)}
+
+
+def _kernels_of_convolutions(params):
+    """Which weights Muon changes, and as what matrices: kernels (h, w, in, out) of convolutions, as (h * w * in, out).
+
+    By itself optax takes the kernels of dense layers, which are matrices, and leaves convolutions to Adam. For images
+    it is the other way round: convolutions gain, and the first dense layer is so large that it takes most of the time.
+    """
+    as_matrix = optax.contrib.MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
+    return jax.tree.map(lambda weight: as_matrix if weight.ndim == 4 else None, params)
 
 
 class ScheduledState(NamedTuple):

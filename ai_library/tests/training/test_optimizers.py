@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from ai_library import EarlyStopping, InputError, ShapeDataSource, TrainConfig, Trainer
+from ai_library import CNN, EarlyStopping, InputError, ShapeDataSource, TrainConfig, Trainer
 from ai_library.tests.own_networks import Linear
 from ai_library.training.callbacks import out_of_patience
 from ai_library.training.optimizers import OneCycle, _optimizers
@@ -75,6 +75,26 @@ def test_every_optimizer_trains_and_resumes_or_is_refused(name, tmp_path):
 )
 def test_arguments_and_functions_train_and_resume(changes, tmp_path):
     assert trains_and_resumes(tmp_path, **changes)
+
+
+def test_muon_turns_the_steps_of_convolutions_into_orthogonal_ones_as_large_as_adams():
+    rate = 1e-2
+    weights = CNN(num_classes=3, features=(8, 8, 8, 8, 8), dense=8).initialise(0, (16, 16, 1))["params"]
+    taken = {}
+    for name in ("muon", "nadam"):
+        optimizer = TrainConfig(optimizer=name).make_optimizer()(lambda step: rate)
+        gradients = jax.tree.map(lambda weight: jax.random.normal(jax.random.key(weight.size), weight.shape), weights)
+        gradients["Conv_1"]["kernel"] *= np.logspace(0, -3, 8)  # a step that is far from orthogonal
+        taken[name] = optimizer.update(gradients, optimizer.init(weights), weights)[0]
+    step = np.asarray(taken["muon"]["Conv_1"]["kernel"])
+    sizes = np.linalg.svd(step.reshape(-1, 8), compute_uv=False)
+    assert sizes.max() < 4 * sizes.min()
+    assert 0.5 * rate < np.sqrt((step**2).mean()) < 1.5 * rate
+    for layer in ("Dense_0", "Dense_1", "BatchNorm_1"):
+        jax.tree.map(
+            lambda ours, adams: np.testing.assert_allclose(ours, adams, rtol=0.2),
+            *(taken[name][layer] for name in taken),
+        )
 
 
 @pytest.mark.parametrize(
