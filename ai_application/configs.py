@@ -10,7 +10,16 @@ seeds: no difference was found (`docs/laboratory_results.md`). What each brings 
 
 from ai_library import CNN, SHAPES, Augmentation, TrainConfig
 
-SHAPE_RECIPE = CNN(num_classes=len(SHAPES)), TrainConfig(epochs=4)
+SHAPE_RECIPE = (
+    CNN(num_classes=len(SHAPES), features=(24, 48, 64, 64, 64)),
+    TrainConfig(
+        epochs=2,
+        learning_rate=12e-3,
+        warmup=0.1,
+        optimizer="muon",
+        optimizer_arguments={"beta": 0.6, "ns_steps": 3},  # both less than usual, for a short run
+    ),
+)
 
 MNIST_RECIPES = {
     "accurate": (
