@@ -29,7 +29,7 @@ HERE = "this checkout"
 def work(what: str, root: str, batch_size: int, devices: int):
     """Does one kind of work with the project in the folder `root`, once for each request."""
     if what in COMMANDS:
-        serve(processes(root, *COMMANDS[what]))
+        serve(processes(root, *COMMANDS[what]), long=what == "first")
         return
     sys.path.insert(0, root)
     import jax

@@ -64,15 +64,19 @@ class Worker:
         raise RuntimeError(f"{self.name} ended with status {self._process.wait()}:\n{self._said.read()[-3000:]}")
 
 
-def serve(run, note: str = ""):
+def serve(run, note: str = "", *, long: bool = False):
     """A worker's side: warms up `run(count)`, which does `count` units of work, and runs it for each turn asked for.
 
-    The first unit of a turn is not counted: caches and clock rate are still those of another worker's turn.
+    The first unit of a turn is not counted: caches and clock rate are still those of another worker's turn. A unit that
+    is `long`, of many seconds, needs no warming up.
     """
-    run(3)
-    print(_ANSWER, _seconds(run, 3) / 3, note, flush=True)
+    if not long:
+        run(3)
+    units = 1 if long else 3
+    print(_ANSWER, _seconds(run, units) / units, note, flush=True)
     for line in sys.stdin:
-        run(1)
+        if not long:
+            run(1)
         print(_ANSWER, _seconds(run, int(line)), flush=True)
 
 
