@@ -11,13 +11,14 @@ seeds: no difference was found (`docs/laboratory_results.md`). What each brings 
 from ai_library import CNN, SHAPES, Augmentation, TrainConfig
 
 SHAPE_RECIPE = (
-    CNN(num_classes=len(SHAPES), features=(24, 48, 64, 64, 64)),
+    CNN(num_classes=len(SHAPES), features=(16, 32, 64, 64, 64)),
     TrainConfig(
         epochs=2,
         learning_rate=12e-3,
         warmup=0.1,
         optimizer="muon",
         optimizer_arguments={"beta": 0.6, "ns_steps": 3},  # both less than usual, for a short run
+        augmentation=Augmentation(flip=0.5),  # a mirrored shape is the same shape
     ),
 )
 
