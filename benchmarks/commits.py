@@ -145,7 +145,7 @@ def case(what, roots, pythons, arguments, devices):
         for worker in workers:
             worker.close()
     notes = {worker.name: worker.note for worker in workers}
-    title = f"{what}, {devices} device{'s' if devices > 1 else ''}"
+    title = what if what in COMMANDS else f"{what}, {devices} device{'s' if devices > 1 else ''}"
     unit = "a second" if what in COMMANDS else "images/s"
     yield f"{title:<24}{unit:>9}{'least':>9}{'most':>9}{'ratio':>8}"
     first = next(iter(roots))

@@ -106,8 +106,8 @@ def _optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
 def _kernels_of_convolutions(params):
     """Which weights Muon changes, and as what matrices: kernels (h, w, in, out) of convolutions, as (h * w * in, out).
 
-    By itself optax takes the kernels of dense layers, which are matrices, and leaves convolutions to Adam. For images
-    it is the other way round: convolutions gain, and the first dense layer is so large that it takes most of the time.
+    optax by itself takes matrices: the kernels of dense layers. These are left to Nadam here: with Muon
+    for the first of them, which is large, a step took 30 % longer and gained nothing (`benchmarks/notes.md`).
     """
     as_matrix = optax.contrib.MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
     return jax.tree.map(lambda weight: as_matrix if weight.ndim == 4 else None, params)

@@ -92,7 +92,7 @@ def test_muon_turns_the_steps_of_convolutions_into_orthogonal_ones_as_large_as_a
     assert 0.5 * rate < np.sqrt((step**2).mean()) < 1.5 * rate
     for layer in ("Dense_0", "Dense_1", "BatchNorm_1"):
         jax.tree.map(
-            lambda ours, adams: np.testing.assert_allclose(ours, adams, rtol=0.2),
+            lambda ours, adams: np.testing.assert_allclose(ours, adams, rtol=1e-5),
             *(taken[name][layer] for name in taken),
         )
 

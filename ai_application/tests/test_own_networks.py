@@ -1,0 +1,117 @@
+"""Networks of one's own, by `--network FILE.py:Class`: their fields are arguments, and errors say what is wrong."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from ai_application.own_networks import network_class
+from ai_application.tests.test_training_arguments import OWN_NETWORK, training_arguments
+from ai_library import Classifier, InputError, save_model
+
+NETWORK_WITH_A_DICTIONARY = """
+import dataclasses
+import flax.linen as nn
+
+class Mine(nn.Module):
+    num_classes: int
+    widths: dict[str, int] = dataclasses.field(default_factory=lambda: {"plain": 1})
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        for name, width in sorted(self.widths.items()):
+            images = nn.Conv(width, (3, 3), name=name)(images)
+        return nn.Dense(self.num_classes)(images.mean((1, 2)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("given", "widths"), [([], {"wide": 3}), (["--network.widths.wide", "2"], {"wide": 2})])
+def test_a_field_of_a_network_that_is_a_dictionary_is_the_models_unless_it_is_given(given, widths, tmp_path):
+    (tmp_path / "mine.py").write_text(NETWORK_WITH_A_DICTIONARY)
+    named = f"{tmp_path / 'mine.py'}:Mine"
+    network = network_class(named)(num_classes=2, widths={"wide": 3})
+    variables = network.init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32), train=False)
+    save_model(tmp_path / "model.msgpack", Classifier(network, variables, ("a", "b"), (8, 8, 1)))
+    taken = training_arguments("--from", tmp_path / "model.msgpack", "--network", named, *given).network(2)
+    assert dict(taken.widths) == widths
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        (OWN_NETWORK, "Yours", "names Yours in .*, which must be a flax.linen.Module; it has Mine"),
+        (OWN_NETWORK, "Other", "names Other in .*, which must be a flax.linen.Module; it has Mine"),
+        ("import no_such_package", "Mine", "cannot be run: ModuleNotFoundError: No module named 'no_such_package'"),
+        ("def (", "Mine", "cannot be run: SyntaxError"),
+    ],
+)
+def test_a_file_without_that_network_is_an_error_that_says_what_it_has(text, name, said, tmp_path):
+    file = tmp_path / "networks.py"
+    file.write_text(text)
+    with pytest.raises(InputError, match=said):
+        network_class(f"{file}:{name}")
+
+
+ODD_NETWORK = """
+from __future__ import annotations
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+import flax.linen as nn
+if TYPE_CHECKING:
+    from nowhere import Thing
+
+class Odd(nn.Module):
+    num_classes: int
+    width: int | None = None
+    act: Callable = nn.relu
+    kernel_init: Any = nn.initializers.he_normal()
+    block: nn.Module | None = None
+    thing: Thing | None = None
+
+class Needs(nn.Module):
+    num_classes: int
+    act: Callable
+
+class Wide(nn.Module):
+    num_classes: int
+    widths: Sequence[int] = (8, 16)
+    strides: tuple = (2, 2)
+"""
+
+
+def test_sequences_of_a_network_of_ones_own_are_set(tmp_path, capsys):
+    (tmp_path / "odd.py").write_text(ODD_NETWORK)
+    named = ["--network", f"{tmp_path / 'odd.py'}:Wide"]
+    network: Any = training_arguments(*named, "--network.widths", "4", "4", "6", "--network.strides", "1").network(4)
+    assert (network.widths, network.strides) == ((4, 4, 6), (1,))
+    with pytest.raises(SystemExit):
+        training_arguments(*named, "--help")
+    shown = capsys.readouterr().out
+    assert "--network.widths [INT [INT ...]]" in shown
+    assert "Wide(" not in shown  # the signature is no help
+    assert "Args:" not in shown
+
+
+def test_a_field_that_cannot_be_typed_keeps_its_default(tmp_path):
+    (tmp_path / "odd.py").write_text(ODD_NETWORK)
+    network = training_arguments("--network", f"{tmp_path / 'odd.py'}:Odd", "--network.width", "3").network(4)
+    assert network == type(network)(num_classes=4, width=3)
+
+
+def test_a_field_that_cannot_be_typed_and_has_no_default_is_named(tmp_path):
+    (tmp_path / "odd.py").write_text(ODD_NETWORK)
+    with pytest.raises(InputError, match="Needs.act must have a default, or be of numbers, texts and truth values"):
+        training_arguments("--network", f"{tmp_path / 'odd.py'}:Needs")
+
+
+def test_two_files_of_one_name_are_two_modules(tmp_path):
+    kinds = []
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "mine.py").write_text(OWN_NETWORK)
+        kinds.append(network_class(f"{tmp_path / place / 'mine.py'}:Mine"))
+    assert kinds[0].__module__ != kinds[1].__module__
+    assert all(dataclasses.fields(kind) for kind in kinds)
