@@ -12,6 +12,9 @@ seeds: no difference was found (`docs/laboratory_results.md`). What each brings 
 
 from ai_library import CNN, SHAPES, Augmentation, TrainConfig
 
+SHORT_RUN = {"beta": 0.6, "ns_steps": 3}
+"""Muon's arguments for runs of one or two epochs: both are less than usual."""
+
 SHAPE_RECIPE = (
     CNN(num_classes=len(SHAPES), features=(16, 32, 64, 64, 64)),
     TrainConfig(
@@ -19,7 +22,7 @@ SHAPE_RECIPE = (
         learning_rate=12e-3,
         warmup=0.1,
         optimizer="muon",
-        optimizer_arguments={"beta": 0.6, "ns_steps": 3},  # both less than usual, for a short run
+        optimizer_arguments=SHORT_RUN,
         augmentation=Augmentation(flip=0.5),  # a mirrored shape is the same shape
     ),
 )
@@ -38,8 +41,15 @@ MNIST_RECIPES = {
         ),
     ),
     "fast": (
-        CNN(num_classes=10, features=(16, 32, 32, 64, 64), dense=64, patch=2),
-        TrainConfig(epochs=1, batch_size=128, learning_rate=1e-2),
+        CNN(num_classes=10, features=(16, 16, 32, 48, 64), dense=64, patch=2),
+        TrainConfig(
+            epochs=1,
+            batch_size=128,
+            learning_rate=12e-3,
+            warmup=0.1,
+            optimizer="muon",
+            optimizer_arguments=SHORT_RUN,
+        ),
     ),
 }
 

@@ -8,10 +8,10 @@ from same_weights import BATCH_SIZES, EPSILON, SameWeights, contestant, image_fi
 
 def convert(weights, model):
     with open(model, "wb") as file:
-        file.write(_model(SameWeights(weights)))
+        file.write(onnx_model(SameWeights(weights)))
 
 
-def _model(weights):
+def onnx_model(weights):
     """The network as bytes of an ONNX model, with the operators that an export from PyTorch has."""
     from networks import CLASSES, IMAGE_SIDE
     from onnx import TensorProto, checker, helper, numpy_helper
@@ -62,7 +62,7 @@ def bulk(weights):
     from networks import as_float
 
     weights = SameWeights(weights)
-    session = onnxruntime.InferenceSession(_model(weights), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(onnx_model(weights), providers=["CPUExecutionProvider"])
 
     def prepared(images):
         return np.ascontiguousarray(as_float(images).transpose(0, 3, 1, 2))

@@ -1,4 +1,4 @@
-"""Prediction with the same weights: ours, stock Flax, Keras on JAX, PyTorch and ONNX Runtime, in bulk and file by file.
+"""Prediction with the same weights: ours, stock Flax, Keras on JAX, PyTorch, ONNX Runtime and, only in bulk, OpenVINO.
 
 Bulk: images a second from memory, on two networks (see `networks.py`). Every contestant is a process of its own that
 has warmed up and taken the fastest of its ways and batch sizes; they take turns of about two seconds, round by round.
@@ -34,7 +34,7 @@ sys.path.insert(0, str(ROOT))
 from ai_library import load_model
 
 OURS, FLAX, KERAS, ONNX = "ours", "stock Flax", "Keras on JAX", "ONNX Runtime"
-PYTORCH = "PyTorch"
+PYTORCH, OPENVINO = "PyTorch", "OpenVINO"
 BULK = {
     OURS: ("ours_predict.py",),
     FLAX: ("peer_predict_flax.py",),
@@ -42,6 +42,7 @@ BULK = {
     f"{PYTORCH}, float32": ("peer_predict_pytorch.py", "float32"),
     f"{PYTORCH}, bfloat16": ("peer_predict_pytorch.py", "bfloat16"),
     ONNX: ("peer_predict_onnx.py",),
+    OPENVINO: ("peer_predict_openvino.py",),
 }
 BULK_BARS = {("P", FLAX): 1.5, ("P", KERAS): 1.5, ("P", ONNX): 1.0}  # the least ratio to reach
 FILES = {  # the peers' programs, and how their model files end
@@ -234,7 +235,7 @@ def main():
                 lines, panels = bulk(part, weights, arguments.rounds, arguments.seconds)
             lines.append("a ratio is the median of those within the rounds")
             lines.append(f"glibc keeps freed memory in all: in ours by itself, in the peers' by {settings}")
-            keep(f"prediction_{part}", lines, "jax", "flax", "keras", "torch", "onnxruntime", "pillow")
+            keep(f"prediction_{part}", lines, "jax", "flax", "keras", "torch", "onnxruntime", "openvino", "pillow")
             draw(panels, ROOT / f"benchmarks/results/prediction_{part}.png")
 
 

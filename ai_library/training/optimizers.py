@@ -18,6 +18,7 @@ import optax
 from jax.typing import ArrayLike
 
 from ..errors import InputError
+from .muon import muon
 
 Optimizer = Callable[[optax.Schedule], optax.GradientTransformation]
 
@@ -99,18 +100,7 @@ def _optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
                 continue
             if "learning_rate" in inspect.signature(function).parameters:
                 found[name] = function
-    convolutions = {"muon_weight_dimension_numbers": _kernels_of_convolutions, "consistent_rms": 1.0}
-    return {**found, "muon": partial(optax.contrib.muon, **convolutions)}
-
-
-def _kernels_of_convolutions(params):
-    """Which weights Muon changes, and as what matrices: kernels (h, w, in, out) of convolutions, as (h * w * in, out).
-
-    optax by itself takes matrices: the kernels of dense layers. These are left to Nadam here: with Muon
-    for the first of them, which is large, a step took 30 % longer and gained nothing (`benchmarks/notes.md`).
-    """
-    as_matrix = optax.contrib.MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
-    return jax.tree.map(lambda weight: as_matrix if weight.ndim == 4 else None, params)
+    return {**found, "muon": muon}
 
 
 class ScheduledState(NamedTuple):

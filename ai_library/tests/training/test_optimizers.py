@@ -11,6 +11,7 @@ import pytest
 from ai_library import CNN, EarlyStopping, InputError, ShapeDataSource, TrainConfig, Trainer
 from ai_library.tests.own_networks import Linear
 from ai_library.training.callbacks import out_of_patience
+from ai_library.training.muon import _COEFFICIENTS, muon, orthogonalised
 from ai_library.training.optimizers import OneCycle, _optimizers
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "without_curves")]
@@ -97,6 +98,41 @@ def test_muon_turns_the_steps_of_convolutions_into_orthogonal_ones_as_large_as_a
         )
 
 
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_muon_orthogonalises_as_newton_and_schulz_do_in_float64(steps):
+    rng, matrices = np.random.default_rng(0), []
+    for rows, columns in ((144, 16), (9, 32), (64, 64), (288, 64), (576, 128), (200, 160), (130, 160)):
+        matrix = rng.normal(size=(rows, columns))
+        left, values, right = np.linalg.svd(matrix, full_matrices=False)
+        one_sided = left * np.logspace(0, -6, len(values)) @ right  # hardly anything in most directions
+        matrices += [matrix, one_sided, 1e-4 * one_sided, 1e6 * matrix]
+    matrices = [np.float32(matrix) for matrix in matrices]
+    *ours, of_zeros = jax.jit(orthogonalised, static_argnums=1)([*matrices, np.zeros((9, 8), np.float32)], steps)
+    constant, linear, quadratic = _COEFFICIENTS
+    for matrix, step in zip(matrices, ours, strict=True):
+        x = matrix / np.linalg.norm(matrix.astype(float))
+        for _ in range(steps):
+            a = x @ x.T
+            x = constant * x + (linear * a + quadratic * a @ a) @ x
+        np.testing.assert_allclose(step, x, atol=2e-3 * np.abs(x).max())
+    np.testing.assert_array_equal(of_zeros, 0)
+
+
+def test_a_run_with_muon_takes_optaxs_steps_within_rounding():
+    weights = CNN(num_classes=3, features=(8, 8, 16, 8, 8), dense=8).initialise(0, (16, 16, 1))["params"]
+    as_matrix = optax.contrib.MuonDimensionNumbers(reduction_axis=(0, 1, 2), output_axis=3)
+    numbers = jax.tree.map(lambda weight: as_matrix if weight.ndim == 4 else None, weights)
+    optaxs = optax.contrib.muon(1e-2, beta=0.6, muon_weight_dimension_numbers=numbers, consistent_rms=1.0)
+    ours = muon(1e-2, beta=0.6)
+    states = [optimizer.init(weights) for optimizer in (ours, optaxs)]
+    for step in range(30):  # optax corrects the first momenta for their beginning at zero, ours does not
+        gradients = jax.tree.map(lambda weight: jax.random.normal(jax.random.key(step), weight.shape), weights)  # noqa: B023
+        (one, states[0]), (other, states[1]) = (
+            optimizer.update(gradients, state, weights) for optimizer, state in zip((ours, optaxs), states, strict=True)
+        )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), one, other)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -105,6 +141,7 @@ def test_muon_turns_the_steps_of_convolutions_into_orthogonal_ones_as_large_as_a
         ({"optimizer_arguments": {"decay": 1}}, "optimizer_arguments of adam must be among b1, .*, got 'decay'"),
         ({"optimizer_arguments": {"learning_rate": 1}}, "must be among .* got 'learning_rate'"),
         ({"optimizer_arguments": {"b1": np.zeros(1)}}, "optimizer_arguments must be a dictionary of numbers"),
+        ({"optimizer": "muon", "optimizer_arguments": {"ns_steps": 6}}, "ns_steps of muon must be from 1 to 5, got 6"),
         ({"clip_norm": 0}, "clip_norm must be None, or positive and finite, got 0"),
         ({"class_weights": "even"}, "class_weights must be None, 'balanced' or a weight for each class, got 'even'"),
         ({"class_weights": (0, 0)}, "class_weights must be"),

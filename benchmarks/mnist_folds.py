@@ -1,0 +1,129 @@
+"""Which recipe of MNIST is better, on training images that the network did not see: the test images stay unread.
+
+    python benchmarks/mnist_folds.py DIR --conditions accurate muon
+
+DIR has MNIST's four files. The 60,000 training images are divided into five folds, stratified by digit. A condition is
+the preset `accurate` with some settings changed; with each fold it is trained on the others and predicts the fold.
+Only the temperature, a single number, is fitted to the fold itself.
+Differences to the first condition are paired image by image, over the folds that both have. Trained folds are kept in
+`--study-dir`: a run that was broken off goes on by the same command, and further conditions use what is there.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from measuring import ROOT, keep
+
+sys.path.insert(0, str(ROOT))
+
+from ai_application.configs import MNIST_RECIPES
+from ai_application.mnist import MnistDataSource
+from ai_library import Trainer
+from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
+
+FOLDS = 5
+MUON = {"optimizer": "muon", "optimizer_arguments": {"ns_steps": 3}}
+CONDITIONS = {  # changes of the network, and of the training
+    "accurate": ({}, {}),
+    "muon": ({}, MUON),
+    "muon 8e-3": ({}, MUON | {"learning_rate": 8e-3}),
+    "muon 2e-3": ({}, MUON | {"learning_rate": 2e-3}),
+}
+
+
+class Fold(MnistDataSource):
+    """One of the folds as "validation" and "evaluation", the others as "train"."""
+
+    def __init__(self, fold, **options):
+        super().__init__(**options)
+        self._fold = fold
+
+    def load(self, split):
+        images, labels = self._train_split
+        held_out = np.zeros(len(labels), bool)
+        held_out[np.argsort(labels, kind="stable")[self._fold :: FOLDS]] = True
+        chosen = ~held_out if split == "train" else held_out
+        return images[chosen], labels[chosen]
+
+
+def train(condition, fold, arguments):
+    """Trains on the other folds; returns the labels and the probabilities (n, 10) of this one, and the seconds."""
+    network_changes, changes = CONDITIONS[condition]
+    network, config = MNIST_RECIPES["accurate"]
+    source = Fold(fold, files=arguments.files, data_dir=arguments.data_dir, seed=arguments.seed)
+    start = time.perf_counter()
+    classifier = Trainer(
+        dataclasses.replace(network, **network_changes),
+        source,
+        dataclasses.replace(config, seed=arguments.seed, **changes),
+        run_dir=False,
+        verbose=False,
+    ).fit()
+    seconds = time.perf_counter() - start
+    images, labels = source.examples("validation", range(source.size("validation")))
+    return labels, classifier.predict_proba(images), seconds
+
+
+def table(results):
+    """The lines of the conditions' results {condition: {fold: (labels, probabilities, seconds)}}."""
+    lines = [f"{'condition':<22}{'folds':>6}{'images':>8}{'errors':>8}{'accuracy':>10}{'log loss':>10}{'seconds':>9}"]
+    for condition, folds in results.items():
+        losses, wrong = of_images(folds, folds)
+        seconds = np.mean([seconds for *_, seconds in folds.values()])
+        of_all = f"{wrong.sum():>8}{1 - wrong.mean():>10.3%}{losses.mean():>10.5f}"
+        lines.append(f"{condition:<22}{len(folds):>6}{len(wrong):>8,}{of_all}{seconds:>9.0f}")
+    (first, baseline), *others = results.items()
+    lines += ["", f"difference to {first!r}, in the folds of both: mean and 95 % interval over the images"]
+    for condition, folds in others:
+        both = [fold for fold in baseline if fold in folds]
+        if both:
+            pairs = zip(of_images(folds, both), of_images(baseline, both), strict=True)
+            loss, wrong = (one - other for one, other in pairs)
+            error = 1.96 * loss.std(ddof=1) / np.sqrt(len(loss))
+            lines.append(
+                f"{condition:<22}{len(both):>6} folds: log loss {loss.mean():+.5f} ± {error:.5f}; "
+                f"{(wrong < 0).sum()} errors less, {(wrong > 0).sum()} more"
+            )
+    return lines
+
+
+def of_images(results, folds):
+    """The log losses and the errors of all images of some folds, one after the other."""
+    labels, probabilities = (np.concatenate([results[fold][part] for fold in folds]) for part in (0, 1))
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return -np.log(np.maximum(of_label, 1e-12)), (probabilities.argmax(1) != labels).astype(int)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", metavar="DIR")
+    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
+    parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)), help="which (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    parser.add_argument("--study-dir", type=Path, default=Path("studies/mnist_folds"), help="(%(default)s)")
+    parser.add_argument("--data-dir", default="data", help="of the data that tfds prepares (%(default)s)")
+    parser.add_argument("--name", default="mnist_folds", help="of the file in benchmarks/results (%(default)s)")
+    arguments = parser.parse_args()
+    share_out_cores(MNIST_RECIPES["accurate"][1].batch_size)
+    keep_freed_memory()
+    arguments.study_dir.mkdir(parents=True, exist_ok=True)
+    results = {condition: {} for condition in arguments.conditions}
+    for fold in arguments.folds:
+        for condition in arguments.conditions:
+            file = arguments.study_dir / f"{condition.replace(' ', '_')}-{fold}-{arguments.seed}.npz"
+            if not file.exists():
+                labels, probabilities, seconds = train(condition, fold, arguments)
+                np.savez(file, labels=labels, probabilities=probabilities, seconds=seconds)
+            with np.load(file) as kept:
+                results[condition][fold] = kept["labels"], kept["probabilities"], float(kept["seconds"])
+            begun = {name: folds for name, folds in results.items() if folds}
+            print("\n".join(table(begun)), file=sys.stderr, flush=True)
+    keep(arguments.name, table(results), "jax", "flax", "optax")
+
+
+if __name__ == "__main__":
+    main()
