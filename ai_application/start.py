@@ -25,7 +25,7 @@ def start(load: Callable[[], Callable[[], int]]) -> int:
     keep_descriptors()
     signals = Signals()
     make_unfailing()
-    gc.disable()  # imports make no garbage, and looking for it takes a seventh of their time
+    gc.disable()  # imports make little garbage, and looking for it takes a seventh of their time
     main = load()
     gc.freeze()
     gc.enable()

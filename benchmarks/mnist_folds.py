@@ -4,7 +4,9 @@
 
 DIR has MNIST's four files. The 60,000 training images are divided into five folds, stratified by digit. A condition is
 the preset `accurate` with some settings changed; with each fold it is trained on the others and predicts the fold.
-Only the temperature, a single number, is fitted to the fold itself.
+As in every training, the last epoch within the noise of the best and the temperature are chosen on "validation", here
+the fold itself.
+
 Differences to the first condition are paired image by image, over the folds that both have. Trained folds are kept in
 `--study-dir`: a run that was broken off goes on by the same command, and further conditions use what is there.
 """

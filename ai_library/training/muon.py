@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ..errors import InputError
+from ..errors import whole_number
 
 _COEFFICIENTS = 3.4445, -4.775, 2.0315
 """Of the polynomial that Newton and Schulz's iteration applies to the singular values; K. Jordan's, as in optax."""
@@ -22,10 +22,11 @@ def muon(
 ) -> optax.GradientTransformationExtraArgs:
     """Muon for the kernels of convolutions and Nadam for all other weights, with one learning rate for both.
 
-    Muon's step is about the orthogonal matrix that is nearest to the momentum (K. Jordan,
-    https://kellerjordan.github.io/posts/muon), times the root of its longer side, so that its elements are about as
-    large as Adam's steps (arXiv:2502.16982). A kernel (h, w, in, out) is the matrix (h * w * in, out). Dense layers are
-    left to Nadam: for a large first one Muon takes much time and brings nothing (`benchmarks/notes.md`).
+    Muon's step is nearly the orthogonal matrix that is closest to the momentum (K. Jordan,
+    https://kellerjordan.github.io/posts/muon). It is multiplied by the square root of the matrix's longer side, so that
+    its elements are about as large as Adam's steps (arXiv:2502.16982). A kernel (h, w, in, out) is the matrix
+    (h * w * in, out). Dense layers are left to Nadam: for a large first one Muon takes much time and brings nothing
+    (`benchmarks/notes.md`).
 
     The result is that of `optax.contrib.muon` within rounding, in a fraction of its time on a CPU and of its time to
     compile: the polynomial is evaluated for the small square matrices, for kernels of similar size together.
@@ -34,10 +35,12 @@ def muon(
         learning_rate: A number, or a function of the step.
         beta: Decay of the momentum, which is Nesterov's.
         ns_steps: Steps of the iteration, from 1 to 5. With more of them, smaller singular values come near 1.
+
+    Raises:
+        InputError: `ns_steps` is out of its range.
     """
-    if not 1 <= ns_steps <= _MOST_STEPS:
-        raise InputError(f"ns_steps of muon must be from 1 to {_MOST_STEPS}, got {ns_steps}")
-    of_kernels = optax.chain(_orthogonal_momentum(beta, ns_steps), optax.scale_by_learning_rate(learning_rate))
+    steps = whole_number("ns_steps of muon", ns_steps, 1, _MOST_STEPS)
+    of_kernels = optax.chain(_orthogonal_momentum(beta, steps), optax.scale_by_learning_rate(learning_rate))
     others = optax.flatten(optax.nadam(learning_rate))  # one vector is compiled faster than many
     return optax.partition({"kernels": of_kernels, "others": others}, _labels)
 

@@ -41,8 +41,10 @@ def trains_and_resumes(folder, **changes):
         if len(history) == 1:
             shutil.copytree(folder / "whole", folder / "half")
 
+    network = changes.pop("network", Linear(3))
+
     def trainer(name, **options):
-        return Trainer(Linear(3), SOURCE, config(**changes), folder / name, verbose=False, **more, **options)
+        return Trainer(network, SOURCE, config(**changes), folder / name, verbose=False, **more, **options)
 
     whole = trainer("whole", callbacks=[keep], checkpoint_seconds=0).fit()
     halfway = trainer("half")
@@ -66,6 +68,7 @@ def test_every_optimizer_trains_and_resumes_or_is_refused(name, tmp_path):
     "changes",
     [
         {"optimizer_arguments": {"mu_dtype": "bfloat16"}},
+        {"optimizer": "muon", "network": CNN(num_classes=3, features=(8, 8, 8, 8, 8), dense=8)},  # has convolutions
         {"optimizer": "adamw", "optimizer_arguments": {"weight_decay": 1e-2}, "clip_norm": 0.1},
         {"function": optax.lion},
         {"function": lambda schedule: optax.chain(optax.clip(1.0), optax.sgd(schedule, momentum=0.9))},
@@ -141,7 +144,11 @@ def test_a_run_with_muon_takes_optaxs_steps_within_rounding():
         ({"optimizer_arguments": {"decay": 1}}, "optimizer_arguments of adam must be among b1, .*, got 'decay'"),
         ({"optimizer_arguments": {"learning_rate": 1}}, "must be among .* got 'learning_rate'"),
         ({"optimizer_arguments": {"b1": np.zeros(1)}}, "optimizer_arguments must be a dictionary of numbers"),
-        ({"optimizer": "muon", "optimizer_arguments": {"ns_steps": 6}}, "ns_steps of muon must be from 1 to 5, got 6"),
+        (
+            {"optimizer": "muon", "optimizer_arguments": {"ns_steps": 6}},
+            "ns_steps of muon must be .* from 1 to 5, got 6",
+        ),
+        ({"optimizer": "muon", "optimizer_arguments": {"ns_steps": 2.5}}, "ns_steps of muon must be .*, got 2.5"),
         ({"clip_norm": 0}, "clip_norm must be None, or positive and finite, got 0"),
         ({"class_weights": "even"}, "class_weights must be None, 'balanced' or a weight for each class, got 'even'"),
         ({"class_weights": (0, 0)}, "class_weights must be"),
