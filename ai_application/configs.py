@@ -31,9 +31,11 @@ MNIST_RECIPES = {
     "accurate": (
         CNN(num_classes=10, patch=2),
         TrainConfig(
-            epochs=12,
+            epochs=6,
             batch_size=128,
             learning_rate=4e-3,
+            optimizer="muon",
+            optimizer_arguments={"ns_steps": 3},
             label_smoothing=0.1,
             ema_decay=0.999,
             augmentation=Augmentation(shift=3, rotation=15, scale=0.12, shear=12, elastic=1),

@@ -4,6 +4,7 @@ Each seed is one run of the script as a user starts it, with a fresh process and
 """
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -12,10 +13,6 @@ import time
 from pathlib import Path
 
 from measuring import ROOT, keep
-
-sys.path.insert(0, str(ROOT))
-
-from ai_library import load_model
 
 
 def main():
@@ -33,9 +30,10 @@ def main():
             model = (arguments.keep_models or Path(folder)) / f"{arguments.name}-{seed}.msgpack"
             command = [sys.executable, *arguments.command, f"--seed={seed}", f"--model={model}"]
             start = time.perf_counter()
-            subprocess.run([*command, f"--run-dir={folder}/run-{seed}"], check=True, cwd=ROOT)
+            run = Path(folder, f"run-{seed}")
+            subprocess.run([*command, f"--run-dir={run}"], check=True, cwd=ROOT)
             seconds.append(time.perf_counter() - start)
-            metrics = load_model(model).metrics["evaluation"]
+            metrics = json.loads((run / "metrics.json").read_text())
             accuracies.append(metrics["accuracy"])
             low, high = metrics["accuracy_interval"]
             lines.append(

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import shlex
 import socket
 import statistics
 import subprocess
@@ -151,7 +152,7 @@ def versions(*packages: str) -> str:
 def keep(name: str, lines: list[str], *packages: str):
     """Prints the lines and writes them to `results/name.txt`, with the command, the day, machine and versions."""
     head = [
-        f"$ python {Path(sys.argv[0]).resolve().relative_to(ROOT)} {' '.join(sys.argv[1:])}".rstrip(),
+        f"$ python {Path(sys.argv[0]).resolve().relative_to(ROOT)} {shlex.join(sys.argv[1:])}".rstrip(),
         f"{date.today()}, {machine()}, {versions(*packages)}",
         "",
     ]

@@ -1,6 +1,6 @@
 """Which recipe of MNIST is better, on training images that the network did not see: the test images stay unread.
 
-    python benchmarks/mnist_folds.py DIR --conditions accurate muon
+    python benchmarks/mnist_folds.py DIR --conditions "Adam, 12 epochs" accurate
 
 DIR has MNIST's four files. The 60,000 training images are divided into five folds, stratified by digit. A condition is
 the preset `accurate` with some settings changed; with each fold it is trained on the others and predicts the fold.
@@ -28,12 +28,16 @@ from ai_library import Trainer
 from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
 
 FOLDS = 5
-MUON = {"optimizer": "muon", "optimizer_arguments": {"ns_steps": 3}}
-CONDITIONS = {  # changes of the network, and of the training
-    "accurate": ({}, {}),
-    "muon": ({}, MUON),
-    "muon 8e-3": ({}, MUON | {"learning_rate": 8e-3}),
-    "muon 2e-3": ({}, MUON | {"learning_rate": 2e-3}),
+LONG = {"epochs": 12}
+CONDITIONS = {  # changes of the network, of the training and of the augmentation
+    "Adam, 12 epochs": ({}, LONG | {"optimizer": "adam", "optimizer_arguments": {}}, {}),
+    "12 epochs": ({}, LONG, {}),
+    "12 epochs, rate 8e-3": ({}, LONG | {"learning_rate": 8e-3}, {}),
+    "12 epochs, erasing": ({}, LONG, {"erase": 0.25, "erase_side": 0.25}),
+    "accurate": ({}, {}, {}),
+    "whole pixels": ({"patch": 1, "features": (16, 32, 64, 64, 128)}, {}, {}),
+    "wider": ({"features": (64, 96, 128, 128, 192)}, {}, {}),
+    "mean of 2,000 steps": ({}, {"ema_decay": 0.9995}, {}),
 }
 
 
@@ -54,14 +58,15 @@ class Fold(MnistDataSource):
 
 def train(condition, fold, arguments):
     """Trains on the other folds; returns the labels and the probabilities (n, 10) of this one, and the seconds."""
-    network_changes, changes = CONDITIONS[condition]
+    network_changes, changes, augmentation_changes = CONDITIONS[condition]
     network, config = MNIST_RECIPES["accurate"]
+    augmentation = dataclasses.replace(config.augmentation, **augmentation_changes)
     source = Fold(fold, files=arguments.files, data_dir=arguments.data_dir, seed=arguments.seed)
     start = time.perf_counter()
     classifier = Trainer(
         dataclasses.replace(network, **network_changes),
         source,
-        dataclasses.replace(config, seed=arguments.seed, **changes),
+        dataclasses.replace(config, seed=arguments.seed, augmentation=augmentation, **changes),
         run_dir=False,
         verbose=False,
     ).fit()

@@ -1,7 +1,8 @@
-"""The two networks that training and prediction are measured on, as every framework's benchmark builds them.
+"""The networks that training and prediction are measured on, as every framework's benchmark builds them.
 
 P ("plain") is a network as beginners write it: five 3x3 convolutions on 64x64x1, each with BatchNorm, ReLU and 2x2 max
-pooling, and two dense layers. The other is `ai_library.CNN(num_classes=9)`.
+pooling, and two dense layers. "default" is `ai_library.CNN(num_classes=9)`. "shapes" is that of `train_shapes.py` and
+of its committed model.
 """
 
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Network:
 NETWORKS = {
     "P": Network(features=(32, 64, 128, 128, 256), pooled=(0, 1, 2, 3, 4)),
     "default": Network(features=(32, 64, 64, 128, 128), pooled=(1, 3), patch=4, pool_first=True, dense_norm=True),
+    "shapes": Network(features=(16, 32, 64, 64, 64), pooled=(1, 3), patch=4, pool_first=True, dense_norm=True),
 }
 
 

@@ -17,7 +17,7 @@ def bulk(weights):
 
     keep_freed_memory()
     weights, images = SameWeights(weights), unit_of_images()
-    model = NetworkP() if weights.name == "P" else CNN(num_classes=9)
+    model = NetworkP() if weights.name == "P" else CNN(num_classes=9, features=weights.network.features)
     classifier = Classifier(model, weights.variables, tuple("abcdefghi"), images.shape[1:])
 
     def logits(batches):

@@ -24,7 +24,7 @@ def prepare(name: str, batch_size: int, devices: int):
     from ai_library import CNN, TrainConfig, create_train_state, train_step
     from ai_library.runtime.distributed import batch_shardings
 
-    model = NetworkP() if name == "P" else CNN(num_classes=CLASSES)
+    model = NetworkP() if name == "P" else CNN(num_classes=CLASSES, features=NETWORKS[name].features)
     everywhere, shared_out = batch_shardings(batch_size)
     state = create_train_state(model, (IMAGE_SIDE, IMAGE_SIDE, 1), TrainConfig(), steps=1_000_000)
     count, wanted = sum(leaf.size for leaf in jax.tree.leaves(state.params)), NETWORKS[name].parameters

@@ -1,6 +1,6 @@
 """Prediction with the same weights: ours, stock Flax, Keras on JAX, PyTorch, ONNX Runtime and, only in bulk, OpenVINO.
 
-Bulk: images a second from memory, on two networks (see `networks.py`). Every contestant is a process of its own that
+Bulk: images a second from memory, on three networks (see `networks.py`). Every contestant is a process of its own that
 has warmed up and taken the fastest of its ways and batch sizes; they take turns of about two seconds, round by round.
 Ours takes uint8 pixels and scales them itself; the peers get scaled floats.
 
@@ -151,7 +151,7 @@ class Files:
 
 def files_table(count, taken):
     lines = [
-        f"a process that predicts {count:,} {'files' if count > 1 else 'file'}, default network",
+        f"a process that predicts {count:,} {'files' if count > 1 else 'file'}, network shapes",
         f"{'':<20}{'seconds':>10}{'least':>9}{'most':>9}{'of ours':>14}",
     ]
     for name, seconds in sorted(taken.items(), key=lambda item: statistics.median(item[1])):
@@ -203,11 +203,11 @@ def bulk(name, weights, rounds, seconds):
 
 def files(place, weights, counts, runs):
     """(lines, panels) of the seconds of whole processes."""
-    lines, panels, contest = [], {}, Files(place, weights["default"])
+    lines, panels, contest = [], {}, Files(place, weights["shapes"])
     contest.measure(1, 1)
     for count in counts:
         taken = contest.measure(count, runs)
-        panels[f"a process on {count:,} file{'s' if count > 1 else ''}, default network"] = taken, "seconds"
+        panels[f"a process on {count:,} file{'s' if count > 1 else ''}, network shapes"] = taken, "seconds"
         lines += files_table(count, taken)
     return [*lines, f"medians of {runs} processes each"], panels
 
@@ -227,7 +227,7 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         weights = {name: Path(place, f"{name}.npz") for name in NETWORKS}
         for name, file in weights.items():
-            same_weights.write(file, name, load_model(SHAPES).variables if name == "default" else None)
+            same_weights.write(file, name, load_model(SHAPES).variables if name == "shapes" else None)
         for part in arguments.parts:
             if part == FILES_PART:
                 lines, panels = files(place, weights, arguments.files, arguments.runs)

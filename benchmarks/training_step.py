@@ -1,6 +1,6 @@
 """One training step (forward, backward, Adam; float32 parameters): ours, stock Flax, Keras on JAX and PyTorch.
 
-Measured on two networks (see `networks.py`) and two batch sizes. Every contestant is a process of its own, set up as
+Measured on three networks (see `networks.py`) and two batch sizes. Every contestant is a process of its own, set up as
 its documentation advises for a CPU. All are warmed up, then take turns of about a second, round by round, while the
 others sleep. A matrix product also takes turns, as the machine's peak. The share of the peak counts only the operations
 of convolutions and dense layers, with direct convolutions, and the backward pass as twice the forward one.

@@ -67,7 +67,7 @@ class ShapeDataSource(DataSource):
         image_size: int | Sequence[int] = 64,
         channels: int = 1,
         class_names: Sequence[str] = SHAPES,
-        sizes: Sequence[int] = (20_000, 2_000, 10_000),
+        sizes: Sequence[int] = (20_000, 5_000, 10_000),
         ranges: ShapeRanges | None = ShapeRanges(),
         hold_out: HeldOut | None = None,
         label_noise: float | ArrayLike = 0.0,
