@@ -116,7 +116,8 @@ def changes(augmentation: Augmentation) -> str:
         del told["erase side"]
     if not told:
         return "images are not changed in training"
-    mirrored = "" if augmentation.flip else "; not mirrored, which --augmentation.flip 0.5 does to half of them"
+    hint = "; not mirrored: if a mirrored image keeps its class, add --augmentation.flip 0.5"
+    mirrored = "" if augmentation.flip else hint
     return f"images are changed in training: {', '.join(f'{name} {value:g}' for name, value in told.items())}{mirrored}"
 
 

@@ -63,8 +63,8 @@ def test_what_cannot_be_replaced_is_named_before_the_training(run_dir, name):
         (Augmentation(), "images are not changed in training"),
         (
             Augmentation(shift=3, brightness=0.1),
-            "images are changed in training: shift 3, brightness 0.1; not mirrored, which --augmentation.flip 0.5 does "
-            "to half of them",
+            "images are changed in training: shift 3, brightness 0.1; not mirrored: if a mirrored image keeps its "
+            "class, add --augmentation.flip 0.5",
         ),
         (Augmentation(flip=0.5, erase=0.25), "images are changed in training: flip 0.5, erase 0.25, erase side 0.4"),
     ],
