@@ -1,4 +1,4 @@
-"""A network of few parameters for MNIST: see `results/mnist_small_accuracy.txt`."""
+"""A network of few parameters for MNIST: see `notes.md`, "MNIST with few parameters"."""
 
 import sys
 from pathlib import Path
