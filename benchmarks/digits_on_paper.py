@@ -7,7 +7,6 @@ sheet. Nothing was tuned on the seed that is used here.
 
 import argparse
 import gzip
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -115,7 +114,7 @@ def main():
                 found = [accuracy(root, Path(folder)) for root in (ROOT, before)]
             lines.append(f"{kind:<18} {found[0]:<40} {found[1]}")
             print(lines[-1], flush=True)
-    sys.argv[1:] = [shlex.quote(word) if word != str(arguments.mnist) else "MNIST_FILES" for word in sys.argv[1:]]
+    sys.argv[1:] = ["MNIST_FILES" if word == str(arguments.mnist) else word for word in sys.argv[1:]]
     keep("digits_on_paper", lines, "pillow")
 
 
