@@ -23,7 +23,7 @@ from ai_application.configs import MNIST_RECIPES
 
 _, ACCURATE = MNIST_RECIPES["accurate"]
 MOVES = {name: value for name, value in asdict(ACCURATE.augmentation).items() if value and name != "erase_side"}
-FAST = ["--features", "16", "32", "32", "64", "64", "--dense=64"]
+FAST = ["--network.features", "16", "32", "32", "64", "64", "--network.dense=64"]
 FAST += ["--batch-size=128", "--learning-rate=1e-2", "--optimizer=adam"]
 ALL = [f"--label-smoothing={ACCURATE.label_smoothing}", f"--ema-decay={ACCURATE.ema_decay}"]
 ALL += [f"--final-augmentation={ACCURATE.final_augmentation}"]
