@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -12,20 +13,34 @@ from ai_library.networks.network import Network
 
 
 class SmallNetwork(Network):
-    """3x3 convolutions, the first and the third with pooling, and the mean over all cells before the one dense layer.
+    """Six 3x3 convolutions, of which the last four share their kernel, a 1x1 convolution, and a dense layer.
 
-    Images (b, 28, 28, 1) float32 to logits (b, 10); called and initialised like `ai_library.CNN`.
+    Depth is cheap where layers share a kernel; each has a BatchNorm of its own. Before the dense layer, each channel is
+    averaged over the cells, with a weight for each cell that it learns.
+
+    Images (b, h, w, c) float32 to logits (b, num_classes); called and initialised like `ai_library.CNN`.
     """
 
     SPLITS_BATCHES = True
 
     num_classes: int = 10
-    features: tuple[int, ...] = (8, 12, 12, 16, 16)
-    pooled: tuple[int, ...] = (0, 2)
+    first: int = 8
+    features: int = 20
+    widened: int = 32
 
     @nn.compact
     def __call__(self, images, train: bool, axis_name: str | None = None):
-        x = images
-        for layer, channels in enumerate(self.features):
-            x = BatchNormReLU(pool=layer in self.pooled, axis_name=axis_name)(Conv(channels)(x, train), train)
-        return nn.Dense(self.num_classes)(x.mean(axis=(1, 2)))
+        def rectified(x, pool=False):
+            return BatchNormReLU(pool=pool, axis_name=axis_name)(x, train)
+
+        x = rectified(Conv(self.first)(images, train), pool=True)
+        x = rectified(Conv(self.features)(x, train))
+        shared = Conv(self.features)
+        x = x + rectified(shared(x, train))
+        x = rectified(shared(x, train), pool=True)
+        x = x + rectified(shared(x, train))
+        x = x + rectified(shared(x, train))
+        x = rectified(nn.Dense(self.widened, use_bias=False)(x))
+        cells = x.shape[1:]
+        weights = self.param("weights", nn.initializers.constant(1 / (cells[0] * cells[1])), cells, jnp.float32)
+        return nn.Dense(self.num_classes)((x * weights).sum(axis=(1, 2)))
