@@ -17,6 +17,8 @@ from PIL import Image
 from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer
 from ai_library.training.optimizers import OneCycle
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 CONFIG = TrainConfig(epochs=3, batch_size=8, learning_rate=5e-3)
 
 
