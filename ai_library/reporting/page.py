@@ -5,6 +5,7 @@ import io
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,8 +204,7 @@ def _card(findings):
         card["Architecture"] = f"Convolutional network ({architecture})"
     else:
         card["Architecture"] = type(classifier.model).__name__
-    layers = classifier.variables["params"].values()
-    card["Parameters"] = f"{sum(np.size(leaf) for layer in layers for leaf in layer.values()):,}"
+    card["Parameters"] = f"{_count(classifier.variables.get('params', {})):,}"
     card["Temperature"] = f"{classifier.temperature:.4g}: what the logits are divided by, fitted on validation"
     if (accuracy := classifier.metric("validation", "validation_accuracy")) is not None:
         epoch = classifier.metric("validation", "epoch")
@@ -216,6 +216,13 @@ def _card(findings):
     versions = [f"{module.__name__} {module.__version__}" for module in used]
     card["Evaluated with"] = ", ".join([f"Python {platform.python_version()}", *versions])
     return card
+
+
+def _count(params):
+    """The number of values in a tree of arrays: networks nest modules to any depth, and have weights of their own."""
+    if isinstance(params, Mapping):
+        return sum(map(_count, params.values()))
+    return sum(map(_count, params)) if isinstance(params, (list, tuple)) else np.size(params)
 
 
 def _settings(source):
