@@ -9,13 +9,14 @@ import sys
 import numpy as np
 import pytest
 
-from ai_library import ArrayExamples, ShapeDataSource, evaluate
+from ai_library import ArrayExamples, Classifier, ShapeDataSource, evaluate
 from ai_library.data.folders.samples import Sample
 from ai_library.evaluation.corruptions import CORRUPTIONS, CorruptedAccuracy
 from ai_library.reporting import page
 from ai_library.reporting.findings import HARDEST, Example, Findings, examine
 from ai_library.reporting.page import report_page, write_findings
 from ai_library.reporting.predictions import predict_samples
+from ai_library.tests.own_networks import Linear
 
 VOID = {"meta", "img", "br", "line", "polyline", "circle"}
 
@@ -245,6 +246,17 @@ def test_whatever_a_model_files_metrics_hold_is_no_trouble(classifier, metrics):
     odd = dataclasses.replace(classifier, metrics=metrics)
     page = Page(report_page(Findings(classifier=odd, images=1, report=None, hardest=[])))
     assert "Validation accuracy" not in page.text
+
+
+def test_parameters_are_counted_however_a_network_nests_them(source):
+    """Those of modules in modules, and of the network itself, which is in no module."""
+    inside = {"Dense_0": {"kernel": np.zeros((6, 4)), "bias": np.zeros(4)}}
+    params = {"Block_0": inside, "weights": np.zeros((3, 5)), "scales": (np.zeros(2), np.float32(1))}
+    model = Linear(len(source.class_names))
+    network = Classifier(model, {"params": params}, source.class_names, source.image_shape)
+    page = Page(report_page(Findings(classifier=network, images=1, report=None, hardest=[])))
+    after = [text.strip() for text in page.text[page.text.index("Parameters") + 1 :]]
+    assert next(filter(None, after)) == "46"
 
 
 @pytest.mark.slow
