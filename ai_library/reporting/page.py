@@ -219,7 +219,7 @@ def _card(findings):
 
 
 def _count(params):
-    """The number of values in a tree of arrays: networks nest modules to any depth, and have weights of their own."""
+    """The number of values in a tree of arrays of any depth. It needs no JAX, which few images are predicted without."""
     if isinstance(params, Mapping):
         return sum(map(_count, params.values()))
     return sum(map(_count, params)) if isinstance(params, (list, tuple)) else np.size(params)
