@@ -219,7 +219,7 @@ def _card(findings):
 
 
 def _count(params):
-    """The number of values in a tree of arrays of any depth. It needs no JAX, which few images are predicted without."""
+    """The number of values in a tree of arrays of any depth; without JAX, as pages of few images are made."""
     if isinstance(params, Mapping):
         return sum(map(_count, params.values()))
     return sum(map(_count, params)) if isinstance(params, (list, tuple)) else np.size(params)
