@@ -288,7 +288,8 @@ def test_a_remote_that_has_moved_on_is_refused_until_its_change_is_here(publicat
 
 def test_a_remote_with_other_branches_only_is_refused(publication, tmp_path):
     git(tmp_path, "clone", "--quiet", "--bare", ROOT, tmp_path / "other.git")
-    git(tmp_path / "other.git", "branch", "--quiet", "-m", "trunk")
+    git(tmp_path / "other.git", "branch", "trunk", "HEAD")  # this clone may be on no branch
+    git(tmp_path / "other.git", "symbolic-ref", "HEAD", "refs/heads/trunk")
     for branch in git(tmp_path / "other.git", "for-each-ref", "--format=%(refname:short)", "refs/heads").splitlines():
         if branch != "trunk":
             git(tmp_path / "other.git", "branch", "-D", branch)

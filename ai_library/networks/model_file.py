@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..data.class_names import check_class_names
 from ..errors import InputError, check_image_shape
 from ..files.sealed_file import SealedFileError, SealedFormat, check_arrays
-from ..files.text import escaped
+from ..files.text import escaped, shortened
 from .architecture import PREPROCESSING, Architecture
 from .classifier import Classifier
 
@@ -158,9 +158,10 @@ def _network(described, image_shape, classes, networks):
 
     known = {**NETWORKS, **networks}
     if name not in known:
+        shown = shortened(name)
         raise SealedFileError(
-            f"holds the network {name!r}, which is none of {', '.join(known)}",
-            f"pass its class, as in load_model(path, networks=[{name if name.isidentifier() else 'Mine'}])",
+            f"holds the network {shown!r}, which is none of {', '.join(known)}",
+            f"pass its class, as in load_model(path, networks=[{shown if shown.isidentifier() else 'Mine'}])",
         )
     model = network_of(known[name], stored)
     check_network(model, image_shape, classes)

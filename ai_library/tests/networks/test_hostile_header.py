@@ -74,6 +74,8 @@ def with_header(data, encoded):
 @given(st.lists(st.tuples(st.sampled_from(PLACES), values), max_size=3))
 @example([(("metrics", "evaluation", "accuracy"), 10**400)])
 @example([(("network", "name"), "ResNet"), (("network", "arguments"), {"num_classes": 2, "parent": 5})])
+@example([(("network", "name"), "x" * 3000)])
+@example([(("network", "arguments"), {"x" * 3000: 1, "\x1b[2J": 1})])
 @example([(("image_shape",), [10**400] * 3)])
 @example([(("class_names", 0), "x" * 1_900_000)])
 def test_a_header_with_any_values_loads_as_it_says_or_is_refused_in_a_line(small_model, tmp_path, changes):
