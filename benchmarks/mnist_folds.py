@@ -13,6 +13,7 @@ Differences to the first condition are paired image by image, over the folds tha
 
 import argparse
 import dataclasses
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -39,8 +40,9 @@ CONDITIONS = {  # changes of the network, of the training and of the augmentatio
     "accurate": ({}, {}, {}),
     "whole pixels": ({"patch": 1, "features": (16, 32, 64, 64, 128)}, {}, {}),
     "wider": ({"features": (64, 96, 128, 128, 192)}, {}, {}),
-    "mean of 2,000 steps": ({}, {"ema_decay": 0.9995}, {}),
     FEWER: ({}, {}, {}),
+    "accurate, seed 1": ({}, {"seed": 1}, {}),
+    "accurate, seed 2": ({}, {"seed": 2}, {}),
 }
 
 
@@ -66,13 +68,14 @@ def train(condition, fold, arguments):
     network_changes, changes, augmentation_changes = CONDITIONS[condition]
     network, config = MNIST_RECIPES["accurate"]
     augmentation = dataclasses.replace(config.augmentation, **augmentation_changes)
-    data = {"files": arguments.files, "data_dir": arguments.data_dir, "seed": arguments.seed}
+    changes = {"seed": 0, **changes}
+    data = {"files": arguments.files, "data_dir": arguments.data_dir, "seed": changes["seed"]}
     source = Fold(fold, condition == FEWER, **data)
     start = time.perf_counter()
     classifier = Trainer(
         dataclasses.replace(network, **network_changes),
         source,
-        dataclasses.replace(config, seed=arguments.seed, augmentation=augmentation, **changes),
+        dataclasses.replace(config, augmentation=augmentation, **changes),
         run_dir=False,
         verbose=False,
     ).fit()
@@ -101,7 +104,34 @@ def table(results):
                 f"{condition:<22}{len(both):>6} folds: log loss {loss.mean():+.5f} ± {error:.5f}; "
                 f"{(wrong < 0).sum()} errors less, {(wrong > 0).sum()} more"
             )
-    return lines
+    return lines + averages(results)
+
+
+def averages(results):
+    """Lines on what averaging the probabilities of several trained networks brings, whichever of the conditions.
+
+    Each line has the mean over all choices of so many conditions, in the folds that all of them have.
+    """
+    shared = sorted(set.intersection(*(set(folds) for folds in results.values())))
+    if len(results) < 2 or not shared:
+        return []
+    lines = ["", f"{'probabilities of several conditions averaged':<46}{'choices':>8}{'errors':>8}{'log loss':>10}"]
+    for count in range(1, len(results) + 1):
+        chosen = [
+            of_images({fold: averaged(results[name][fold] for name in names) for fold in shared}, shared)
+            for names in itertools.combinations(results, count)
+        ]
+        losses, wrong = (np.mean([part.sum() for part in parts]) for parts in zip(*chosen, strict=True))
+        images = len(chosen[0][0])
+        lines.append(f"{count:<46}{len(chosen):>8}{wrong:>8.1f}{losses / images:>10.5f}")
+    always = np.all([of_images(folds, shared)[1] for folds in results.values()], axis=0)
+    return [*lines, "", f"{always.sum()} images are wrong with each condition"]
+
+
+def averaged(trained):
+    """The labels and the mean of the probabilities of trained networks on one fold."""
+    labels, probabilities = zip(*((labels, probabilities) for labels, probabilities, _ in trained), strict=True)
+    return labels[0], np.mean(probabilities, axis=0)
 
 
 def of_images(results, folds):
@@ -116,7 +146,6 @@ def main():
     parser.add_argument("files", metavar="DIR")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)), help="which (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--study-dir", type=Path, default=Path("studies/mnist_folds"), help="(%(default)s)")
     parser.add_argument("--data-dir", default="data", help="of the data that tfds prepares (%(default)s)")
     parser.add_argument("--name", default="mnist_folds", help="of the file in benchmarks/results (%(default)s)")
@@ -127,7 +156,7 @@ def main():
     results = {condition: {} for condition in arguments.conditions}
     for fold in arguments.folds:
         for condition in arguments.conditions:
-            file = arguments.study_dir / f"{condition.replace(' ', '_')}-{fold}-{arguments.seed}.npz"
+            file = arguments.study_dir / f"{condition.replace(' ', '_')}-{fold}.npz"
             if not file.exists():
                 labels, probabilities, seconds = train(condition, fold, arguments)
                 np.savez(file, labels=labels, probabilities=probabilities, seconds=seconds)

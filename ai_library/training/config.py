@@ -35,8 +35,9 @@ class TrainConfig:
         class_weights: Weight of each class's loss, a number per class. "balanced": 1 / (the class's fraction of the
             training images * the number of classes). None: all are 1.
         label_smoothing: Fraction of each label that is spread evenly over all classes, in [0, 1).
-        ema_decay: Decay of the exponential moving average of the weights, in [0, 1). Validation and the trained
-            classifier use the average. 0: they use the weights of the last step.
+        ema_decay: Decay of the exponential moving average of the weights, in [0, 1). After t steps it is at most
+            (1 + t) / (10 + t), which forgets the first weights sooner: 0.999 is reached after 9,000 steps. Validation
+            and the trained classifier use the average. 0: they use the weights of the last step.
         augmentation: Random changes to training images; validation and evaluation images are not changed.
         final_augmentation: Strength of the augmentation at the last step, as a fraction. It decreases from the middle
             of the run on, so that the network ends on images close to real ones.
