@@ -149,6 +149,13 @@ def versions(*packages: str) -> str:
     return ", ".join(found)
 
 
+def versions_of(python: str, *packages: str) -> str:
+    """The versions of another Python and of its packages."""
+    show = f"import measuring; print(measuring.versions(*{packages!r}))"
+    done = subprocess.run([python, "-c", show], cwd=ROOT / "benchmarks", check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def keep(name: str, lines: list[str], *packages: str):
     """Prints the lines and writes them to `results/name.txt`, with the command, the day, machine and versions."""
     head = [

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from measuring import ROOT, free_port, keep, ratio
+from measuring import ROOT, free_port, keep, ratio, versions_of
 from PIL import Image
 from same_weights import write
 
@@ -248,18 +248,11 @@ def main():
             temperature, names = classifier.temperature, json.dumps(classifier.class_names)
             peer = Server(PEER, port, arguments.peer, "peer_service_pytorch.py", weights, temperature, port, names)
             lines += ["", *beside([ours, peer], asked, arguments.rounds, min(arguments.seconds, 10))]
-            lines.append(f"the peer: {_versions(arguments.peer)}")
+            lines.append(f"the peer: {versions_of(arguments.peer, 'torch', 'fastapi', 'uvicorn', 'pillow')}")
             peer.close()
     lines.append(f"{OURS} ended by SIGTERM with status {ours.close()}")
     packages = ("numpy", "onnxruntime", "starlette", "uvicorn", "httptools")
     keep("service_hostile" if arguments.hostile else "service", lines, *packages)
-
-
-def _versions(python):
-    """The versions of an environment's packages."""
-    show = "import measuring; print(measuring.versions('torch', 'fastapi', 'uvicorn', 'pillow'))"
-    done = subprocess.run([python, "-c", show], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from example_data import write_mnist, write_shapes
-from measuring import ROOT, keep
+from measuring import ROOT, keep, versions_of
 
 sys.path.insert(0, str(ROOT))
 
@@ -43,8 +43,8 @@ CHOSEN = {"mnist": ("pytorch", "keras"), "shapes": ("recipe", "recipe, compiled"
 class Contest:
     """One data set: what each contestant's run takes."""
 
-    def __init__(self, data, folder, mnist_files, give_up):
-        self.data, self._folder, self._mnist_files = data, Path(folder), mnist_files
+    def __init__(self, data, folder, mnist_files, give_up, pytorch):
+        self.data, self._folder, self._mnist_files, self._pytorch = data, Path(folder), mnist_files, pytorch
         self.give_up = give_up or GIVE_UP[data]
         if data == "mnist":
             MnistDataSource(data_dir=self._folder / "data", files=mnist_files).size("evaluation")  # prepares the data
@@ -77,7 +77,8 @@ class Contest:
         script, *own = PEERS[name]
         if script == "peer_recipe_pytorch.py":
             own.append(f"--recipe={json.dumps(_settings_of(*SHAPE_RECIPE))}")
-        command = [sys.executable, f"benchmarks/{script}", f"--seed={seed}", f"--target={TARGETS[self.data]}", *own]
+        python = self._pytorch if script.endswith("_pytorch.py") else sys.executable
+        command = [python, f"benchmarks/{script}", f"--seed={seed}", f"--target={TARGETS[self.data]}", *own]
         command += [f"--data={self._folder}/{self.data}.npz", f"--give-up={self.give_up}", f"--start={time.time()}"]
         with tempfile.TemporaryDirectory() as cache:
             environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
@@ -123,6 +124,9 @@ def main():
     parser.add_argument("--seeds", type=int, default=5, help="how many (%(default)s)")
     parser.add_argument("--peers", nargs="+", choices=PEERS, help="(all of the data)")
     parser.add_argument("--mnist-files", type=Path, metavar="DIR", help="the four official files")
+    parser.add_argument(
+        "--pytorch", default=sys.executable, metavar="PYTHON", help="that has PyTorch (the one that runs)"
+    )
     parser.add_argument("--give-up", type=int, metavar="S", help=f"seconds after which peers stop ({GIVE_UP})")
     arguments = parser.parse_args()
     chosen = tuple(GIVE_UP) if arguments.data == "both" else (arguments.data,)
@@ -131,7 +135,7 @@ def main():
     files = arguments.mnist_files and arguments.mnist_files.resolve()
 
     with tempfile.TemporaryDirectory() as folder:
-        contests = [Contest(data, folder, files, arguments.give_up) for data in chosen]
+        contests = [Contest(data, folder, files, arguments.give_up, arguments.pytorch) for data in chosen]
         runs = {contest.data: {} for contest in contests}
         for seed in range(arguments.seeds):
             for contest in contests:
@@ -139,7 +143,8 @@ def main():
                 names = (OURS, *(arguments.peers or CHOSEN[contest.data]))
                 runs[contest.data][seed] = {name: contest.run(name, seed) for name in names}
                 lines = table(contest.data, runs[contest.data], contest.give_up)
-                keep(f"time_to_accuracy_{contest.data}", lines, "jax", "flax", "torch", "keras")  # row by row
+                lines.append(f"PyTorch: {versions_of(arguments.pytorch, 'torch')}")
+                keep(f"time_to_accuracy_{contest.data}", lines, "jax", "flax", "keras")  # row by row
 
 
 if __name__ == "__main__":

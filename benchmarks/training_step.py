@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 
-from measuring import ROOT, Worker, best, keep, ratio, take_turns
+from measuring import ROOT, Worker, best, keep, ratio, take_turns, versions_of
 from networks import NETWORKS
 
 PEAK, PEAK_SIDE = "float32 matrix product", 2048
@@ -45,7 +45,8 @@ def contestants(name, batch_size, arguments):
     yield Worker(FLAX, "peer_step_flax.py", name, batch_size, **KEPT_MEMORY)
     yield Worker(KERAS, "peer_step_keras.py", name, batch_size, **KEPT_MEMORY)
     for label, (mode, precision) in PYTORCH.items():
-        yield Worker(label, "peer_step_pytorch.py", name, batch_size, mode, precision, **KEPT_MEMORY)
+        command = "peer_step_pytorch.py", name, batch_size, mode, precision
+        yield Worker(label, *command, python=arguments.pytorch, **KEPT_MEMORY)
 
 
 def measure(name, batch_size, arguments):
@@ -143,6 +144,7 @@ def main():
     parser.add_argument(
         "--devices", nargs="+", type=int, default=[1, 2, 4], metavar="D", help="that ours sees the processor as (1 2 4)"
     )
+    parser.add_argument("--pytorch", default=sys.executable, metavar="PYTHON", help="that has it (the one that runs)")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="that a turn takes, about (%(default)s)")
     arguments = parser.parse_args()
@@ -156,7 +158,8 @@ def main():
             print("\n".join(lines[-len(images) - 7 :]), flush=True)
     lines.append(f"medians of {arguments.rounds} rounds, in {(time.time() - start) / 60:.0f} minutes;")
     lines.append("in all processes glibc keeps freed memory")
-    keep("training_step", lines, "jax", "flax", "optax", "keras", "torch")
+    lines.append(f"PyTorch: {versions_of(arguments.pytorch, 'torch')}")
+    keep("training_step", lines, "jax", "flax", "optax", "keras")
     draw(cases, ROOT / "benchmarks/results/training_step.png")
 
 
