@@ -124,9 +124,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5, help="how many (%(default)s)")
     parser.add_argument("--peers", nargs="+", choices=PEERS, help="(all of the data)")
     parser.add_argument("--mnist-files", type=Path, metavar="DIR", help="the four official files")
-    parser.add_argument(
-        "--pytorch", default=sys.executable, metavar="PYTHON", help="that has PyTorch (the one that runs)"
-    )
+    parser.add_argument("--pytorch", default=sys.executable, metavar="PYTHON", help="with PyTorch (the one that runs)")
     parser.add_argument("--give-up", type=int, metavar="S", help=f"seconds after which peers stop ({GIVE_UP})")
     arguments = parser.parse_args()
     chosen = tuple(GIVE_UP) if arguments.data == "both" else (arguments.data,)

@@ -144,7 +144,7 @@ def main():
     parser.add_argument(
         "--devices", nargs="+", type=int, default=[1, 2, 4], metavar="D", help="that ours sees the processor as (1 2 4)"
     )
-    parser.add_argument("--pytorch", default=sys.executable, metavar="PYTHON", help="that has it (the one that runs)")
+    parser.add_argument("--pytorch", default=sys.executable, metavar="PYTHON", help="with PyTorch (the one that runs)")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each contestant (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="that a turn takes, about (%(default)s)")
     arguments = parser.parse_args()
