@@ -2,8 +2,8 @@
 
     python benchmarks/mnist_folds.py DIR --conditions "Adam, 12 epochs" accurate
 
-DIR has MNIST's four files. The 60,000 training images are divided into five folds, stratified by digit. A condition is
-the preset `accurate` with some settings changed; with each fold it is trained on the others and predicts the fold.
+DIR has MNIST's four files. The 60,000 training images are divided into five folds, stratified by digit. A condition
+changes the preset `accurate` (see `mnist_conditions.py`); with each fold it is trained on the others and predicts it.
 As in every training, the last epoch within the noise of the best and the temperature are chosen on "validation", here
 the fold itself.
 
@@ -12,38 +12,19 @@ Differences to the first condition are paired image by image, over the folds tha
 """
 
 import argparse
-import dataclasses
 import itertools
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from measuring import ROOT, keep
+from measuring import keep
+from mnist_conditions import CONDITIONS, CONFIG, FEWER
 
-sys.path.insert(0, str(ROOT))
-
-from ai_application.configs import MNIST_RECIPES
 from ai_application.mnist import MnistDataSource
-from ai_library import Trainer
 from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
 
 FOLDS = 5
-LONG = {"epochs": 12}
-FEWER = "55 of 60 images"
-"""The condition that trains on 11 of 12 images of the other folds, as 55,000 are of the 60,000 for a refit on all."""
-CONDITIONS = {  # changes of the network, of the training and of the augmentation
-    "Adam, 12 epochs": ({}, LONG | {"optimizer": "adam", "optimizer_arguments": {}}, {}),
-    "12 epochs": ({}, LONG, {}),
-    "12 epochs, rate 8e-3": ({}, LONG | {"learning_rate": 8e-3}, {}),
-    "12 epochs, erasing": ({}, LONG, {"erase": 0.25, "erase_side": 0.25}),
-    "accurate": ({}, {}, {}),
-    "whole pixels": ({"patch": 1, "features": (16, 32, 64, 64, 128)}, {}, {}),
-    "wider": ({"features": (64, 96, 128, 128, 192)}, {}, {}),
-    FEWER: ({}, {}, {}),
-    "accurate, seed 1": ({}, {"seed": 1}, {}),
-    "accurate, seed 2": ({}, {"seed": 2}, {}),
-}
 
 
 class Fold(MnistDataSource):
@@ -65,33 +46,26 @@ class Fold(MnistDataSource):
 
 def train(condition, fold, arguments):
     """Trains on the other folds; returns the labels and the probabilities (n, 10) of this one, and the seconds."""
-    network_changes, changes, augmentation_changes = CONDITIONS[condition]
-    network, config = MNIST_RECIPES["accurate"]
-    augmentation = dataclasses.replace(config.augmentation, **augmentation_changes)
-    changes = {"seed": 0, **changes}
-    data = {"files": arguments.files, "data_dir": arguments.data_dir, "seed": changes["seed"]}
-    source = Fold(fold, condition == FEWER, **data)
+
+    def source_of(seed):
+        return Fold(fold, condition == FEWER, files=arguments.files, data_dir=arguments.data_dir, seed=seed)
+
     start = time.perf_counter()
-    classifier = Trainer(
-        dataclasses.replace(network, **network_changes),
-        source,
-        dataclasses.replace(config, augmentation=augmentation, **changes),
-        run_dir=False,
-        verbose=False,
-    ).fit()
+    classifier = CONDITIONS[condition](source_of)
     seconds = time.perf_counter() - start
+    source = source_of(0)
     images, labels = source.examples("validation", range(source.size("validation")))
     return labels, classifier.predict_proba(images), seconds
 
 
 def table(results):
     """The lines of the conditions' results {condition: {fold: (labels, probabilities, seconds)}}."""
-    lines = [f"{'condition':<22}{'folds':>6}{'images':>8}{'errors':>8}{'accuracy':>10}{'log loss':>10}{'seconds':>9}"]
+    lines = [f"{'condition':<24}{'folds':>6}{'images':>8}{'errors':>8}{'accuracy':>10}{'log loss':>10}{'seconds':>9}"]
     for condition, folds in results.items():
         losses, wrong = of_images(folds, folds)
         seconds = np.mean([seconds for *_, seconds in folds.values()])
         of_all = f"{wrong.sum():>8}{1 - wrong.mean():>10.3%}{losses.mean():>10.5f}"
-        lines.append(f"{condition:<22}{len(folds):>6}{len(wrong):>8,}{of_all}{seconds:>9.0f}")
+        lines.append(f"{condition:<24}{len(folds):>6}{len(wrong):>8,}{of_all}{seconds:>9.0f}")
     (first, baseline), *others = results.items()
     lines += ["", f"difference to {first!r}, in the folds of both: mean and 95 % interval over the images"]
     for condition, folds in others:
@@ -99,12 +73,38 @@ def table(results):
         if both:
             pairs = zip(of_images(folds, both), of_images(baseline, both), strict=True)
             loss, wrong = (one - other for one, other in pairs)
-            error = 1.96 * loss.std(ddof=1) / np.sqrt(len(loss))
+            less, error = mean_and_error(loss)
             lines.append(
-                f"{condition:<22}{len(both):>6} folds: log loss {loss.mean():+.5f} ± {error:.5f}; "
+                f"{condition:<24}{len(both):>6} folds: log loss {less:+.5f} ± {error:.5f}; "
                 f"{(wrong < 0).sum()} errors less, {(wrong > 0).sum()} more"
             )
-    return lines + averages(results)
+    return lines
+
+
+def over_seeds(results):
+    """Lines on the recipes with several seeds: each beside the first of them, paired image by image."""
+    recipes = {}
+    for name in results:
+        recipes.setdefault(name.partition(", seed ")[0], []).append(name)
+    recipes = {recipe: names for recipe, names in recipes.items() if len(names) > 1}
+    trained = [set(results[name]) for names in recipes.values() for name in names]
+    shared = sorted(set(range(FOLDS)).intersection(*trained))
+    lines = ["", f"recipes with several seeds, in folds {shared}: means, and 95 % intervals over the images"]
+    first = None
+    for recipe, names in recipes.items():
+        loss, wrong = np.mean([of_images(results[name], shared) for name in names], axis=0)
+        first = first or (loss, wrong)
+        line = f"{recipe:<24}{len(names)} seeds: {wrong.sum():.1f} errors, log loss {loss.mean():.5f}"
+        if loss is not first[0]:
+            (fewer, one), (less, other) = map(mean_and_error, (wrong - first[1], loss - first[0]))
+            line += f"; {len(wrong) * fewer:+.1f} ± {len(wrong) * one:.1f} errors, log loss {less:+.5f} ± {other:.5f}"
+        lines.append(line)
+    return lines if len(recipes) > 1 and shared else []
+
+
+def mean_and_error(values):
+    """The mean, and half of its 95 % interval."""
+    return values.mean(), 1.96 * values.std(ddof=1) / np.sqrt(len(values))
 
 
 def averages(results):
@@ -150,7 +150,7 @@ def main():
     parser.add_argument("--data-dir", default="data", help="of the data that tfds prepares (%(default)s)")
     parser.add_argument("--name", default="mnist_folds", help="of the file in benchmarks/results (%(default)s)")
     arguments = parser.parse_args()
-    share_out_cores(MNIST_RECIPES["accurate"][1].batch_size)
+    share_out_cores(CONFIG.batch_size)
     keep_freed_memory()
     arguments.study_dir.mkdir(parents=True, exist_ok=True)
     results = {condition: {} for condition in arguments.conditions}
@@ -164,7 +164,7 @@ def main():
                 results[condition][fold] = kept["labels"], kept["probabilities"], float(kept["seconds"])
             begun = {name: folds for name, folds in results.items() if folds}
             print("\n".join(table(begun)), file=sys.stderr, flush=True)
-    keep(arguments.name, table(results), "jax", "flax", "optax")
+    keep(arguments.name, table(results) + over_seeds(results) + averages(results), "jax", "flax", "optax")
 
 
 if __name__ == "__main__":

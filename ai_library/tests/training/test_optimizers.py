@@ -89,7 +89,7 @@ def test_muon_turns_the_steps_of_convolutions_into_orthogonal_ones_as_large_as_a
         optimizer = TrainConfig(optimizer=name).make_optimizer()(lambda step: rate)
         gradients = jax.tree.map(lambda weight: jax.random.normal(jax.random.key(weight.size), weight.shape), weights)
         gradients["Conv_1"]["kernel"] *= np.logspace(0, -3, 8)  # a step that is far from orthogonal
-        taken[name] = optimizer.update(gradients, optimizer.init(weights), weights)[0]
+        taken[name] = jax.jit(optimizer.update)(gradients, optimizer.init(weights), weights)[0]
     step = np.asarray(taken["muon"]["Conv_1"]["kernel"])
     sizes = np.linalg.svd(step.reshape(-1, 8), compute_uv=False)
     assert sizes.max() < 4 * sizes.min()
