@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 import same_weights
-from measuring import ROOT, Worker, keep, ratio, take_turns
+from measuring import ROOT, Worker, keep, ratio, take_turns, versions_of
 from networks import NETWORKS
 from training_step import KEPT_MEMORY
 
@@ -57,15 +57,20 @@ SHAPES = ROOT / "ai_application/models/shapes.msgpack"
 IMAGES = ROOT / "ai_application/evaluation/shapes"
 
 
-def measure_bulk(weights, rounds, seconds):
+def interpreter(name, arguments):
+    return arguments.pytorch if name.startswith(PYTORCH) else sys.executable
+
+
+def measure_bulk(weights, arguments):
     """({contestant: images a second of each round}, {contestant: the way it takes})."""
     workers = []
     try:
         for name, (script, *more) in BULK.items():
             environment = {} if name == OURS else KEPT_MEMORY
-            workers.append(Worker(name, script, "bulk", weights, *more, **environment))
+            command = script, "bulk", weights, *more
+            workers.append(Worker(name, *command, python=interpreter(name, arguments), **environment))
             print(f"{Path(weights).stem}: {name} is ready", file=sys.stderr)
-        rates = take_turns(workers, rounds, seconds)
+        rates = take_turns(workers, arguments.rounds, arguments.seconds)
     finally:
         for worker in workers:
             worker.close()
@@ -90,11 +95,12 @@ def bulk_table(name, images, notes):
 class Files:
     """Whole processes on a folder of image files."""
 
-    def __init__(self, place, weights):
+    def __init__(self, place, weights, arguments):
         self._place, self._originals = Path(place), sorted(IMAGES.glob("*/*.png"))
         self._environment = {**os.environ, **KEPT_MEMORY}
+        self._pythons = {name: interpreter(name, arguments) for name in (OURS, *FILES)}
         for name, (script, ending) in FILES.items():
-            subprocess.run([sys.executable, script, "convert", weights, self._model(name, ending)], check=True)
+            subprocess.run([self._pythons[name], script, "convert", weights, self._model(name, ending)], check=True)
 
     def _model(self, name, ending):
         return self._place / f"model of {name}{ending}"
@@ -118,7 +124,7 @@ class Files:
             command = [script, "files", self._model(name, ending), folder, output]
         environment = os.environ if name == OURS else self._environment
         start = time.perf_counter()
-        done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True)
+        done = subprocess.run([self._pythons[name], *command], env=environment, capture_output=True, text=True)
         seconds = time.perf_counter() - start
         if done.returncode:
             raise RuntimeError(f"{name} ended with status {done.returncode}:\n{done.stderr[-3000:]}")
@@ -194,27 +200,28 @@ def draw(cases, path):
     figure.savefig(path, dpi=110)
 
 
-def bulk(name, weights, rounds, seconds):
+def bulk(name, weights, arguments):
     """(lines, panels) of the images a second on a network."""
-    images, notes = measure_bulk(weights[name], rounds, seconds)
-    lines = [*bulk_table(name, images, notes), f"medians of {rounds} rounds"]
+    images, notes = measure_bulk(weights[name], arguments)
+    lines = [*bulk_table(name, images, notes), f"medians of {arguments.rounds} rounds"]
     return lines, {f"in bulk, network {name}": (images, "images a second")}
 
 
-def files(place, weights, counts, runs):
+def files(place, weights, arguments):
     """(lines, panels) of the seconds of whole processes."""
-    lines, panels, contest = [], {}, Files(place, weights["shapes"])
+    lines, panels, contest = [], {}, Files(place, weights["shapes"], arguments)
     contest.measure(1, 1)
-    for count in counts:
-        taken = contest.measure(count, runs)
+    for count in arguments.files:
+        taken = contest.measure(count, arguments.runs)
         panels[f"a process on {count:,} file{'s' if count > 1 else ''}, network shapes"] = taken, "seconds"
         lines += files_table(count, taken)
-    return [*lines, f"medians of {runs} processes each"], panels
+    return [*lines, f"medians of {arguments.runs} processes each"], panels
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="(all)")
+    parser.add_argument("--pytorch", default=sys.executable, metavar="PYTHON", help="with PyTorch (the one that runs)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant in bulk (%(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="that a turn takes, about (%(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="processes of each on the files (%(default)s)")
@@ -230,12 +237,13 @@ def main():
             same_weights.write(file, name, load_model(SHAPES).variables if name == "shapes" else None)
         for part in arguments.parts:
             if part == FILES_PART:
-                lines, panels = files(place, weights, arguments.files, arguments.runs)
+                lines, panels = files(place, weights, arguments)
             else:
-                lines, panels = bulk(part, weights, arguments.rounds, arguments.seconds)
+                lines, panels = bulk(part, weights, arguments)
             lines.append("a ratio is the median of those within the rounds")
             lines.append(f"glibc keeps freed memory in all: in ours by itself, in the peers' by {settings}")
-            keep(f"prediction_{part}", lines, "jax", "flax", "keras", "torch", "onnxruntime", "openvino", "pillow")
+            lines.append(f"PyTorch: {versions_of(arguments.pytorch, 'torch', 'pillow')}")
+            keep(f"prediction_{part}", lines, "jax", "flax", "keras", "onnxruntime", "openvino", "pillow")
             draw(panels, ROOT / f"benchmarks/results/prediction_{part}.png")
 
 
