@@ -122,6 +122,12 @@ def joined(arguments: argparse.Namespace) -> Iterator[None]:
     distributed.broadcast_from_first(lambda: None)
 
 
+def check_apart(output: Path | None, data: Path, option: str):
+    """Raises `InputError` if a command would write into the folder whose images it reads: `option` names the output."""
+    if output is not None and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(data)):
+        raise InputError(f"{output} lies in {data}, whose images are read: choose another {option}")
+
+
 def command_line(*more: str, without: str | None = None) -> str:
     """The command line of this process, quoted for a shell, with more arguments, or without one of them."""
     return _joined([*_program(sys.argv[0]), *(given for given in sys.argv[1:] if given != without), *more])

@@ -11,11 +11,10 @@ from ai_library.files.atomic import write_bytes
 from ai_library.networks.network import summary
 from ai_library.runtime import distributed
 from ai_library.runtime.devices import device_name
-from ai_library.training.run_directory import RunDirectory
 
 from .command_line import shown
 from .training_arguments import TrainingArguments
-from .training_run import Lists, changes, prepare, telling_how_to_go_on, write_lists
+from .training_run import Lists, changes, folder_of, prepare, telling_how_to_go_on, writing
 
 METRICS = "metrics.json"
 
@@ -41,25 +40,21 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
         raise InputError("cross-validation keeps no model: leave --model out")
     sources = folds(source, k)
     prepare(network, source, config)
-
-    def run_dir():
-        return str(run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path()))
-
-    folder = Path(distributed.broadcast_from_first(run_dir))
+    folder = Path(distributed.broadcast_from_first(lambda: str(folder_of(run, "fold-*/"))))
     places = [folder / f"fold-{number}" for number in range(1, k + 1)]
     begun = distributed.broadcast_from_first(lambda: [place.is_dir() for place in places])
     if run.resume and not any(begun):
         raise InputError(f"{shown(folder)} holds no cross-validation to resume: leave --resume out")
     if run.resume and not all(begun) and arguments.initial is None and _began_with_another(places):
         raise InputError("the folds that are left must begin with the same model as those before: name it by --from")
-    write_lists(folder, lists, run)
     print(f"cross-validation: all images, whatever their split, are divided into {k} folds\n")
     print(f"{summary(network, source.image_shape)}\n{changes(config.augmentation)}\ntrains on {device_name()}\n")
     reports = []
     for number, place in enumerate(places):
         fold = sources.pop(0)  # so that its images are freed after the fold
         with telling_how_to_go_on(run, folder):
-            trainer = Trainer(network, fold, config, place, run.checkpoint_seconds, initial=arguments.initial)
+            options = {"initial": arguments.initial, "callbacks": [writing(lists, folder)]}
+            trainer = Trainer(network, fold, config, place, run.checkpoint_seconds, **options)
             classifier = trainer.fit(run.resume and begun[number])
             reports.append(evaluate(classifier, fold, verbose=True))
         print(f"fold {number + 1} of {k}: accuracy {reports[-1].summary()['accuracy']}\n", flush=True)

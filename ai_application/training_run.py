@@ -37,6 +37,7 @@ from ai_library.reporting.page import FILES, write_findings
 from ai_library.runtime import distributed
 from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
 from ai_library.runtime.devices import compute_repeatably, device_name
+from ai_library.training.callbacks import Callback
 from ai_library.training.run_directory import RunDirectory
 
 from . import MODELS
@@ -76,7 +77,7 @@ def train_and_save(
     run, config, network = arguments.run, arguments.config(**later), arguments.network(source.num_classes)
 
     def run_dir():
-        folder = Path(run.run_dir or (RunDirectory.latest_path() if run.resume else RunDirectory.new_path()))
+        folder = folder_of(run)
         for path in (run.model or folder / MODEL, *(folder / name for name in FILES)):
             if path == run.model or path.exists():  # the trainer checks the run's folder itself
                 check_writable(path)
@@ -84,8 +85,8 @@ def train_and_save(
 
     prepare(network, source, config)
     folder = Path(distributed.broadcast_from_first(run_dir))
-    trainer = Trainer(network, source, config, folder, run.checkpoint_seconds, initial=arguments.initial)
-    write_lists(folder, lists or {}, run)
+    options = {"initial": arguments.initial, "callbacks": [writing(lists or {}, folder)]}
+    trainer = Trainer(network, source, config, folder, run.checkpoint_seconds, **options)
     print(f"{summary(network, source.image_shape)}\n{changes(config.augmentation)}\ntrains on {device_name()}\n")
     with telling_how_to_go_on(run, folder):
         classifier = trainer.fit(run.resume)
@@ -129,20 +130,37 @@ def prepare(network: nn.Module, source: DataSource, config: TrainConfig):
     compute_repeatably()
 
 
-def write_lists(folder: Path, lists: Lists, run: Run):
-    """Writes tables of findings in the data into a run's folder, in the first process."""
-    if distributed.is_first() and (folder.is_dir() or not run.resume):
-        for name, rows in lists.items():
-            write_list(folder / name, rows)
+def folder_of(run: Run, part: str = "") -> Path:
+    """The folder of a run: the one that is named, the latest one to resume, or a new one. `part`: see `latest_path`."""
+    return Path(run.run_dir or (RunDirectory.latest_path(part) if run.resume else RunDirectory.new_path()))
+
+
+def writing(lists: Lists, folder: Path) -> Callback:
+    """A callback that writes tables of findings in the data into a run's folder.
+
+    It is called after an epoch, when the folder is known to hold no other run.
+    """
+
+    def write(history):
+        if len(history) == 1:
+            for name, rows in lists.items():
+                write_list(folder / name, rows)
+
+    return write
 
 
 @contextlib.contextmanager
 def listing_unreadable(run: Run) -> Iterator[None]:
-    """If the block fails because of unreadable images, lists them in a file in the run's folder."""
+    """If the block fails because of unreadable images, lists them in a file in the run's folder.
+
+    If that already holds something else, such as an earlier run, the file goes into a new one.
+    """
     try:
         yield
     except UnreadableImagesError as error:
         folder = Path(run.run_dir or RunDirectory.new_path())
+        if folder.is_dir() and any(path.name != UNREADABLE for path in folder.iterdir()):
+            folder = RunDirectory.new_path()
         if distributed.is_first():
             write_list(folder / UNREADABLE, unreadable_list(error.faults))
         raise InputError(f"{error}; all of them are listed in {folder / UNREADABLE}") from error

@@ -4,12 +4,11 @@ Networks are trained on parts of the images, and predict the images that they ne
 class, the label is probably wrong. The images are not changed.
 """
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ai_library import ImageFolderDataSource, InputError, predict_out_of_fold
+from ai_library import ImageFolderDataSource, predict_out_of_fold
 from ai_library.data.images.odd_images import odd_images
 from ai_library.files.atomic import check_writable
 from ai_library.files.file_set import replacing_together
@@ -17,7 +16,7 @@ from ai_library.files.folder_lock import locked
 from ai_library.reporting.data_check import DataCheck, Pair, data_check_page
 from ai_library.runtime import distributed
 
-from ..command_line import command, command_line, joined, shown
+from ..command_line import check_apart, command, command_line, joined, shown
 from ..configs import FOLDER_RECIPE
 from ..training_arguments import TrainingArguments
 from ..training_run import UNREADABLE, prepare, table, unreadable_list
@@ -43,8 +42,7 @@ def main():
         __doc__, {"folder": FOLDER_RECIPE}, own=Checked, decided_later=DECIDED_LATER, keeps_run=False
     )
     own = arguments.own
-    if Path(os.path.realpath(own.output)).is_relative_to(os.path.realpath(own.folder)):
-        raise InputError(f"{own.output} lies in {own.folder}, whose images are read: choose another --output")
+    check_apart(own.output, own.folder, "--output")
     with joined(arguments.processes):
         if distributed.is_first():
             for name in FILES:

@@ -5,7 +5,6 @@ images, into a sub-folder of the results, if the command that exports MNIST has 
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from ai_library import InputError, load_model
@@ -17,7 +16,16 @@ from ai_library.runtime.cpu import give_freed_memory_back
 from ai_library.runtime.devices import device_name
 
 from .. import EVALUATION, MODELS
-from ..command_line import add_process_arguments, command, command_line, command_of, joined, short, shown
+from ..command_line import (
+    add_process_arguments,
+    check_apart,
+    command,
+    command_line,
+    command_of,
+    joined,
+    short,
+    shown,
+)
 from ..own_networks import add_network_argument, network_classes
 
 
@@ -66,8 +74,7 @@ def predict_all(arguments):
 
 def predict(model, data, output, networks=(), unlabelled=False):
     """Predicts one set of images; prints a summary and the path of the results."""
-    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(data)):
-        raise InputError(f"{output} lies in {data}, whose images are read: choose another --output")
+    check_apart(output, data, "--output")
     classifier = load_model(model, networks)
     samples = read_samples(data, classifier, unlabelled=unlabelled)
     for note in samples.notes:

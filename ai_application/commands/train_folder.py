@@ -10,7 +10,7 @@ import tyro
 from ai_library import ImageFolderDataSource
 from ai_library.runtime import display
 
-from ..command_line import command, joined
+from ..command_line import check_apart, command, joined
 from ..configs import FOLDER_PATIENCE, FOLDER_RECIPE, FOLDER_STEPS
 from ..cross_validation import cross_validate
 from ..training_arguments import TrainingArguments
@@ -69,10 +69,13 @@ class Folder(Images):
 @command
 def main():
     arguments = TrainingArguments(__doc__, {"folder": FOLDER_RECIPE}, own=Folder, decided_later=DECIDED_LATER)
+    own, run = arguments.own, arguments.run
+    if own.labels is None:  # else only the images that it lists are read
+        check_apart(run.run_dir or Path("runs"), own.folder, "--run-dir")
+        check_apart(run.model, own.folder, "--model")
     with joined(arguments.processes):
-        own = arguments.own
         source = own.source(arguments.seed, 10 if own.cross_validate is None else 3, own.skip_broken)
-        with listing_unreadable(arguments.run):
+        with listing_unreadable(run):
             length = length_of_training(source.size("train"), arguments.batch_size)
         print(source.summary(), end="\n\n", flush=True)
         lists = {UNREADABLE: unreadable_list(source.read.faults), LEAKS: leaks_list(source)}

@@ -80,6 +80,44 @@ def test_accuracy_is_given_with_and_without_leaked_images(leaking, train, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--cross-validate", "2"]])
+def test_a_run_that_is_refused_leaves_the_lists_of_the_one_before(more, leaking, train, tmp_path):
+    given = ["--run-dir", tmp_path / "run", *more]
+    train(leaking, *given)
+    leaks = read(tmp_path / "run/leaks.csv")
+    assert len(leaks) == 6
+    other = draw_folder(tmp_path / "other", {"a": 20, "b": 20})
+    assert "holds a run" in train(other, *given, status=1)
+    assert "cannot be resumed" in train(other, *given, "--resume", status=1)
+    (other / "a/000001.png").write_text("no image")
+    told = train(other, *given, status=1)
+    assert read(tmp_path / "run/leaks.csv") == leaks
+    assert not (tmp_path / "run/unreadable.csv").exists()
+    (listed,) = re.findall(r"all of them are listed in (.*)$", told, re.M)
+    assert [row[0] for row in read(listed)] == ["file", str(other / "a/000001.png")]
+
+
+def test_a_run_within_the_images_is_refused_before_anything_is_written(train, tmp_path, monkeypatch):
+    images = draw_folder(tmp_path / "images", {"a": 20, "b": 20})
+    before = sorted(images.rglob("*"))
+    assert "run lies in " in train(images, "--run-dir", images / "run", status=1)
+    assert "choose another --model" in train(images, "--model", images / "m.msgpack", status=1)
+    monkeypatch.chdir(images)
+    assert "runs lies in ., whose images are read: choose another --run-dir" in train(".", status=1)
+    assert sorted(images.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_a_table_beside_its_images_trains_in_their_folder(train, tmp_path, monkeypatch):
+    images = draw_folder(tmp_path / "images", {"all": 40})
+    (images / "labels.csv").write_text("path,label\n" + "".join(f"all/{i:06}.png,{i % 2}\n" for i in range(40)))
+    monkeypatch.chdir(images)
+    train(".", "--labels", "labels.csv")
+    train(".", "--labels", "labels.csv")
+    assert len(list(images.glob("runs/*/model.msgpack"))) == 2
+
+
+@pytest.mark.slow
 def test_the_table_comes_before_the_first_epoch(train, tmp_path):
     draw_folder(tmp_path / "up/images", {"a": 20, "b": 30, "a/.hidden": 2, "b/notes.txt": "x"})
     told = train(tmp_path / "up", "--run-dir", tmp_path / "run")
@@ -92,25 +130,33 @@ def test_the_table_comes_before_the_first_epoch(train, tmp_path):
 
 
 @pytest.mark.slow
-def test_cross_validation_predicts_each_image_once_and_resumes(train, tmp_path):
-    images = draw_folder(tmp_path / "images", {"a": 7, "b": 9})
-    error = train(images, "--run-dir", tmp_path / "run", status=1)
+def test_cross_validation_predicts_each_image_once_and_resumes(train, tmp_path, monkeypatch):
+    images = draw_folder(tmp_path / "images", {"a": 10, "b": 12})
+    draw_folder(tmp_path / "few", {"a": 7, "b": 9})
+    error = train(tmp_path / "few", "--run-dir", tmp_path / "run", status=1)
     assert "classes with too few images" in error
     assert "a (7), b (9)" in error
     arguments = [images, "--cross-validate", "3", "--run-dir", tmp_path / "run"]
     told = train(*arguments)
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert metrics["n"] == 16
-    assert [row["support"] for row in metrics["per_class"].values()] == [7, 9]
-    assert sum(fold["n"] for fold in metrics["folds"]) == 16
-    accuracy = sum(fold["n"] * fold["accuracy"] for fold in metrics["folds"]) / 16
+    assert metrics["n"] == 22
+    assert [row["support"] for row in metrics["per_class"].values()] == [10, 12]
+    assert sum(fold["n"] for fold in metrics["folds"]) == 22
+    accuracy = sum(fold["n"] * fold["accuracy"] for fold in metrics["folds"]) / 22
     assert metrics["accuracy"] == pytest.approx(accuracy)
     assert f"accuracy          {accuracy:.2%}  (95 % interval" in told
     shutil.rmtree(tmp_path / "run/fold-3")  # as if it was stopped before
     (tmp_path / "run/metrics.json").unlink()
     train(*arguments, "--resume")
     assert json.loads((tmp_path / "run/metrics.json").read_text()) == metrics
-    error = train(images, "--cross-validate", "8", "--run-dir", tmp_path / "other", status=1)
+    monkeypatch.chdir(tmp_path)
+    train(*arguments[:-2])
+    train(images)  # a later run, which is no cross-validation
+    (latest,) = (path.parents[1] for path in tmp_path.glob("runs/*/fold-3/config.json"))
+    (latest / "metrics.json").unlink()
+    train(*arguments[:-2], "--resume")
+    assert json.loads((latest / "metrics.json").read_text()) == metrics
+    error = train(tmp_path / "few", "--cross-validate", "8", "--run-dir", tmp_path / "other", status=1)
     assert "classes too small for 8 folds: a (7); each needs 8 images or more" in error
 
 

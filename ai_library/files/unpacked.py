@@ -17,6 +17,10 @@ _TIMES, _MORE = 100, 1_000_000_000  # how much more than the archive's size its 
 _PIECE = 1_000_000
 
 
+_IN_UTF8 = 0x800
+"""The flag of a name in UTF-8. macOS writes such names without it, which Python reads in the code page of DOS."""
+
+
 class Unpacked:
     """The files of a zip archive in a temporary folder, which is removed with this object.
 
@@ -40,6 +44,8 @@ class Unpacked:
         try:
             with zipfile.ZipFile(archive) as opened:
                 entries = opened.infolist()
+                for entry in entries:
+                    entry.filename = _name_of(entry)
                 files = [entry for entry in entries if not entry.is_dir()]
                 self._check_size(archive, [entry for entry in files if wanted(entry.filename)], len(entries))
                 for entry in entries:
@@ -76,3 +82,13 @@ class Unpacked:
                 with opened.open(entry) as stream:
                     while left and (piece := stream.read(min(_PIECE, left))):
                         left -= file.write(piece)
+
+
+def _name_of(entry):
+    """The name of an entry; without the flag of UTF-8 it is taken for that if it can be."""
+    if entry.flag_bits & _IN_UTF8:
+        return entry.filename
+    try:
+        return entry.filename.encode("cp437").decode()
+    except UnicodeError:
+        return entry.filename

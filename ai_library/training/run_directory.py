@@ -114,15 +114,19 @@ class RunDirectory:
         return Path(folder) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
 
     @staticmethod
-    def latest_path() -> Path:
-        """The folder in `runs` with the newest checkpoint. Raises `InputError` if there is none."""
+    def latest_path(part: str = "") -> Path:
+        """The folder in `runs` with the newest checkpoint. Raises `InputError` if there is none.
+
+        Args:
+            part: Pattern of the sub-folders that hold the runs of a cross-validation, such as "fold-*/".
+        """
         written = {}
-        for path in Path("runs").glob("*/checkpoints/*.msgpack"):
+        for path in Path("runs").glob(f"*/{part}checkpoints/*.msgpack"):
             with contextlib.suppress(OSError):  # its run may just have removed it
                 written[path] = path.stat().st_mtime
         if not written:
             raise InputError("the folder 'runs' holds no run to resume: name another as run_dir")
-        return max(written, key=written.__getitem__).parents[1]
+        return Path(*max(written, key=written.__getitem__).parts[:2])
 
     def restore(self, wanted: dict[str, Any], steps_per_epoch: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns the record and the tree of the checkpoint to resume from; the tree must match that of `wanted`."""

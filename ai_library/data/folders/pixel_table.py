@@ -3,7 +3,6 @@
 import csv
 import math
 import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,8 +32,8 @@ def is_table(path: str | Path) -> bool:
 def read_pixels(path: str | Path) -> PixelTable:
     """Reads a table whose rows are square grey images, in pixels from 0 to 255; the first column may be the label.
 
-    The first line may name the columns: "label", then any names. Without it, there is a label if the number of the
-    other columns is a square.
+    The first line may name the columns: "label", then any names, or numbers. Without it, there is a label if the number
+    of the other columns is a square. Numbers may be written with a fraction, as numpy does.
 
     Raises:
         InputError: It is no such table.
@@ -47,9 +46,8 @@ def read_pixels(path: str | Path) -> PixelTable:
             first = next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a CSV file: {error}") from error
-    named = not all(re.fullmatch(r"\s*\d+\s*", cell) for cell in first)
-    columns = len(first)
-    labelled = first[0].strip().lower() in _LABEL_NAMES if named and first else math.isqrt(columns) ** 2 != columns
+    columns, named = len(first), _names_columns(first)
+    labelled = first[0].strip().lower() in _LABEL_NAMES if named else math.isqrt(columns) ** 2 != columns
     pixels = columns - labelled
     side = math.isqrt(pixels)
     if pixels < 4 or side**2 != pixels:
@@ -64,6 +62,29 @@ def read_pixels(path: str | Path) -> PixelTable:
     if not len(values):
         raise InputError(f"{path} has no rows of pixels below the names of its columns")
     return PixelTable(values.reshape(-1, side, side), texts)
+
+
+def _names_columns(cells):
+    """Whether the first line of a table names its columns: it is a row of pixels if all but a label are numbers."""
+    if not all(map(_is_number, cells[1:])):
+        return True
+    return bool(cells) and not _is_number(cells[0]) and cells[0].strip().lower() in ("", *_LABEL_NAMES)
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_label(cell):
+    """The label of a cell: a whole number without its fraction, as numpy writes 7 as 7.000e+00."""
+    text = cell.strip().strip('"')
+    if _is_number(text) and not text.isdecimal() and float(text).is_integer():
+        return str(int(float(text)))
+    return text
 
 
 def _values(path, named, labelled, columns):
@@ -83,6 +104,6 @@ def _values(path, named, labelled, columns):
                     f"{path} must have {columns - labelled:,} pixels from 0 to 255 in line {number:,}, got "
                     f"{len(row):,} from {row.min():g} to {row.max():g}"
                 )
-            labels.append(label.strip().strip('"'))
+            labels.append(_as_label(label))
             blocks.append(row.astype(np.uint8))
     return (labels if labelled else None), np.array(blocks, np.uint8)

@@ -65,6 +65,21 @@ def test_a_zip_of_a_folder_is_predicted_like_the_folder(tmp_path, temporary):
     assert not list(temporary.iterdir())
 
 
+@pytest.mark.parametrize(("name", "encoding"), [("Ba\u0308r", "utf-8"), ("圆", "utf-8"), ("Bär", "cp437")])
+def test_names_of_a_zip_may_be_in_utf8_without_its_flag_or_in_the_code_page_of_dos(name, encoding, tmp_path, temporary):
+    """macOS writes the first, old programs the second."""
+    unflagged = {"_encodeFilenameFlags": lambda entry: (entry.filename.encode(encoding), entry.flag_bits & ~0x800)}
+    entry = type("Entry", (zipfile.ZipInfo,), unflagged)
+    folder = draw_folder(tmp_path / "photos", {name: 20, "b": 20})
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.writestr(entry(str(path.relative_to(tmp_path))), path.read_bytes())
+    with zipfile.ZipFile(tmp_path / "photos.zip") as archive:
+        assert (f"photos/{name}/000000.png" in archive.namelist()) == (encoding == "cp437")
+    source = ImageFolderDataSource(tmp_path / "photos.zip", image_size=8)
+    assert source.class_names == ImageFolderDataSource(folder, image_size=8).class_names
+
+
 @pytest.mark.parametrize("name", ["../../escaped.png", "/escaped.png", "a\\..\\..\\escaped.png", "C:\\escaped.png"])
 def test_nothing_is_unpacked_outside_the_temporary_folder(name, tmp_path, temporary):
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
@@ -250,6 +265,27 @@ def test_what_is_wrong_in_a_table_of_pixels_is_named(text, told, tmp_path):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(InputError, match=told):
         read_pixels(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("form", ["%d", "%.1f", "%.18e"])
+@pytest.mark.parametrize("labelled", [False, True])
+def test_no_row_of_a_table_without_names_is_passed_over(form, labelled, tmp_path):
+    """`%.18e` is the form that `numpy.savetxt` takes by itself."""
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 4))
+    rows = images.reshape(5, 16)
+    rows = np.column_stack([np.arange(5), rows]) if labelled else rows
+    np.savetxt(tmp_path / "t.csv", rows, form, delimiter=",")
+    table = read_pixels(tmp_path / "t.csv")
+    np.testing.assert_array_equal(table.images, images)
+    assert table.labels == (["0", "1", "2", "3", "4"] if labelled else None)
+
+
+def test_names_of_columns_may_be_numbers_and_labels_of_rows_texts(tmp_path):
+    rows = [(name, *range(16)) for name in ("cat", "dog")]
+    for names in ([("label", *range(16))], []):
+        table = read_pixels(write_rows(tmp_path / "t.csv", *names, *rows))
+        assert table.labels == ["cat", "dog"]
+        np.testing.assert_array_equal(table.images, np.arange(16).reshape(1, 4, 4).repeat(2, axis=0))
 
 
 def test_a_number_of_a_row_is_no_path_where_there_is_one(flat, tmp_path):
