@@ -143,12 +143,7 @@ class TrainingArguments:
         """The network for `num_classes` classes. Raises `InputError` if the network rejects its settings."""
         fields = {field.name for field in dataclasses.fields(self._network_class)}
         classes = {"num_classes": num_classes} if "num_classes" in fields else {}
-        try:
-            return self._network_class(**classes, **self._network)
-        except InputError:
-            raise
-        except Exception as error:  # a user's class may raise anything
-            raise InputError(f"{self.network_name} cannot be made of its settings: {error}") from error
+        return network_of(self._network_class, {**classes, **self._network})
 
 
 def arguments_of(kind: type, without: Sequence[str] = ("seed",)) -> type:

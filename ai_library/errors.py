@@ -78,3 +78,21 @@ def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
             f"pixels and 1 to {MAX_CHANNELS} channels, got {image_shape!r}"
         )
     return height, width, channels
+
+
+def check_labels(labels: Any, n: int, classes: int) -> None:
+    """Checks that labels, a numpy array, are (n,) integers from 0 to classes - 1, with n >= 1.
+
+    Raises:
+        InputError: They have another shape or type, or there are none, or one is not a class.
+    """
+    if not labels.size or labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"labels must be ({n},) integers, at least one, got {labels.shape} of {labels.dtype}: "
+            "pass the number of the true class of each example"
+        )
+    if not 0 <= labels.min() <= labels.max() < classes:
+        raise InputError(
+            f"labels must be from 0 to {classes - 1}, as there are {classes} classes, got {labels.min()} to "
+            f"{labels.max()}: number the classes from 0"
+        )

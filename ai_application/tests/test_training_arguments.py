@@ -57,15 +57,17 @@ NETWORKS = {
 
 
 OWN_NETWORK = """
+import dataclasses
 import flax.linen as nn
 
 class Mine(nn.Module):
     num_classes: int
     width: int = 4
+    sides: list[int] = dataclasses.field(default_factory=lambda: [3, 3])  # a list, which Flax cannot hash
 
     @nn.compact
     def __call__(self, images, train: bool):
-        return nn.Dense(self.num_classes)(nn.relu(nn.Conv(self.width, (3, 3))(images)).mean((1, 2)))
+        return nn.Dense(self.num_classes)(nn.relu(nn.Conv(self.width, self.sides)(images)).mean((1, 2)))
 
 class Other:
     pass
@@ -270,7 +272,7 @@ def test_a_network_of_ones_own_is_trained_set_and_predicts(folder, tmp_path, run
     status, output, errors = run(train_folder, folder, *own, *given)
     assert status == 0, errors
     told = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert told["network"] == {"name": "Mine", "arguments": {"num_classes": 2, "width": 6}}
+    assert told["network"] == {"name": "Mine", "arguments": {"num_classes": 2, "width": 6, "sides": [3, 3]}}
     assert f"--model {model} --network {file}:Mine" in output  # the command that predicts
 
     status, _, errors = run(predict, "--model", model, "--data", folder, "--output", tmp_path / "out", *own)

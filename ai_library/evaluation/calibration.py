@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, check_labels
 from ..networks.probabilities import softmax
-from .metrics import check_labels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
-from .metrics import check_labels
+from ..errors import InputError, check_labels
 
 _TOLERANCE = 1e-6  # below which two probabilities are equal
 _NEVER = 2.0  # the threshold of a class without examples: no probability reaches it

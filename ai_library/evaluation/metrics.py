@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -47,24 +45,6 @@ class Coverage(NamedTuple):
     accuracy: float
     accuracy_interval: tuple[float, float]
     """95 % interval: low, high."""
-
-
-def check_labels(labels: np.ndarray, n: int, classes: int) -> None:
-    """Checks that labels are (n,) integers from 0 to classes - 1, with n >= 1.
-
-    Raises:
-        InputError: They have another shape or type, or there are none, or one is not a class.
-    """
-    if not labels.size or labels.shape != (n,) or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"labels must be ({n},) integers, at least one, got {labels.shape} of {labels.dtype}: "
-            "pass the number of the true class of each example"
-        )
-    if not 0 <= labels.min() <= labels.max() < classes:
-        raise InputError(
-            f"labels must be from 0 to {classes - 1}, as there are {classes} classes, got {labels.min()} to "
-            f"{labels.max()}: number the classes from 0"
-        )
 
 
 def wilson_interval(correct: float, n: float) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 
-from ..errors import InputError, MissingExtraError
+from ..errors import InputError, MissingExtraError, check_labels
 from ..networks.probabilities import row_blocks, softmax
 from . import figures
 from .confusions import Confusions
@@ -15,7 +15,6 @@ from .metrics import (
     CALIBRATION_BINS,
     Coverage,
     ReliabilityBin,
-    check_labels,
     coverage_curve,
     coverage_table,
     grouped_interval,

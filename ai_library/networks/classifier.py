@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from ..data.images.image_arrays import AnyImages, as_images
-from ..errors import InputError, check_image_shape
+from ..errors import InputError, check_image_shape, check_labels
 from ..files.text import listed
 from ..runtime.devices import computes_on_cpu
 from ..runtime.distributed import all_gather
@@ -230,8 +230,14 @@ class Classifier:
         return self.predict_proba(images).argmax(axis=1)
 
     def score(self, images: AnyImages, labels: "ArrayLike") -> float:
-        """The accuracy on images, as `predict` takes them, and their labels (n,) int."""
-        return float(np.mean(self.predict(images) == np.asarray(labels)))
+        """The accuracy on images, as `predict` takes them, and their labels (n,) int.
+
+        Raises:
+            InputError: There is no image, the labels are not one integer for each image, or one is not a class.
+        """
+        predicted, labels = self.predict(images), np.asarray(labels)
+        check_labels(labels, len(predicted), len(self.class_names))
+        return float(np.mean(predicted == labels))
 
     @property
     def classes_(self) -> "NDArray[np.intp]":

@@ -7,6 +7,7 @@ logits (b, num_classes). It may have BatchNorm or other state, and dropout, whic
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -137,25 +138,28 @@ def predict_logits(
 
 @partial(jax.jit, static_argnames="model")
 def predict_features(model: nn.Module, variables: dict[str, Any], images: jax.Array) -> jax.Array:
-    """The input (b, width) float32 of a network's last `nn.Dense`, for images (b, h, w, c) uint8.
+    """The input (b, width) float32 of the `nn.Dense` that gives the logits, for images (b, h, w, c) uint8.
 
     Raises `InputError` where the logits are not the output of an `nn.Dense`.
     """
-    last = []
+    dense = []
 
     def record(call, args, kwargs, context):
         output = call(*args, **kwargs)
         if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
-            last[:] = args[0], output
+            dense.append((args[0], output))
         return output
 
     with nn.intercept_methods(record):
         logits = apply_function(model)(variables, normalise(images), train=False)
-    if not last or last[1].shape != logits.shape:
+    # A network may cast what its layer gives, which is then another array.
+    of_last = [pair for pair in dense[-1:] if pair[1].shape == logits.shape and pair[1].dtype != logits.dtype]
+    found = [pair for pair in dense if pair[1] is logits] or of_last
+    if not found:
         raise InputError(
             f"features are what the last nn.Dense gets, but in {type(model).__name__} none gives the logits"
         )
-    return last[0].reshape(len(images), -1).astype(jnp.float32)
+    return found[0][0].reshape(len(images), -1).astype(jnp.float32)
 
 
 def arguments(model: nn.Module) -> dict[str, Any]:
@@ -181,15 +185,29 @@ def arguments(model: nn.Module) -> dict[str, Any]:
 def settings_of(model: nn.Module) -> dict[str, Any]:
     """The arguments of a network, to be shown and compared: those that JSON cannot hold as text."""
     return {
-        field.name: value if _is_json(value := getattr(model, field.name)) else _text(value)
+        field.name: value if _is_json(value := getattr(model, field.name)) else described(value)
         for field in dataclasses.fields(model)
         if field.name not in ("parent", "name") and field.init
     }
 
 
-def _text(value):
-    """The name of a function or class, else the text: a function's own text has its address in memory."""
-    return getattr(value, "__qualname__", None) or repr(value)
+def described(value: Any, depth: int = 3) -> str:
+    """The name of a function or class, or the text of another object, without addresses in memory.
+
+    An object whose class does not define its text is told by its attributes, and these to this depth. Functions of one
+    name are not told apart.
+    """
+    told = partial(described, depth=depth - 1)
+    if name := getattr(value, "__qualname__", None):
+        return name
+    if isinstance(value, partial):
+        parts = [*map(told, value.args), *(f"{name}={told(each)}" for name, each in value.keywords.items())]
+        return f"partial({', '.join([told(value.func), *parts])})"
+    if type(value).__repr__ is object.__repr__:
+        attributes = getattr(value, "__dict__", {}) if depth else {}
+        parts = [f"{name}={told(each)}" for name, each in attributes.items()]
+        return f"{type(value).__qualname__}({', '.join(parts)})"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def _is_json(value):

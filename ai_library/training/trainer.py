@@ -19,7 +19,7 @@ from ..errors import DivergedError, InputError
 from ..evaluation.calibration import fit_temperature
 from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
-from ..networks.network import check_network, initialise, settings_of
+from ..networks.network import check_network, described, initialise, settings_of
 from ..networks.transfer import digest, transfer
 from ..runtime import display, distributed
 from ..runtime.agreement import check_alike, code_version
@@ -312,7 +312,7 @@ class Trainer:
         """Whether a callback or the patience ends the run. All callbacks are called, in the first process only."""
 
         def asked():
-            answers = [bool(callback(history)) for callback in self._callbacks]
+            answers = [bool(callback([dict(row) for row in history])) for callback in self._callbacks]
             return any(answers) or out_of_patience(history, self.config.patience)
 
         return distributed.broadcast_from_first(asked)
@@ -345,7 +345,7 @@ class Trainer:
             "train": asdict(self.config),
             "network": {"name": type(self.model).__name__, "arguments": settings_of(self.model)},
             "functions": {
-                name: None if function is None else getattr(function, "__qualname__", repr(function))
+                name: None if function is None else described(function)
                 for name, function in (("optimizer", self._optimizer), ("loss", self._loss))
             },
             "source": self.source.settings(),

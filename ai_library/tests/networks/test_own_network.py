@@ -120,6 +120,40 @@ def test_features_are_what_the_last_dense_layer_takes():
         assert classifier.features(images_of(0)).shape == (0, features.shape[1])
 
 
+class TwoHeads(nn.Module):
+    """The head that is called last is not the one that is returned, as in training with an auxiliary loss."""
+
+    num_classes: int
+    scaled: bool = False
+
+    @nn.compact
+    def __call__(self, images, train):
+        wide = nn.Dense(8)(images.reshape(len(images), -1))
+        narrow = nn.Dense(5)(wide)
+        logits = nn.Dense(self.num_classes)(narrow)
+        nn.Dense(self.num_classes)(wide)
+        return nn.log_softmax(3 * logits) if self.scaled else logits
+
+
+def test_features_are_those_of_the_layer_that_gives_the_logits_or_there_are_none():
+    def classifier(model):
+        return Classifier(model, initialise(model, 0, SHAPE), NAMES, SHAPE)
+
+    assert classifier(TwoHeads(3)).features(images_of(4)).shape == (4, 5)
+    with pytest.raises(InputError, match="in TwoHeads none gives the logits"):
+        classifier(TwoHeads(3, scaled=True)).features(images_of(4))
+
+
+def test_a_score_takes_one_label_for_each_image():
+    classifier, images = classifier_of(Linear), images_of(6)
+    labels = classifier.predict(images)
+    assert classifier.score(images, labels) == 1
+    names = np.array(classifier.class_names)[labels]
+    for wrong in (labels[:, None], labels[:1], names, np.eye(3)[labels], labels + 3, labels.astype(float)):
+        with pytest.raises(InputError, match="labels must be"):
+            classifier.score(images, wrong)
+
+
 def test_the_librarys_networks_are_known_by_name():
     assert dict(NETWORKS) == {"CNN": CNN, "ResNet": ResNet}
     with pytest.raises(TypeError):

@@ -3,6 +3,7 @@
 import json
 import logging
 import signal
+from functools import partial
 
 import jax
 import numpy as np
@@ -69,6 +70,41 @@ def test_a_loss_of_ones_own_is_minimised(tmp_path):
     with pytest.raises(InputError, match="a training step cannot be taken .*: NameError"):
         fitted(tmp_path / "wrong", loss=lambda logits, labels: undefined(logits))  # noqa: F821
     assert not (tmp_path / "wrong").exists()
+
+
+class Focal:
+    def __init__(self, gamma):
+        self.gamma = gamma
+
+    def __call__(self, logits, labels):
+        return focal(logits, labels, self.gamma)
+
+
+def focal(logits, labels, gamma):
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return (1 - jax.numpy.exp(-cross_entropy)) ** gamma * cross_entropy
+
+
+@pytest.mark.parametrize("loss_of", [Focal, lambda gamma: partial(focal, gamma=gamma)])
+def test_a_run_resumes_with_a_loss_that_is_the_same_and_is_made_anew(loss_of, tmp_path):
+    """A text with addresses in memory would be another one in each process."""
+    fitted(tmp_path / "run", loss=loss_of(2.0), optimizer=partial(optax.adamw, weight_decay=0.1))
+    assert "0x" not in (tmp_path / "run/config.json").read_text()
+    same = {"loss": loss_of(2.0), "optimizer": partial(optax.adamw, weight_decay=0.1)}
+    fitted(tmp_path / "run", settings=config(epochs=3), resume=True, **same)
+    with pytest.raises(InputError, match=r"functions.loss was .*2\.0.*is now .*3\.0"):
+        fitted(tmp_path / "run", settings=config(epochs=4), resume=True, **{**same, "loss": loss_of(3.0)})
+
+
+def test_a_callback_that_changes_its_history_changes_no_checkpoint(tmp_path):
+    def meddling(history):
+        history[-1]["minutes"] = 1.0
+        history.append({})
+
+    fitted(tmp_path / "run", callbacks=[meddling])
+    fitted(tmp_path / "run", settings=config(epochs=3), callbacks=[meddling], resume=True)
+    assert (tmp_path / "run/history.csv").read_text().count("\n") == 4
+    assert "minutes" not in (tmp_path / "run/history.csv").read_text()
 
 
 def test_class_weights_weigh_the_loss(tmp_path):
