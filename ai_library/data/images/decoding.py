@@ -25,6 +25,8 @@ MAX_PIXELS = 128_000_000
 or 8 with transparency, so that no image needs much more than a gigabyte.
 """
 
+_PHOTOMETRIC = 262
+"""The number of TIFF's tag that says whether 0 is white or black."""
 ENOUGH_PIXELS = 16_000_000
 """More pixels make no difference in a small image."""
 
@@ -112,7 +114,7 @@ def decode_pillow(image: Image.Image, channels: int) -> Decoded:
         InputError: Its file, which Pillow loads lazily, cannot be read.
     """
     try:
-        pixels, remarks = _pixels(image.copy(), channels)
+        pixels, remarks = _pixels(image.copy(), channels, _white_is_zero(image))
     except OSError as error:
         raise InputError(f"cannot be read: {error}") from error
     return Decoded(pixels, image.size, image.mode, remarks)
@@ -165,7 +167,7 @@ def _decoded(path, channels, needed):
                 with _completed(path, needed) as whole:
                     pixels, remarks = _pixels(whole, channels)
                 return Decoded(pixels, size, mode, (ENDS_EARLY, *remarks))
-            pixels, remarks = _pixels(file, channels)
+            pixels, remarks = _pixels(file, channels, _white_is_zero(file))
     return Decoded(pixels, size, mode, (DEEP_COLOUR, *remarks) if deep else remarks)
 
 
@@ -257,10 +259,15 @@ def _reduce_jpeg(file, needed):
         file.draft(None, (file.width // factor, file.height // factor))
 
 
-def _pixels(image, channels):
+def _white_is_zero(image):
+    """Whether an image is a TIFF of 16 bits whose levels are inverted. Pillow inverts those of 8 bits itself."""
+    return image.mode == "I;16" and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+
+
+def _pixels(image, channels, inverted=False):
     """The pixels (h, w) or (h, w, c) uint8 of a Pillow image with `channels`, and remarks.
 
-    The image is rotated in place by its EXIF tag.
+    The image is rotated in place by its EXIF tag. If its levels of 16 bits are `inverted`, 0 is white.
     """
     remarks = []
     image = reduced(image)
@@ -270,7 +277,7 @@ def _pixels(image, channels):
     with contextlib.suppress(Exception):  # a damaged tag is ignored
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):
-        values = np.asarray(image)
+        values = (1 << 16) - 1 - np.asarray(image) if inverted else np.asarray(image)
         if image.mode != "I" or values.min() < 0 or values.max() > 255:
             values, remark = scaled_levels(values)
             remarks.append(remark)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, features
 
-from ai_library.data.images.decoding import ENDS_EARLY, SCALED, SIXTEEN_BITS, decode
+from ai_library.data.images.decoding import ENDS_EARLY, SCALED, SIXTEEN_BITS, decode, decode_pillow
 from ai_library.data.images.grounds import ON_BLACK, ON_WHITE
 from ai_library.data.images.reading import read_file, read_image
 
@@ -53,6 +53,23 @@ def test_sixteen_bits_that_use_most_of_their_range_are_the_upper_eight(tmp_path)
     pixels, remarks = levels(tmp_path, values)
     np.testing.assert_array_equal(pixels, values >> 8)
     assert remarks == (SIXTEEN_BITS,)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_in_which_zero_is_white_is_not_read_inverted(tmp_path, bits):
+    levels = np.arange(256).reshape(16, 16).astype(np.uint8)
+    stored = (255 - levels) if bits == 8 else (255 - levels.astype(np.uint16)) * 257
+    path = tmp_path / "x-ray.tif"
+    Image.fromarray(stored).save(path, tiffinfo={262: 1})
+    content = bytearray(path.read_bytes())
+    tag = struct.pack("<HHI", 262, 3, 1)
+    place = content.index(tag) + len(tag)
+    assert content[place] == 1  # black is zero
+    content[place] = 0
+    path.write_bytes(content)
+    np.testing.assert_array_equal(decode(path, 1).pixels, levels)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(decode_pillow(image, 1).pixels, levels)
 
 
 def test_integers_without_a_known_range_are_scaled_by_theirs(tmp_path):
