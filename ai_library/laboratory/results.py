@@ -139,7 +139,7 @@ class StudyResults:
         for name in self.conditions:
             values = np.array([*self.values(name).values()])
             rows = [self.runs[name, seed] for seed in self.seeds if (name, seed) in self.runs]
-            diverged = sum(row["outcome"] == "diverged" for row in rows)
+            diverged = sum(row.get("outcome") == "diverged" for row in rows)
             nothing = Estimate(math.nan, math.nan, math.nan)
             found.append(
                 ConditionSummary(
@@ -242,8 +242,10 @@ class StudyResults:
         text = io.StringIO()
         rows = csv.DictWriter(text, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
         rows.writeheader()
-        order = [(name, seed) for name in self.conditions for seed in self.seeds]
-        rows.writerows(self.runs[each] for each in order if each in self.runs)
+        for name in self.conditions:
+            for seed in self.seeds:
+                if (name, seed) in self.runs:
+                    rows.writerow({**self.runs[name, seed], "condition": name, "seed": seed})
         return text.getvalue().encode()
 
     def __str__(self) -> str:

@@ -219,3 +219,11 @@ def test_one_run_each_gives_no_interval_and_no_comparison():
     study = results({"a": [0.5], "b": [0.75]})
     assert study.comparisons == []
     assert "a          50.00%  (-; n = 1)" in str(study)
+
+
+def test_runs_of_nothing_but_a_metric_are_shown_and_written():
+    runs = {(name, seed): {"accuracy": 0.9 + seed / 100} for name in "ab" for seed in range(2)}
+    results = StudyResults(conditions=("a", "b"), seeds=(0, 1), runs=runs)
+    assert "a          90.50%" in str(results)
+    rows = results.table().decode().splitlines()
+    assert [row.split(",")[:5] for row in rows[1:3]] == [["a", "0", "", "", "0.9"], ["a", "1", "", "", "0.91"]]
