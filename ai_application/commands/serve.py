@@ -36,7 +36,7 @@ def main():
         help=f"model file; may be given several times ({shipped})",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all (%(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for any free one (%(default)s)")
+    parser.add_argument("--port", type=_port, default=8000, help="port to listen on; 0 for any free one (%(default)s)")
     add_network_argument(parser)
     for limit in dataclasses.fields(Limits):
         flag, kind = f"--{limit.name.replace('_', '-')}", type(limit.default)
@@ -53,6 +53,13 @@ def main():
         host, port, *_ = listener.getsockname()
         print(f"serving {', '.join(classifiers)} on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
         run(application(classifiers, limits, log), listener, limits)
+
+
+def _port(text):
+    """A port as an argument."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 65535, got {text!r}")
+    return int(text)
 
 
 def _name(path, others):

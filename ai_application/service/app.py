@@ -33,7 +33,6 @@ _POLICY = (
 )
 _FILE_KINDS = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 """Content types of clients that do not know the kind of a body; curl sends the last one."""
-"""What clients say of a body that they know nothing of; curl says the last."""
 _QUICK_BYTES, _QUICK_PIXELS = 1 << 14, 1 << 14
 
 
@@ -103,9 +102,12 @@ class _Service:
         self._threads.shutdown()
 
     async def index(self, _) -> Response:
-        if len(self._pages) == 1:
+        if len(self._models) == len(self._pages) == 1:
             return _page(*self._pages.values())
-        links = "".join(f'<li><a href="page/{name}">{name}</a></li>' for name in self._pages)
+        links = "".join(
+            f'<li><a href="page/{name}">{name}</a></li>' if name in self._pages else f"<li>{name}: /predict/{name}</li>"
+            for name in self._models
+        )
         title = "Models"
         return _page(
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
@@ -192,8 +194,8 @@ class _Service:
     async def _predicted(self, model, images):
         try:
             return await model.predict(images)
-        except InputError as error:
-            raise RefusedError(400, str(error)) from error
+        except InputError as error:  # such as an output that is nan: what was sent has been checked before
+            raise RefusedError(500, str(error)) from error
 
     def _in_thread(self, function: "Callable[..., _Result]", *arguments: Any) -> "asyncio.Future[_Result]":
         return asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

@@ -274,6 +274,10 @@ def test_the_page_of_each_model_is_served_and_may_ask_for_nothing(monkeypatch):
         assert re.findall('<a href="(.*?)"', client.get("/").text) == ["page/one", "page/other"]
         assert client.get("/page/other").text == "cat"
         assert client.get("/page/without").status_code == 404
+        assert "<li>without: /predict/without</li>" in client.get("/").text
+    with serving(one=one, without=without) as client:
+        assert re.findall('<a href="(.*?)"', client.get("/").text) == ["page/one"]
+        assert "/predict/without" in client.get("/").text
 
 
 def test_every_address_is_described(client):

@@ -5,7 +5,7 @@ from typing import Any
 from ..errors import InputError
 from ..files.sealed_file import SealedFileError, check_arrays
 from ..networks.classifier import Classifier
-from ..networks.model_file import FORMAT
+from ..networks.model_file import FORMAT, check_description, is_content_size
 from ..networks.network import check_network, variable_shapes
 
 
@@ -13,10 +13,13 @@ def check_exportable(classifier: Classifier) -> None:
     """Raises `InputError` unless a classifier can be exported.
 
     Its variables must be finite, with the shapes and types of the network. The network must return one logit per class
-    name.
+    name. Class names, temperature and content size must be those that a model file can have.
     """
     check_network(classifier.model, classifier.image_shape, len(classifier.class_names))
     try:
+        check_description(classifier.class_names, classifier.temperature)
+        if not is_content_size(classifier.content_size, classifier.image_shape):
+            raise SealedFileError(f"has a content size of {classifier.content_size}, which is out of range")
         check_arrays(FORMAT.storable(classifier.variables), variable_shapes(classifier.model, classifier.image_shape))
     except SealedFileError as error:
         raise InputError(f"the classifier cannot be exported: it {error}") from error

@@ -133,18 +133,23 @@ def _classifier(header, variables, networks):
         raise
     except (InputError, TypeError, KeyError) as error:
         raise SealedFileError(f"does not describe a model ({type(error).__name__}: {error})") from error
-    if preprocessing != PREPROCESSING or not _is_content_size(content_size, image_shape):
+    if preprocessing != PREPROCESSING or not is_content_size(content_size, image_shape):
         raise SealedFileError("was trained with other preprocessing than this code has")
     if len(class_names) != outputs:
         raise SealedFileError(f"names {len(class_names)} classes for {outputs} outputs")
+    check_description(class_names, temperature)
+    check_arrays(variables, wanted)
+    return Classifier(network, variables, class_names, image_shape, content_size, temperature, metrics)
+
+
+def check_description(class_names: Sequence[str], temperature: float) -> None:
+    """Raises `SealedFileError` for class names or a temperature that no classifier can have."""
     if not 0.01 <= temperature <= 100:
         raise SealedFileError(f"has a temperature of {temperature}, which is out of range")
     try:
-        class_names = check_class_names(class_names)
+        check_class_names(class_names)
     except InputError as error:
         raise SealedFileError(f"has class names that cannot be used ({error})") from error
-    check_arrays(variables, wanted)
-    return Classifier(network, variables, class_names, image_shape, content_size, temperature, metrics)
 
 
 def _network(described, image_shape, classes, networks):
@@ -174,5 +179,6 @@ def _field(header, name, kind):
     return header[name]
 
 
-def _is_content_size(content_size, image_shape):
+def is_content_size(content_size: int | None, image_shape: Sequence[int]) -> bool:
+    """Whether content of this size fits into images (h, w, c); None fits into any."""
     return content_size is None or (type(content_size) is int and 1 <= content_size <= min(image_shape[:2]))

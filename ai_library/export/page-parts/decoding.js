@@ -40,7 +40,10 @@ function checkSize(width, height) {
 }
 
 async function decodedByBrowser(file, bytes, needed) {
-  const options = { imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: "none" };
+  // Browsers do not agree on the orientation of WebP: Chromium leaves it out.
+  const orientation = isWebP(bytes) ? webpOrientation(bytes) : 1;
+  const imageOrientation = isWebP(bytes) ? "none" : "from-image";
+  const options = { imageOrientation, premultiplyAlpha: "none", colorSpaceConversion: "none" };
   const bitmap = await createImageBitmap(file, options).catch(() => {
     throw new Error("it is not an image, or in a format that this browser does not read");
   });
@@ -54,7 +57,31 @@ async function decodedByBrowser(file, bytes, needed) {
   const remarks = ["decoded by this browser: its levels may differ a little from the Python library's"];
   if (image.channels === 4) remarks.push("transparent, and no PNG: the browser has rounded its colours");
   if (bytes[0] === 0xff && bytes[1] === 0xd8) image = reduced(image, jpegReduction(image, needed));
-  return { image: reduced(image, excess(image.width, image.height)), size: [width, height], remarks };
+  image = upright(reduced(image, excess(image.width, image.height)), orientation);
+  return { image, size: orientation >= 5 ? [height, width] : [width, height], remarks };
+}
+
+function isWebP(bytes) {
+  return text(bytes, 0) === "RIFF" && text(bytes, 8) === "WEBP";
+}
+
+/** The orientation in the EXIF chunk of a WebP file, 1 to 8; 1 where it has none. */
+function webpOrientation(bytes) {
+  const view = viewOf(bytes);
+  for (let start = 12; start + 8 <= bytes.length; ) {
+    const length = view.getUint32(start + 4, true);
+    if (text(bytes, start) === "EXIF") {
+      const tags = bytes.subarray(start + 8, start + 8 + length);
+      return exifOrientation(viewOf(text(tags, 0) === "Exif" ? tags.subarray(6) : tags));
+    }
+    start += 8 + length + (length % 2);
+  }
+  return 1;
+}
+
+/** Four bytes as letters. */
+function text(bytes, start) {
+  return String.fromCharCode(...bytes.subarray(start, start + 4));
 }
 
 /** Without the opacity, where there is nothing but. */

@@ -51,13 +51,13 @@ def test_it_gives_the_probabilities_of_the_classifier(network, image_shape, tmp_
 
 
 def test_what_a_user_needs_to_know_is_in_its_metadata(tmp_path):
-    classifier = classifier_of(NETWORKS["CNN"], (16, 24, 3), temperature=0.5, content_size=20)
+    classifier = classifier_of(NETWORKS["CNN"], (16, 24, 3), temperature=0.5, content_size=12)
     export_onnx(tmp_path / "m.onnx", classifier)
     told = session_of(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
     assert {name: json.loads(value) for name, value in told.items()} == {
         "class_names": ["class 0", "class 1", "class 2"],
         "image_shape": [16, 24, 3],
-        "content_size": 20,
+        "content_size": 12,
         "temperature": 0.5,
     }
     model = onnx.load(tmp_path / "m.onnx")
@@ -83,6 +83,11 @@ def test_a_network_that_may_compute_something_else_is_refused(tmp_path):
         ({"class_names": ("a", "b")}, "must give logits .b, 2., one for each class"),
         ({"image_shape": (24, 24, 1)}, "the classifier cannot be exported: it "),
         ({"variables": {}}, "the classifier cannot be exported: it "),
+        ({"temperature": -1.0}, "it has a temperature of -1.0"),
+        ({"temperature": float("nan")}, "it has a temperature of nan"),
+        ({"class_names": ("a", "a", "b")}, "it has class names that cannot be used"),
+        ({"class_names": ("a", "b\n", "c")}, "it has class names that cannot be used"),
+        ({"content_size": 17}, "it has a content size of 17"),
     ],
 )
 def test_a_classifier_that_could_not_be_saved_is_not_exported(change, told, tmp_path):
