@@ -29,8 +29,8 @@ class ImageFile(NamedTuple):
     path: Path
     label: int
     group: str
-    """The group: the image's sub-folder within its class, or its own name. It begins with the class, so that groups of
-    two classes differ."""
+    """The group: the image's sub-folder within its class, with a slash at its end, or else a name of the image alone.
+    It begins with the class, so that groups of two classes differ."""
     split: str | None
     """The split that the user chose; None if the library chooses it."""
 
@@ -82,11 +82,11 @@ def find_layout(folder: str | Path, *, groups: bool = True) -> Layout:
     files = [
         ImageFile(entry.path, label, f"{name}/{group}", splits.get(entry.parts[0]))
         for label, (name, entries) in enumerate(sorted(members.items()))
-        for entry, group in _grouped(entries, 2 if splits else 1, groups)
+        for entry, group in _grouped(entries, tuple(splits), groups)
     ]
     if count := len({file.group for file in files if file.group.endswith("/")}):
-        told = counted(count, "sub-folder")
-        notes.append(f"{told} of classes: the images of each stay together in one split")
+        meant = "are a group" if splits else "stay together in one split"
+        notes.append(f"{counted(count, 'sub-folder')} of classes: the images of each {meant}")
     passed_over = Counter(entry.reason for entry in found if entry.reason)
     return Layout(root, tuple(sorted(members)), tuple(files), passed_over, tuple(notes), tuple(warnings))
 
@@ -319,10 +319,15 @@ def reasons_told(reasons: Counter[str], most: int = 5) -> str:
     return ", ".join(f"{escaped(reason)} ({count:,})" for reason, count in reasons.most_common(most))
 
 
-def _grouped(entries, depth, groups):
-    """Yields the images of a class with their group: the first sub-folder that they do not all share."""
-    rest = [entry.parts[depth:] for entry in entries]
+def _grouped(entries, splits, groups):
+    """Yields the images of a class with their group: the first sub-folder that they do not all share, or their name.
+
+    In all folders of `splits` but the first, which is trained on, the folder is added to the name: images of one name
+    in two splits are no group.
+    """
+    rest = [entry.parts[2 if splits else 1 :] for entry in entries]
     while all(len(parts) > 1 for parts in rest) and len({parts[0] for parts in rest}) == 1:
         rest = [parts[1:] for parts in rest]
     for entry, parts in zip(entries, rest, strict=True):
-        yield entry, (parts[0] + "/" if groups and len(parts) > 1 else "/".join(parts))
+        own = "/".join(parts) + (f" in {entry.parts[0]}" if entry.parts[0] in splits[1:] else "")
+        yield entry, (parts[0] + "/" if groups and len(parts) > 1 else own)

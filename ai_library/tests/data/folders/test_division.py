@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ai_library import CNN, ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate
+from ai_library import CNN, ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate, folds
 from ai_library.data.source import SPLITS
 from ai_library.tests.data.folders.image_folders import draw_folder, sizes
 
@@ -136,3 +136,24 @@ def test_copies_of_validation_are_told_where_evaluation_comes_out_of_train(tmp_p
     assert source.size("evaluation") > 5
     assert source.leaked("evaluation").all()
     assert {leak.split for leak in source.leaks} == {"validation", "evaluation"}
+
+
+@pytest.mark.parametrize("tops", [("train", "test"), ("train", "training", "test")])
+def test_images_of_one_name_in_the_splits_of_a_user_are_no_group(tops, tmp_path):
+    draw_folder(tmp_path, {f"{top}/{name}": 6 for top in tops for name in ("cat", "dog")}, side=16)
+    source = ImageFolderDataSource(tmp_path, image_size=16, min_images=3)
+    assert source.groups_of("train") is None
+    assert not source.leaks
+    assert not [warning for warning in source.summary().warnings if "group" in warning]
+    sources = folds(source, 2 * len(tops))
+    assert sum(len(np.unique(fold.groups_of("evaluation"))) for fold in sources) == 12 * len(tops)
+
+
+def test_validation_out_of_train_does_not_depend_on_the_names_in_test(tmp_path):
+    for folder, first in (("one", 0), ("two", 50)):
+        draw_folder(tmp_path / folder, {f"{top}/{name}": 30 for top in ("train", "test") for name in "ab"}, side=16)
+        for path in [*(tmp_path / folder / "test").rglob("*.png")]:
+            path.rename(path.with_stem(f"{int(path.stem) + first:07}"))
+    sources = [ImageFolderDataSource(tmp_path / folder, image_size=16) for folder in ("one", "two")]
+    first, second = ([source.name_of(path) for path in source.paths("validation")] for source in sources)
+    assert first == second
