@@ -100,10 +100,11 @@ def train_and_save(
         print(f"\n{report}\n", flush=True)
         made_by = command_line(without="--resume")
         findings = examine(classifier, source, report, made_by, verbose=True)
-        if clean := findings.without_copies:
+        if clean := findings.without_leaks:
             low, high = clean.accuracy_interval
             accuracy = f"accuracy {clean.accuracy:.2%} ({low:.2%} to {high:.2%}), n = {clean.n:,}"
-            print(f"without the {report.n - clean.n:,} images that have copies in earlier splits: {accuracy}\n")
+            leaked = f"{report.n - clean.n:,} images that have copies, or images of their group, in earlier splits"
+            print(f"without the {leaked}: {accuracy}\n")
         write_findings(findings, folder)
     print(f"model    {shown(model)}\nreport   {shown(folder / 'report.html')}")
     print(f"curves   tensorboard --logdir {quoted(folder)}")

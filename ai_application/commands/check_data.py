@@ -126,7 +126,7 @@ def tell(check: DataCheck, folder: Path):
     found = {
         "labels that are probably wrong": (len(check.errors), ERRORS),
         "images that are copies of others": (len(check.copies), COPIES),
-        "images with a copy in an earlier split": (check.leaks, LEAKS),
+        "images with a copy, or their group, in an earlier split": (check.leaks, LEAKS),
         "findings of images unlike the rest": (len(check.odd), ODD),
         "files that cannot be read": (len(check.faults), UNREADABLE),
     }

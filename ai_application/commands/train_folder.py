@@ -17,7 +17,7 @@ from ..training_arguments import TrainingArguments
 from ..training_run import UNREADABLE, listing_unreadable, train_and_save, unreadable_list
 
 LEAKS = "leaks.csv"
-"""File name of the list of images with copies in two splits, in the run's folder."""
+"""File name of the list of images with copies, or images of their group, in two splits, in the run's folder."""
 
 DECIDED_LATER = {
     "epochs": f"10, or as many as {FOLDER_STEPS:,} steps take",
@@ -96,11 +96,10 @@ def length_of_training(images: int, batch_size: int) -> dict[str, int]:
 
 
 def leaks_list(source):
-    """The rows of the list of images with copies in two of the user's splits."""
-    columns = "file", "split", "copy", "copy_split", "kind"
-    kinds = {True: "same pixels", False: "nearly the same"}
+    """The rows of the list of images with copies, or images of their group, in two of the user's splits."""
+    columns = "file", "split", "other", "other_split", "kind"
     rows = [
-        (source.name_of(leak.path), leak.split, source.name_of(leak.copy), leak.copy_split, kinds[leak.same_pixels])
+        (source.name_of(leak.path), leak.split, source.name_of(leak.other), leak.other_split, leak.kind)
         for leak in source.leaks
     ]
     return [columns, *rows]

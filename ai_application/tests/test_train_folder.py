@@ -64,19 +64,33 @@ def test_accuracy_is_given_with_and_without_leaked_images(leaking, train, tmp_pa
     told = train(leaking, "--run-dir", tmp_path / "run")
     assert told.index("warning: 5 images of evaluation with copies in earlier splits") < told.index("epoch 1/1")
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    clean = metrics["without_copies"]
+    clean = metrics["without_leaks"]
     assert (metrics["n"], clean["n"]) == (24, 19)
     low, high = clean["accuracy_interval"]
     assert low <= clean["accuracy"] <= high
     assert (
-        f"without the 5 images that have copies in earlier splits: accuracy {clean['accuracy']:.2%} ({low:.2%} to "
-        f"{high:.2%}), n = 19" in told
+        "without the 5 images that have copies, or images of their group, in earlier splits: accuracy "
+        f"{clean['accuracy']:.2%} ({low:.2%} to {high:.2%}), n = 19" in told
     )
     leaks = read(tmp_path / "run/leaks.csv")
-    assert leaks[0] == ["file", "split", "copy", "copy_split", "kind"]
+    assert leaks[0] == ["file", "split", "other", "other_split", "kind"]
     assert leaks[1] == ["test/a/000000.png", "evaluation", "train/a/000000.png", "train", "same pixels"]
     assert len(leaks) == 6
-    assert "5 of the images have copies in earlier splits" in (tmp_path / "run/report.html").read_text()
+    page = (tmp_path / "run/report.html").read_text()
+    assert "5 of the images have copies, or images of their group, in earlier splits" in page
+
+
+@pytest.mark.slow
+def test_images_of_groups_in_train_are_listed_and_left_out_of_the_second_accuracy(train, tmp_path):
+    images = {f"{split}/{name}/patient": 12 for split in ("train", "val", "test") for name in "ab"}
+    others = {f"{split}/{name}/of {split}": 4 for split in ("train", "val", "test") for name in "ab"}
+    told = train(draw_folder(tmp_path / "images", images | others), "--run-dir", tmp_path / "run")
+    assert "warning: 2 groups of images in train and validation and evaluation: a/patient, b/patient" in told
+    assert "without the 24 images that have copies, or images of their group, in earlier splits: accuracy" in told
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["without_leaks"]["n"] == 8
+    leaks = read(tmp_path / "run/leaks.csv")
+    assert {tuple(row[3:]) for row in leaks[1:]} == {("train", "same group")}
+    assert len(leaks) == 1 + 48
 
 
 @pytest.mark.slow
@@ -125,7 +139,7 @@ def test_the_table_comes_before_the_first_epoch(train, tmp_path):
     for line in ("a                    14           3           3", "b                    21 ", "ending in .txt (1)"):
         assert line in table
     assert "note: the classes are in images" in table
-    assert "without_copies" not in json.loads((tmp_path / "run/metrics.json").read_text())
+    assert "without_leaks" not in json.loads((tmp_path / "run/metrics.json").read_text())
     assert not (tmp_path / "run/leaks.csv").exists()
 
 

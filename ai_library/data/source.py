@@ -123,7 +123,10 @@ class DataSource:
         return on_device(examples) if inherited and on_device else None
 
     def leaked(self, split: str) -> NDArray[np.bool_]:
-        """Returns (n,) bool, which examples of a split are known to be in an earlier one too: none by default."""
+        """Returns (n,) bool, which examples of a split are known to depend on an earlier one: none by default.
+
+        A copy, or an image of the same group, in an earlier split makes metrics on an example too high.
+        """
         return np.zeros(self.size(split), bool)
 
     def groups_of(self, split: str) -> NDArray[np.intp] | None:

@@ -42,7 +42,7 @@ class DataCheck:
     not_compared: str = ""
     """Why only copies with the same pixels were searched for; "" if near copies were too."""
     leaks: int = 0
-    """Number of images with a copy in an earlier split."""
+    """Number of images with a copy, or an image of their group, in an earlier split."""
     odd: Sequence[OddImage] = ()
     faults: Mapping[str, str] = field(default_factory=dict)
     """The reasons why files cannot be read, by path."""

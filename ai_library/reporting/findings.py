@@ -54,10 +54,17 @@ class Findings:
     """The data source of a training that has just ended; else None."""
     factors: dict[str, np.ndarray] | None = None
     """The factors of the report's images, as `find_slices` takes them; None if unknown."""
-    without_copies: Report | None = None
-    """The report on the examples without a copy in an earlier split; None if all or none have one."""
+    leaked: np.ndarray | None = None
+    """(n,) bool, which of the report's examples have a copy or their group in an earlier split; None if unknown."""
     corruptions: list[CorruptedAccuracy] | None = None
     """The result of `evaluate_corrupted`; None if it was not run."""
+
+    @cached_property
+    def without_leaks(self) -> Report | None:
+        """The report on the examples that are not `leaked`; None if all or none are."""
+        if self.report is None or self.leaked is None or self.leaked.all() or not self.leaked.any():
+            return None
+        return self.report.only(~self.leaked)
 
     @cached_property
     def slices(self) -> list[Slice]:
@@ -104,11 +111,17 @@ class Findings:
             f"It was tried on {self.report.n:,} images. The 95 % interval of its accuracy on all such images is "
             f"{low:.2%} to {high:.2%}."
         )
-        if clean := self.without_copies:
+        if clean := self.without_leaks:
             low, high = clean.accuracy_interval
             yield (
-                f"{self.report.n - clean.n:,} of the images have copies in earlier splits. Without these the "
-                f"accuracy is {clean.accuracy:.2%}, between {low:.2%} and {high:.2%} (n = {clean.n:,})."
+                f"{self.report.n - clean.n:,} of the images have copies, or images of their group, in earlier splits. "
+                f"Without these the accuracy is {clean.accuracy:.2%}, between {low:.2%} and {high:.2%} (n = "
+                f"{clean.n:,})."
+            )
+        elif self.leaked is not None and self.leaked.any():
+            yield (
+                "All of the images have copies, or images of their group, in earlier splits, so these figures are too "
+                "high for new images."
             )
         seen = [(row["recall"], name, row["support"]) for name, row in classes if row["support"]]
         recall, name, support = min(seen)
@@ -145,7 +158,6 @@ def examine(
     from ..data.shapes import factor_table  # imports JAX, which predicting a few images does not need
 
     split = "evaluation"
-    leaked = source.leaked(split)
     factors = factor_table(source, split)
     return Findings(
         classifier=classifier,
@@ -155,7 +167,7 @@ def examine(
         command=command,
         source=source,
         factors=factors,
-        without_copies=report.only(~leaked) if leaked.any() and not leaked.all() else None,
+        leaked=source.leaked(split),
         corruptions=None if factors else evaluate_corrupted(classifier, source, split, verbose=verbose),
     )
 

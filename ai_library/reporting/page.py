@@ -61,8 +61,8 @@ def findings_files(findings: Findings) -> dict[str, bytes]:
     files = {"report.html": report_page(findings).encode()}
     if findings.report:
         metrics = findings.report.metrics()
-        if clean := findings.without_copies:
-            metrics["without_copies"] = {
+        if clean := findings.without_leaks:
+            metrics["without_leaks"] = {
                 "n": clean.n,
                 "accuracy": clean.accuracy,
                 "accuracy_interval": clean.accuracy_interval,

@@ -1,9 +1,9 @@
 """Divides the images of a folder into splits, and keeps copies of an image in one split."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,16 +21,16 @@ _MOST_COMPARED = 50_000  # so many take about a minute; the time is quadratic
 
 
 class Leak(NamedTuple):
-    """An image that is in two of the splits that the user made."""
+    """An image that depends on one in an earlier split, where the user made the splits."""
 
     path: Path
     """As the source's `paths` has it."""
     split: str
-    copy: Path
-    """The image that it is a copy of."""
-    copy_split: str
-    same_pixels: bool
-    """Whether the two have the same pixels; else they are nearly the same: see `near_copies`."""
+    other: Path
+    """The image in the earlier split."""
+    other_split: str
+    kind: str
+    """The first that holds: "same pixels", "nearly the same" (see `near_copies`), or "same group"."""
 
 
 class Copy(NamedTuple):
@@ -57,7 +57,7 @@ class Division:
     not_compared: str
     """Why near copies were not searched for; "" if they were."""
     leaks: tuple[Leak, ...]
-    """The images with a copy in an earlier split, if the user made the splits."""
+    """The images with a copy, or an image of their group, in an earlier split, if the user made the splits."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -76,7 +76,7 @@ def shares_of(made: frozenset[str]) -> dict[str, float]:
 def divided(
     files: Sequence[ImageFile], images: NDArray[np.uint8], class_names: tuple[str, ...], shares: Mapping[str, float]
 ) -> Division:
-    """Divides the images that the user did not divide. Images of one group, and copies, are in one split.
+    """Divides the images that the user did not divide. Of these, images of one group, and copies, are in one split.
 
     Args:
         files: The n files.
@@ -96,7 +96,9 @@ def divided(
     same = list(same_pixels(images))
     not_compared = _why_not_compared(images)
     near = [] if not_compared else list(near_copies(images))
-    notes, warnings = _told(same, near, not_compared), _mislabelled(files, same)
+    made = {file.split for file in files} - {None}
+    notes = _told(same, near, not_compared, kept="" if made else " are kept in one split")
+    warnings = [*_mislabelled(files, same), *_spanning(files)]
     free = [index for index, file in enumerate(files) if shares and file.split in (None, "train")]
     labels = [files[index].label for index in free]
     groups, alike = _groups(files, same, near), set()
@@ -121,7 +123,7 @@ def divided(
     splits = [file.split or "" for file in files]
     for index, split in zip(free, stratified(labels, [groups[index] for index in free], shares), strict=True):
         splits[index] = split
-    leaks = _leaks(files, splits, same, near)
+    leaks = _leaks(files, splits, same, near) if len(made) > 1 else ()
     copies = _copies(files, same, near)
     return Division(splits, groups, copies, not_compared, leaks, tuple(notes), tuple(warnings))
 
@@ -155,13 +157,13 @@ def _too_few(labels, groups, least):
     return {label for label, its_groups in members.items() if len(its_groups) < least}
 
 
-def _told(same, near, not_compared):
+def _told(same, near, not_compared, kept):
     """A note on copies, if there are any, and on why near copies were not searched for."""
     nearly = len({index for pair in near for index in pair} - {index for pair in same for index in pair})
     parts = [f"{counted(len(same), 'image')} with the same pixels as another"] if same else []
     parts += [f"{counted(nearly, 'image')} nearly the same as another"] if nearly else []
     parts += [not_compared] if not_compared else []
-    return [f"copies are kept in one split: {'; '.join(parts)}"] if parts else []
+    return [f"copies{kept}: {'; '.join(parts)}"] if parts else []
 
 
 def _mislabelled(files, same):
@@ -176,6 +178,23 @@ def _mislabelled(files, same):
     ]
 
 
+def _spanning(files):
+    """Warnings that name groups in several of the user's splits, one for each set of splits."""
+    sizes, spanning = defaultdict(Counter), defaultdict(list)
+    for file in files:
+        sizes[file.group][file.split] += 1
+    for group, size in sizes.items():
+        if len(size) > 1:
+            spanning[tuple(split for split in SPLITS if split in size)].append(group)
+    for splits, groups in sorted(spanning.items()):
+        n = sum(sizes[group][splits[-1]] for group in groups)
+        yield (
+            f"{counted(len(groups), 'group')} of images in {' and '.join(splits)}: "
+            f"{listed(sorted(group.removesuffix('/') for group in groups), 5)}: metrics on {counted(n, 'image')} of "
+            f"{splits[-1]} are too high: put each group into one split, or use groups='none' if groups mean nothing"
+        )
+
+
 def _copies(files, same, near):
     """Each image that is a copy of an earlier one, with the first original, preferably one with the same pixels."""
     exact, alike = joined(len(files), same), joined(len(files), chain(same, near))
@@ -188,21 +207,18 @@ def _copies(files, same, near):
 
 
 def _leaks(files, splits, same, near):
-    """The images with a copy in an earlier split, if the user made the splits."""
-    if len({file.split for file in files} - {None}) < 2:
-        return ()
-    exact, members = joined(len(files), same), defaultdict(list)
-    for index, root in enumerate(joined(len(files), chain(same, near))):
-        members[root].append(index)
-    found = []
-    for group in members.values():
-        earlier = {}  # by pixels: the first image in the earlier splits
-        for split, own in groupby(sorted(group, key=lambda index: SPLITS.index(splits[index])), splits.__getitem__):
-            own = list(own)
-            for index in own if earlier else ():
-                copy = earlier.get(exact[index], next(iter(earlier.values())))
-                alike = exact[copy] == exact[index]
-                found.append(Leak(files[index].path, split, files[copy].path, splits[copy], alike))
-            for index in own:
-                earlier.setdefault(exact[index], index)
-    return tuple(sorted(found))
+    """The images with a copy, or an image of their group, in an earlier split."""
+    alike = {
+        "same pixels": joined(len(files), same),
+        "nearly the same": joined(len(files), chain(same, near)),
+        "same group": [file.group for file in files],
+    }
+    order, found = sorted(range(len(files)), key=lambda index: SPLITS.index(splits[index])), {}
+    for kind, names in alike.items():
+        earliest = {}
+        for index in order:
+            other = earliest.setdefault(names[index], index)
+            if splits[other] != splits[index]:
+                leak = Leak(files[index].path, splits[index], files[other].path, splits[other], kind)
+                found.setdefault(index, leak)
+    return tuple(sorted(found.values()))

@@ -33,7 +33,8 @@ class ImageFolderDataSource(DataSource):
     Copies of an image stay in one split.
 
     If the sub-folders are named like splits, such as "train" and "test", and contain the classes, they are the splits.
-    Missing splits are taken out of "train". See `find_layout`.
+    Missing splits are taken out of "train". See `find_layout`. Copies and groups in several of these splits stay there;
+    `summary` warns of them, and `leaks` has them.
 
     >>> from pathlib import Path
     >>> from PIL import Image
@@ -144,11 +145,11 @@ class ImageFolderDataSource(DataSource):
 
     @property
     def leaks(self) -> tuple[Leak, ...]:
-        """The images with a copy in an earlier split, if the user made the splits."""
+        """The images with a copy, or an image of their group, in an earlier split, if the user made the splits."""
         return self._read_and_divided[1].leaks
 
     def leaked(self, split: str) -> NDArray[np.bool_]:
-        """Returns (n,) bool, which examples of a split have a copy in an earlier one: see `leaks`."""
+        """Returns (n,) bool, which examples of a split have a copy or their group in an earlier one: see `leaks`."""
         paths = {leak.path for leak in self.leaks}
         return np.array([path in paths for path in self.paths(split)])
 
@@ -188,8 +189,9 @@ class ImageFolderDataSource(DataSource):
             yield " and ".join(f"{share:.0%} of train are {split}" for split, share in [*self._shares.items()][1:])
 
     def _leaked(self):
+        copies = Counter(leak.split for leak in self.leaks if leak.kind != "same group")
         for split in SPLITS[1:]:
-            if count := int(self.leaked(split).sum()):
+            if count := copies[split]:
                 told = counted(count, "image")
                 yield f"{told} of {split} with copies in earlier splits: metrics on them are too high"
 

@@ -30,7 +30,8 @@ def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) 
             the image's path below the folder, without its ending if it is unique, or its name if that is unique.
             "label" is the class. "split" and "group" are optional.
         folder: The folder of the images.
-        groups: Whether images of one group, if the table has this column, stay in one split.
+        groups: Whether images of one group, if the table has this column, stay in one split. If the table has splits,
+            these remain as they are.
 
     Raises:
         InputError: The table is invalid, or has images that are missing, twice with different labels, or of an unknown
@@ -74,7 +75,8 @@ def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) 
     _check_splits(table, files, class_names)
     notes = [f"labels are those of {table}"]
     if groups and any(row["group"] for row in rows):
-        notes.append("images of one group in it are kept together in one split")
+        meant = "are taken as dependent" if any(row["split"] for row in rows) else "are kept together in one split"
+        notes.append(f"images of one group in it {meant}")
     warnings = [f"{counted(left_out, 'image')} without a row in {table}: not used"] if left_out else []
     if elsewhere:
         warnings.append(

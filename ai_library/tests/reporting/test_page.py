@@ -156,6 +156,17 @@ def test_limits_name_the_worst_severity_of_the_worst_three_corruptions(findings)
     assert f"35.0% with {a} of severity 5, 45.0% with {b} of severity 5, 55.0% with {c} of severity 5; 99.0%" in limit
 
 
+def test_limits_tell_how_many_images_depend_on_earlier_splits(findings):
+    n = findings.report.n
+    assert not [each for each in findings.limits if "earlier splits" in each]
+    (some,) = [each for each in dataclasses.replace(findings, leaked=np.arange(n) < 5).limits if "earlier" in each]
+    assert some.startswith("5 of the images have copies, or images of their group, in earlier splits. Without these")
+    assert f"(n = {n - 5:,})" in some
+    (every,) = [each for each in dataclasses.replace(findings, leaked=np.full(n, True)).limits if "earlier" in each]
+    assert every.startswith("All of the images have copies")
+    assert "too high for new images" in every
+
+
 def test_the_hardest_examples_are_shown_with_their_images(findings, source):
     page, hardest = Page(report_page(findings)), findings.hardest
     assert len(hardest) == HARDEST

@@ -103,20 +103,22 @@ def test_copies_across_the_splits_of_a_user_are_told_and_stay(tmp_path):
     shutil.copy(tmp_path / "train/b/000000.png", tmp_path / "val/b/other.png")
     source = ImageFolderDataSource(tmp_path, image_size=32)
     leaks = [
-        (leak.path.relative_to(tmp_path).as_posix(), leak.copy.relative_to(tmp_path).as_posix(), leak.same_pixels)
+        (leak.path.relative_to(tmp_path).as_posix(), leak.other.relative_to(tmp_path).as_posix(), leak.kind)
         for leak in source.leaks
     ]
     assert leaks == [
-        ("test/a/other.png", "train/a/000003.png", True),
-        ("test/b/other.jpg", "val/b/000001.png", False),
-        ("val/b/other.png", "train/b/000000.png", True),
+        ("test/a/other.png", "train/a/000003.png", "same pixels"),
+        ("test/b/other.jpg", "val/b/000001.png", "nearly the same"),
+        ("val/b/other.png", "train/b/000000.png", "same pixels"),
     ]
     assert source.leaked("evaluation").sum() == 2
     assert source.paths("evaluation")[int(source.leaked("evaluation").argmax())].name.startswith("other")
     assert source.leaked("validation").sum() == 1
     assert not source.leaked("train").any()
     assert [source.size(split) for split in SPLITS] == [24, 25, 26]
-    assert "warning: 2 images of evaluation with copies in earlier splits" in str(source.summary())
+    told = str(source.summary())
+    assert "warning: 2 images of evaluation with copies in earlier splits" in told
+    assert "note: copies: 2 images with the same pixels as another" in told
 
 
 def test_copies_within_train_stay_together_where_validation_comes_out_of_it(tmp_path):
@@ -136,6 +138,44 @@ def test_copies_of_validation_are_told_where_evaluation_comes_out_of_train(tmp_p
     assert source.size("evaluation") > 5
     assert source.leaked("evaluation").all()
     assert {leak.split for leak in source.leaks} == {"validation", "evaluation"}
+
+
+def test_groups_across_the_splits_of_a_table_are_told_and_leak(tmp_path):
+    draw_folder(tmp_path / "scans", {".": 40}, side=16)
+    patients = [f"p{i % 4}" if i < 38 else "p9" for i in range(40)]
+    rows = [(f"{i:06}.png", "ab"[i % 2], ("train", "test")[i >= 28], patients[i]) for i in range(40)]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(map(",".join, [("path", "label", "split", "patient"), *rows])))
+    source = ImageFolderDataSource(tmp_path / "scans", labels=table, image_size=16)
+    told = str(source.summary())
+    assert "4 groups of images in train and evaluation: p0, p1, p2, p3: metrics on 10 images of evaluation" in told
+    assert "kept together in one split" not in told
+    assert "with copies" not in told
+    assert source.leaked("evaluation").sum() == 10
+    assert {leak.kind for leak in source.leaks} == {"same group"}
+    for leak in source.leaks:
+        assert int(leak.path.stem) % 4 == int(leak.other.stem) % 4
+        assert (leak.split, leak.other_split == "evaluation") == ("evaluation", False)
+    alone = ImageFolderDataSource(tmp_path / "scans", labels=table, image_size=16, groups="none")
+    assert not alone.leaks
+    assert "of one group" not in str(alone.summary())
+
+
+def test_sub_folders_across_the_splits_of_a_user_are_told_and_leak(tmp_path):
+    images = {f"{split}/{name}/patient{i}": 5 for split in ("train", "val", "test") for name in "ab" for i in range(2)}
+    draw_folder(tmp_path, images | {"test/a/patient7": 3, "test/b": 4}, side=16)
+    shutil.copy(tmp_path / "train/a/patient0/000001.png", tmp_path / "test/a/patient0/copy.png")
+    source = ImageFolderDataSource(tmp_path, image_size=16)
+    told = str(source.summary())
+    assert "4 groups of images in train and validation and evaluation: a/patient0, a/patient1, b/patient0" in told
+    assert "metrics on 21 images of evaluation are too high" in told
+    assert "1 image of evaluation with copies in earlier splits" in told
+    assert "stay together" not in told
+    assert [int(source.leaked(split).sum()) for split in SPLITS] == [0, 20, 21]
+    kinds = {leak.path.name: leak.kind for leak in source.leaks if leak.split == "evaluation"}
+    assert kinds.pop("copy.png") == "same pixels"  # which tells more than its group
+    assert set(kinds.values()) == {"same group"}
+    assert {leak.other_split for leak in source.leaks} == {"train"}
 
 
 @pytest.mark.parametrize("tops", [("train", "test"), ("train", "training", "test")])
