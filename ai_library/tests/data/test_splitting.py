@@ -1,7 +1,9 @@
 """Splits have their share of each class, keep groups together, and stay where they are."""
 
 from collections import Counter
+from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,6 +89,70 @@ def test_groups_of_several_classes_are_kept_together_and_leave_each_class_its_sh
     assert len(set(zip(groups, splits, strict=True))) == 100
     for label, counts in counted(labels, splits).items():
         assert_shares(counts, labels.count(label), tolerance=12)
+
+
+def table(groups):
+    """The labels and group names of a table, of whose groups each is a list of labels."""
+    rows = [(label, f"patient {index}") for index, labels in enumerate(groups) for label in labels]
+    return [label for label, _ in rows], [group for _, group in rows]
+
+
+def promised(groups, shares):
+    """For each class with enough groups: the indices of its groups."""
+    found = {label: [index for index, own in enumerate(groups) if label in own] for label in set().union(*groups)}
+    return {label: own for label, own in found.items() if len(own) >= len(shares)}
+
+
+def is_possible(groups, shares):
+    """Whether any division of the groups has each class that has enough groups in each split."""
+    divisions = np.array([*product(range(len(shares)), repeat=len(groups))])
+    reached = [
+        (divisions[:, own] == split).any(axis=1)
+        for own in promised(groups, shares).values()
+        for split in range(len(shares))
+    ]
+    return bool(np.all(reached, axis=0).any())
+
+
+shares_of_splits = st.sampled_from([SHARES, {"train": 0.85, "validation": 0.15}, dict.fromkeys(range(4), 1 / 4)])
+
+
+@settings(max_examples=200)
+@given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=2, max_size=7), shares_of_splits)
+def test_each_class_with_enough_groups_is_in_each_split_if_any_division_does_that(groups, shares):
+    labels, names = table(groups)
+    splits = dict(zip(names, stratified(labels, names, shares), strict=True))
+    reached = [
+        {splits[f"patient {index}"] for index in own} == set(shares) for own in promised(groups, shares).values()
+    ]
+    assert all(reached) == is_possible(groups, shares)
+
+
+@given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=3, max_size=30), st.randoms())
+def test_the_split_of_a_group_of_several_classes_does_not_depend_on_the_order_of_the_rows(groups, random):
+    labels, names = table(groups)
+    shuffled = random.sample(range(len(labels)), len(labels))
+    again = stratified([labels[row] for row in shuffled], [names[row] for row in shuffled])
+    assert dict(zip(names, stratified(labels, names), strict=True)) == dict(
+        zip([names[row] for row in shuffled], again, strict=True)
+    )
+
+
+def test_rare_classes_in_groups_of_many_classes_reach_every_split():
+    rng = np.random.default_rng(0)
+    groups = [np.minimum(*rng.integers(0, 300, (2, 4))).tolist() for _ in range(300)]
+    labels, names = table(groups)
+    splits = dict(zip(names, stratified(labels, names), strict=True))
+    for own in promised(groups, SHARES).values():
+        assert {splits[f"patient {index}"] for index in own} == set(SHARES)
+
+
+def test_two_classes_that_cannot_both_reach_every_split_lack_as_little_as_possible():
+    groups = [[0, 1], [0, 1, 2], [0, 2], [1, 2]]  # each class has three groups, and any two share two
+    labels, names = table(groups)
+    splits = stratified(labels, names)
+    assert not is_possible(groups, SHARES)
+    assert sorted(len(counts) for counts in counted(labels, splits).values()) == [2, 3, 3]
 
 
 def test_folds_are_equal_parts():

@@ -27,6 +27,11 @@ def copied_noise(folder, n, seed=0):
     return folder
 
 
+def labels_table(folder, *rows):
+    (folder / "labels.csv").write_text("\n".join(map(",".join, rows)))
+    return folder / "labels.csv"
+
+
 def of_whom(path):
     return path.stem.rpartition("_")[2]
 
@@ -144,8 +149,7 @@ def test_groups_across_the_splits_of_a_table_are_told_and_leak(tmp_path):
     draw_folder(tmp_path / "scans", {".": 40}, side=16)
     patients = [f"p{i % 4}" if i < 38 else "p9" for i in range(40)]
     rows = [(f"{i:06}.png", "ab"[i % 2], ("train", "test")[i >= 28], patients[i]) for i in range(40)]
-    table = tmp_path / "labels.csv"
-    table.write_text("\n".join(map(",".join, [("path", "label", "split", "patient"), *rows])))
+    table = labels_table(tmp_path, ("path", "label", "split", "patient"), *rows)
     source = ImageFolderDataSource(tmp_path / "scans", labels=table, image_size=16)
     told = str(source.summary())
     assert "4 groups of images in train and evaluation: p0, p1, p2, p3: metrics on 10 images of evaluation" in told
@@ -197,3 +201,16 @@ def test_validation_out_of_train_does_not_depend_on_the_names_in_test(tmp_path):
     sources = [ImageFolderDataSource(tmp_path / folder, image_size=16) for folder in ("one", "two")]
     first, second = ([source.name_of(path) for path in source.paths("validation")] for source in sources)
     assert first == second
+
+
+def test_each_class_of_a_table_of_patients_has_images_in_each_split(tmp_path):
+    patients = ["abababba", "ccaab", "aaaaa", "bcbcaaaa", "bbaabaa", "ccccccab"]
+    labels = "".join(patients)
+    names = [f"p{index}" for index, own in enumerate(patients) for _ in own]
+    draw_folder(tmp_path / "scans", {".": len(labels)}, side=16)
+    rows = [(f"{index:06}.png", *row) for index, row in enumerate(zip(labels, names, strict=True))]
+    source = ImageFolderDataSource(
+        tmp_path / "scans", labels=labels_table(tmp_path, ("path", "label", "patient"), *rows), image_size=16
+    )
+    assert all(min(counts) > 0 for counts in sizes(source).values())
+    assert not [warning for warning in source.summary().warnings if "has no images" in warning]
