@@ -76,17 +76,30 @@ def grouped_interval(hits: np.ndarray, groups: np.ndarray) -> tuple[float, float
     Returns:
         (low, high), never narrower than that of n independent trials.
     """
-    n, share = len(hits), hits.mean()
+    share, independent = hits.mean(), effective_number(hits, groups)
+    return wilson_interval(share * independent, independent) if independent else (0.0, 1.0)
+
+
+def effective_number(values: np.ndarray, groups: np.ndarray) -> float:
+    """The number of independent values whose mean is as uncertain as that of values in groups: see `grouped_interval`.
+
+    Args:
+        values: (n,) numbers.
+        groups: (n,) int, the group of each value.
+
+    Returns:
+        At most n; 0 for a single group, which does not tell how groups vary.
+    """
+    n, mean = len(values), values.mean()
     _, which = np.unique(groups, return_inverse=True)
-    totals = np.bincount(which, hits - share)
+    totals = np.bincount(which, values - mean)
     count = len(totals)
     if count < 2:
-        return 0.0, 1.0
+        return 0.0
     variance = (totals**2).sum() / n**2 * count / (count - 1)
-    independent = share * (1 - share) / variance if variance else count
+    independent = values.var() / variance if variance else count
     independent *= (_Z / _student(count - 1)) ** 2  # few groups estimate the variance badly
-    independent = min(n, independent)
-    return wilson_interval(share * independent, independent)
+    return float(min(n, independent))
 
 
 def _student(freedom):

@@ -1,4 +1,6 @@
-"""Two models are compared as the published examples are, and as scipy does."""
+"""Two models are compared as the published examples are, and as scipy does; groups of examples are the units."""
+
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,9 +13,15 @@ from ai_library import Comparison, InputError, Report, compare
 counts = st.integers(0, 300)
 
 
-def report(hits, class_names=("no", "yes")):
+def report(hits, class_names=("no", "yes"), groups=None):
     """A report of examples of the class 1 that are predicted right where `hits` says so."""
-    return Report(np.eye(2)[np.array(hits, int)], np.ones(len(hits), int), class_names)
+    return Report(np.eye(2)[np.array(hits, int)], np.ones(len(hits), int), class_names, groups=groups)
+
+
+def films(rng, n, frames, right=0.7):
+    """Two reports of equally good classifiers, each of which has nearly all frames of a film right, or nearly none."""
+    hits = np.repeat(rng.random((2, n)) < right, frames, axis=1) ^ (rng.random((2, n * frames)) < 0.05)
+    return [report(each, groups=np.repeat(np.arange(n), frames)) for each in hits]
 
 
 def test_examples_are_counted_by_who_has_them_right():
@@ -94,3 +102,98 @@ def test_reports_that_cannot_be_compared_are_refused():
     other = Report(np.eye(2), np.array([0, 1]), ("no", "yes"))
     with pytest.raises(InputError, match="same labels in the same order, got 1 of 2 labels that differ"):
         compare(report([1, 0]), other)
+    first = report([1, 0], groups=np.array([0, 0]))
+    with pytest.raises(InputError, match="same groups in the same order, got 1 of 2 groups that differ"):
+        compare(first, report([1, 0], groups=np.array([0, 1])))
+
+
+def test_examples_of_groups_are_no_more_certain_than_in_the_report():
+    hits, groups = np.arange(200) >= 40, np.repeat(np.arange(10), 20)
+    first, second = report(hits, groups=groups), report(np.ones(200), groups=groups)
+    comparison = compare(first, second)
+    for one, interval in zip((first, second), comparison.accuracy_intervals, strict=True):
+        assert interval == pytest.approx(one.accuracy_interval)
+    assert comparison.p_value == 2 / 2**2  # two groups differ
+    low, high = comparison.difference_interval
+    assert low < 0 < 0.2 < high
+    text = str(comparison)
+    assert text.count("n = 200 in 10 groups; ") == 2
+    assert "80.00%  (95 % interval 42.71% to 95.55%, n = 200 in 10 groups; 0 only this one has right)" in text
+    assert "sign-flip test of the groups: p = 0.5)" in text
+    assert text.endswith("The data do not tell which one is better.")
+
+
+def test_the_order_of_the_examples_and_the_names_of_the_groups_do_not_matter():
+    rng = np.random.default_rng(0)
+    first, second = films(rng, 12, 5)
+    order, names = rng.permutation(60), rng.permutation(12) + 7
+    shuffled = [report(each.hits[order], groups=names[each.groups[order]]) for each in (first, second)]
+    one, other = compare(first, second), compare(*shuffled)
+    assert sorted(one.groups) == sorted(other.groups)
+    assert one.p_value == pytest.approx(other.p_value)
+    assert one.difference_interval == pytest.approx(other.difference_interval)
+
+
+@pytest.mark.parametrize("of", ["first", "second"])
+def test_groups_that_one_report_has_hold_for_both(of):
+    first, second = films(np.random.default_rng(0), 8, 5)
+    alone = {"first": first, "second": second} | {of: report((first if of == "first" else second).hits)}
+    assert compare(alone["first"], alone["second"]) == compare(first, second)
+
+
+def test_groups_of_one_example_are_no_groups():
+    hits = np.random.default_rng(0).random((2, 50)) < 0.7
+    first, second = map(report, hits)
+    grouped = compare(*(report(each, groups=np.arange(50)) for each in hits))
+    assert grouped == compare(first, second)
+    assert "groups" not in str(grouped)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 4).filter(any), min_size=2, max_size=9))
+def test_the_test_of_groups_counts_all_ways_to_exchange_the_classifiers(groups):
+    sums = [second - first for _, first, second, _ in groups]
+    ways = [abs(np.dot(signs, sums)) >= abs(sum(sums)) for signs in product([-1, 1], repeat=len(sums))]
+    comparison = Comparison(*map(sum, zip(*groups, strict=True)), tuple(groups))
+    assert comparison.p_value == pytest.approx(np.mean(ways))
+    low, high = comparison.difference_interval
+    assert -1 - 1e-9 <= low <= comparison.difference + 1e-9
+    assert comparison.difference - 1e-9 <= high <= 1 + 1e-9
+    alone = Comparison(comparison.both, comparison.only_first, comparison.only_second, comparison.neither)
+    assert high - low > alone.difference_interval[1] - alone.difference_interval[0] - 1e-9
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_of_groups_that_differ_by_one_example_it_is_mcnemars(only_first, only_second):
+    groups = ((1, 1, 0, 0),) * only_first + ((1, 0, 1, 0),) * only_second + ((1, 0, 0, 1),)
+    grouped = Comparison(len(groups), only_first, only_second, 1, groups)
+    assert grouped.p_value == pytest.approx(Comparison(len(groups), only_first, only_second, 1).p_value)
+
+
+def test_one_group_tells_nothing():
+    comparison = compare(*(report(hits, groups=np.zeros(4, int)) for hits in ([0, 0, 0, 0], [1, 1, 1, 1])))
+    assert comparison.difference_interval == (-1, 1)
+    assert comparison.p_value == 1
+
+
+@pytest.mark.parametrize(("n", "frames"), [(20, 20), (40, 5), (100, 3)])
+def test_of_equally_good_classifiers_on_films_few_are_called_better(n, frames):
+    rng, better, covered = np.random.default_rng(0), 0, 0
+    for _ in range(400):
+        comparison = compare(*films(rng, n, frames))
+        better += comparison.p_value < 0.05
+        low, high = comparison.difference_interval
+        covered += low <= 0 <= high
+    assert 0.02 <= better / 400 <= 0.075
+    assert 0.93 <= covered / 400 <= 0.985
+
+
+def test_a_classifier_that_is_better_on_films_is_found():
+    rng = np.random.default_rng(0)
+    (first, _), (second, _) = films(rng, 100, 5, right=0.6), films(rng, 100, 5, right=0.9)
+    assert compare(first, second).conclusion == "The second one is better."
+
+
+def test_ten_thousand_groups_are_no_trouble():
+    comparison = Comparison(0, 5_000, 5_100, 0, ((0, 1, 0, 0),) * 5_000 + ((0, 0, 1, 0),) * 5_100)
+    assert comparison.p_value == pytest.approx(Comparison(0, 5_000, 5_100, 0).p_value)
