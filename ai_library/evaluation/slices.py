@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from itertools import combinations, pairwise, starmap
+from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
+from ..files.text import listed
 from .metrics import wilson_interval
 
 if TYPE_CHECKING:
@@ -90,6 +92,9 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
     rest. So a slice is not found for the errors of another, and the figures of a later slice are those of its
     remaining examples.
 
+    The examples are taken as independent. Groups of examples that are right or wrong together, such as frames of one
+    film, make slices significant that are not.
+
     >>> correct = np.repeat([True, False, True], [95, 15, 90])
     >>> [(weak.name, weak.n, weak.errors) for weak in find_slices(correct, {"size": np.arange(200)})]
     [('size 79.6 to 119', 40, 15)]
@@ -97,13 +102,14 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
     Args:
         correct: (n,) bool, which predictions are right, such as `Report.hits`.
         factors: Factors of the examples, by name: (n,) numbers, which are divided into `BINS` parts of equal counts, or
-            (n,) categories. A nan means that the example does not have the factor.
+            (n,) categories. A nan or None means that the example does not have the factor.
 
     Returns:
         The weak slices, in the order in which they were found; an empty list if there is none.
 
     Raises:
-        InputError: A factor does not have one value for each prediction.
+        InputError: A factor does not have one value for each prediction, or infinite ones, or values of types that
+            cannot be sorted together.
     """
     wrong = ~np.asarray(correct, bool)
     single = [_partition(values, len(wrong), name) for name, values in factors.items()]
@@ -129,6 +135,9 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
 def accuracy_by(correct: "ArrayLike", values: "ArrayLike") -> list[AccuracyRow]:
     """Returns the accuracy in each part of a factor.
 
+    The intervals take the examples as independent: for groups of examples, such as frames of one film, they are too
+    narrow.
+
     >>> [(row.name, row.accuracy) for row in accuracy_by([True, True, False, True], ["cat", "cat", "dog", "dog"])]
     [('cat', 1.0), ('dog', 0.5)]
 
@@ -140,7 +149,7 @@ def accuracy_by(correct: "ArrayLike", values: "ArrayLike") -> list[AccuracyRow]:
         One row for each part, in the order of the values.
 
     Raises:
-        InputError: `values` does not have one value for each prediction.
+        InputError: As for `find_slices`.
     """
     correct = np.asarray(correct, bool)
     partition = _partition(values, len(correct))
@@ -167,7 +176,8 @@ def accuracy_grid(correct: "ArrayLike", first: "ArrayLike", second: "ArrayLike")
         The `AccuracyGrid`.
 
     Raises:
-        InputError: A factor does not have one value for each prediction.
+        InputError: A factor does not have one value for each prediction, or infinite ones, or values of types that
+            cannot be sorted together.
     """
     correct = np.asarray(correct, bool)
     rows, columns = _partition(first, len(correct)), _partition(second, len(correct))
@@ -187,24 +197,75 @@ def _partition(values, n, factor=""):
     values = np.asarray(values)
     if values.shape != (n,):
         raise InputError(
-            f"{f'factor {factor!r}' if factor else 'a factor'} must have one value for each of the {n:,} predictions, "
-            f"got shape {values.shape}"
+            f"{_named(factor)} must have one value for each of the {n:,} predictions, got shape {values.shape}"
         )
+    values, known = _known(values, factor)
     numeric = np.issubdtype(values.dtype, np.number)
-    known = ~np.isnan(values) if numeric else np.ones(n, bool)
-    distinct, parts_of_known = np.unique(values[known], return_inverse=True)
+    distinct, parts_of_known = _distinct(values, factor)
     if numeric and len(distinct) > MAX_VALUES:
-        edges = np.unique(np.quantile(values[known], np.linspace(0, 1, BINS + 1)))
-        parts_of_known = np.searchsorted(edges[1:-1], values[known], side="right")
+        edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)))
+        parts_of_known = np.searchsorted(edges[1:-1], values, side="right")
         # Where many examples share a value, a part below it may be empty.
         kept, parts_of_known = np.unique(parts_of_known, return_inverse=True)
         edges = np.append(edges[:-1][kept], edges[-1])
-        names = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
+        names = _told_apart(lambda shown: [f"{shown(low)} to {shown(high)}" for low, high in pairwise(edges)], 3)
+    elif numeric:
+        names = _told_apart(lambda shown: [shown(value) for value in distinct], 4)
     else:
-        names = [f"{value:.4g}" if numeric else str(value) for value in distinct]
+        names = [str(value) for value in distinct]
     parts = np.full(n, len(names))
     parts[known] = parts_of_known
     return _Partition([f"{factor} {name}".lstrip() for name in names], parts)
+
+
+def _named(factor):
+    return f"factor {factor!r}" if factor else "a factor"
+
+
+def _known(values, factor):
+    """The values of the examples that have the factor, and (n,) bool, which these are."""
+    known = ~np.isnan(values) if np.issubdtype(values.dtype, np.number) else np.ones(len(values), bool)
+    if values.dtype == object:
+        known = np.array([value is not None and bool(value == value) for value in values], bool)  # nan is not nan
+    values = values[known]
+    if values.dtype == object and all(isinstance(value, Real) and not isinstance(value, bool) for value in values):
+        values = np.array(values.tolist())
+    if np.issubdtype(values.dtype, np.number) and (infinite := np.count_nonzero(np.isinf(values))):
+        raise InputError(
+            f"{_named(factor)} must not be infinite, got {infinite:,} infinite of {len(known):,} values: replace them "
+            "by nan, which leaves these examples out, or by a finite number"
+        )
+    return values, known
+
+
+def _distinct(values, factor):
+    """The distinct values in order, and for each value its place among them."""
+    try:
+        return np.unique(values, return_inverse=True)
+    except TypeError as error:
+        types = sorted({type(value).__name__ for value in values})
+        raise InputError(
+            f"{_named(factor)} must have numbers or categories that can be sorted, got values of the types "
+            f"{listed(types)}: convert them to strings"
+        ) from error
+
+
+def _told_apart(names_by, fewest):
+    """The names in `fewest` significant digits or, where these leave two names equal, in as many as it takes."""
+    names = names_by(lambda value: f"{value:.{fewest}g}")
+    for digits in range(fewest + 1, 18):  # 17 tell all float64 apart
+        if len({*names}) == len(names):
+            break
+        names = names_by(lambda value, digits=digits: _in_full(value, digits))
+    return names
+
+
+def _in_full(value, digits):
+    """A number in `digits` significant digits, or all those before the point if these are more."""
+    if isinstance(value, np.integer):
+        return str(value)
+    before = len(f"{abs(value):.0f}")
+    return f"{value:.{max(digits, before) if before < 18 else digits}g}"
 
 
 def _crossed(first, second):

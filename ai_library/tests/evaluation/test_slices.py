@@ -113,6 +113,62 @@ def test_few_distinct_numbers_and_categories_are_taken_by_value():
     assert [row[:3] for row in accuracy_by(correct, [True, False, True, True])] == [("False", 1, 0), ("True", 3, 3)]
 
 
+def names(values):
+    return [row.name for row in accuracy_by(np.ones(len(values), bool), values)]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([202401, 202402, 202403], ["202401", "202402", "202403"]),
+        ([202401.0, 202402.0, 202403.0], ["202401", "202402", "202403"]),
+        ([7, 10**17, 10**17 + 1], ["7", "100000000000000000", "100000000000000001"]),
+        ([0.123451, 0.123452, 2], ["0.123451", "0.123452", "2"]),
+        ([1.0, 1.0 + 2**-52], ["1", "1.0000000000000002"]),
+        ([202401, 303402, 1.23456], ["1.235", "2.024e+05", "3.034e+05"]),  # 4 digits suffice
+    ],
+)
+def test_distinct_numbers_have_distinct_names(values, wanted):
+    assert names(np.tile(values, 20)) == wanted
+
+
+def test_ranges_of_large_numbers_have_distinct_names():
+    assert names(np.arange(202400, 202451)) == [
+        "202400 to 202410", "202410 to 202420", "202420 to 202430", "202430 to 202440", "202440 to 202450",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, float("nan")])
+def test_none_and_nan_among_objects_are_no_category(missing):
+    rows = accuracy_by([True, True, False, True], np.array(["b", missing, "a", "b"], object))
+    assert [row[:3] for row in rows] == [("a", 1, 0), ("b", 2, 2)]
+    numbers = [*np.arange(100.0).tolist(), *[missing] * 50]
+    assert [row.n for row in accuracy_by(np.ones(150), np.array(numbers, object))] == [20] * 5
+    assert accuracy_by([True], np.array([missing], object)) == []
+
+
+def test_a_factor_with_none_can_make_a_weak_slice():
+    kinds = np.array(["weak"] * 100 + [None] * 50 + ["strong"] * 150, object)
+    correct = np.repeat([True, False, True], [60, 40, 200])
+    assert [(weak.name, weak.n, weak.errors) for weak in find_slices(correct, {"kind": kinds})] == [
+        ("kind weak", 100, 40)
+    ]
+
+
+@pytest.mark.parametrize("infinity", [np.inf, -np.inf])
+def test_infinite_values_are_refused(infinity):
+    values = np.append(np.arange(118.0), [infinity, infinity])
+    with pytest.raises(InputError, match="factor 'z' must not be infinite, got 2 infinite of 120 values"):
+        find_slices(np.ones(120), {"z": values})
+    with pytest.raises(InputError, match="a factor must not be infinite"):
+        accuracy_by(np.ones(120), values.astype(object))
+
+
+def test_categories_of_types_that_cannot_be_sorted_together_are_refused():
+    with pytest.raises(InputError, match="got values of the types int, str: convert them to strings"):
+        accuracy_by([True, True], np.array(["a", 1], object))
+
+
 def test_grid_counts_every_pair_of_parts():
     grid = accuracy_grid([1, 0, 1, 1], ["a", "a", "b", "b"], [0.5, 0.5, 0.5, 2.0])
     assert (grid.rows, grid.columns) == (["a", "b"], ["0.5", "2"])
