@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError, whole_number
 from ..runtime import display
 from .evaluator import check_same_classes
-from .metrics import wilson_interval
+from .metrics import accuracy_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,7 +139,7 @@ class CorruptedAccuracy(NamedTuple):
     """Number of right predictions."""
     accuracy: float
     accuracy_interval: tuple[float, float]
-    """95 % interval: low, high."""
+    """95 % interval: low, high. It accounts for groups of images: see `DataSource.groups_of`."""
 
 
 def evaluate_corrupted(
@@ -175,13 +175,15 @@ def evaluate_corrupted(
     n = whole_number("n", n, 1, 2**32)
     indices = np.sort(np.random.default_rng(seed).permutation(source.size(split))[:n])
     images, labels = source.examples(split, indices)
+    groups = source.groups_of(split)
+    own_groups = None if groups is None else groups[indices]
 
     rows, tried = [], [("none", 0), *product(CORRUPTIONS, SEVERITIES)]
     if verbose:
         tried = display.counted(tried, "trying corruptions on images", len(tried) * len(labels), lambda _: len(labels))
     for kind, severity in tried:
         corrupted = corrupt(images, kind, severity, seed, indices) if severity else images
-        correct = int((classifier.predict(corrupted) == labels).sum())
-        interval = wilson_interval(correct, len(labels))
+        hits = classifier.predict(corrupted) == labels
+        correct, interval = int(hits.sum()), accuracy_interval(hits, own_groups)
         rows.append(CorruptedAccuracy(kind, severity, len(labels), correct, correct / len(labels), interval))
     return rows

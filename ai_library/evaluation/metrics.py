@@ -63,7 +63,30 @@ def wilson_interval(correct: float, n: float) -> tuple[float, float]:
     return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
 
 
-def grouped_interval(hits: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+def accuracy_interval(
+    hits: np.ndarray, groups: np.ndarray | None = None, weights: np.ndarray | None = None
+) -> tuple[float, float]:
+    """The 95 % interval of the share of right predictions: of every accuracy in a report.
+
+    It is that of `grouped_interval`; or, if no two examples are of one group, that of `wilson_interval`.
+
+    Args:
+        hits: (n,) bool with n >= 1, which predictions are right.
+        groups: (n,) int, the group of each example. None: all examples are independent.
+        weights: (n,) float in [0, 1], the part of each example that counts. Not all are 0. None: all count wholly.
+
+    Returns:
+        (low, high) with 0 <= low <= accuracy <= high <= 1.
+    """
+    if weights is None:
+        weights = np.ones(len(hits))
+    counted = weights > 0
+    if groups is None or len(np.unique(groups[counted])) == np.count_nonzero(counted):
+        return wilson_interval(float(weights @ hits), float(weights.sum()))
+    return grouped_interval(hits[counted], groups[counted], weights[counted])
+
+
+def grouped_interval(hits: np.ndarray, groups: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
     """The 95 % interval of a proportion of trials that come in groups.
 
     It is Wilson's interval for the effective sample size: the number of independent trials with the same variance
@@ -72,32 +95,36 @@ def grouped_interval(hits: np.ndarray, groups: np.ndarray) -> tuple[float, float
     Args:
         hits: (n,) bool, the successes.
         groups: (n,) int, the group of each trial.
+        weights: (n,) float in (0, 1], the part of each trial that counts. None: all count wholly.
 
     Returns:
-        (low, high), never narrower than that of n independent trials.
+        (low, high), never narrower than that of independent trials.
     """
-    share, independent = hits.mean(), effective_number(hits, groups)
-    return wilson_interval(share * independent, independent) if independent else (0.0, 1.0)
+    share = hits.mean() if weights is None else np.average(hits, weights=weights)
+    independent = effective_number(hits, groups, weights)
+    return wilson_interval(float(share * independent), independent) if independent else (0.0, 1.0)
 
 
-def effective_number(values: np.ndarray, groups: np.ndarray) -> float:
+def effective_number(values: np.ndarray, groups: np.ndarray, weights: np.ndarray | None = None) -> float:
     """The number of independent values whose mean is as uncertain as that of values in groups: see `grouped_interval`.
 
     Args:
         values: (n,) numbers.
         groups: (n,) int, the group of each value.
+        weights: (n,) float in (0, 1], the part of each value that counts. None: all count wholly.
 
     Returns:
-        At most n; 0 for a single group, which does not tell how groups vary.
+        At most the sum of the weights; 0 for a single group, which does not tell how groups vary.
     """
-    n, mean = len(values), values.mean()
+    weights = np.ones(len(values)) if weights is None else weights
+    n, mean = weights.sum(), np.average(values, weights=weights)
     _, which = np.unique(groups, return_inverse=True)
-    totals = np.bincount(which, values - mean)
+    totals = np.bincount(which, weights * (values - mean))
     count = len(totals)
     if count < 2:
         return 0.0
     variance = (totals**2).sum() / n**2 * count / (count - 1)
-    independent = values.var() / variance if variance else count
+    independent = np.average((values - mean) ** 2, weights=weights) / variance if variance else count
     independent *= (_Z / _student(count - 1)) ** 2  # few groups estimate the variance badly
     return float(min(n, independent))
 
@@ -109,12 +136,15 @@ def _student(freedom):
     return z + terms[0] / (4 * freedom) + terms[1] / (96 * freedom**2) + terms[2] / (384 * freedom**3)
 
 
-def reliability_bins(confidence: np.ndarray, hits: np.ndarray) -> list[ReliabilityBin]:
+def reliability_bins(
+    confidence: np.ndarray, hits: np.ndarray, groups: np.ndarray | None = None
+) -> list[ReliabilityBin]:
     """The bins of the reliability diagram (Guo et al., ICML 2017).
 
     Args:
         confidence: (n,) float in [0, 1], the probabilities of the predictions.
         hits: (n,) bool, which predictions are right.
+        groups: (n,) int, the group of each example: see `accuracy_interval`.
 
     Returns:
         The non-empty ones of `CALIBRATION_BINS` equally wide bins, the lowest confidence first.
@@ -126,7 +156,8 @@ def reliability_bins(confidence: np.ndarray, hits: np.ndarray) -> list[Reliabili
         n, right = int(inside.sum()), int(hits[inside].sum())
         low, high = i / CALIBRATION_BINS, (i + 1) / CALIBRATION_BINS
         mean = float(confidence[inside].mean())
-        bins.append(ReliabilityBin(float(low), float(high), n, mean, right / n, wilson_interval(right, n)))
+        interval = accuracy_interval(hits[inside], None if groups is None else groups[inside])
+        bins.append(ReliabilityBin(float(low), float(high), n, mean, right / n, interval))
     return bins
 
 
@@ -171,15 +202,31 @@ def coverage_curve(confidence: np.ndarray, hits: np.ndarray) -> "tuple[NDArray[n
     return decided / len(hits), correct / decided
 
 
-def coverage_table(confidence: np.ndarray, hits: np.ndarray) -> list[Coverage]:
-    """The points of the `coverage_curve` nearest to `COVERAGES`; it takes the same arguments."""
+def coverage_table(confidence: np.ndarray, hits: np.ndarray, groups: np.ndarray | None = None) -> list[Coverage]:
+    """The points of the `coverage_curve` nearest to `COVERAGES`.
+
+    Args:
+        confidence: (n,) float, the probabilities of the predictions.
+        hits: (n,) bool, which predictions are right.
+        groups: (n,) int, the group of each example: see `accuracy_interval`.
+    """
     certain, (_, accuracy) = np.sort(confidence)[::-1], coverage_curve(confidence, hits)
     rows = []
     for share in COVERAGES:
         n = max(1, round(share * len(hits)))
         right = float(accuracy[n - 1])
-        rows.append(Coverage(n / len(hits), n, float(certain[n - 1]), right, wilson_interval(right * n, n)))
+        if groups is None:
+            interval = wilson_interval(right * n, n)
+        else:
+            interval = accuracy_interval(hits, groups, _parts_decided(confidence, certain[n - 1], n))
+        rows.append(Coverage(n / len(hits), n, float(certain[n - 1]), right, interval))
     return rows
+
+
+def _parts_decided(confidence, lowest, n):
+    """(all,) float, the part of each example among the `n` most confident; those of the `lowest` share the rest."""
+    above, equal = confidence > lowest, confidence == lowest
+    return above + equal * ((n - above.sum()) / equal.sum())
 
 
 def _by_score(scores, positive):

@@ -15,12 +15,11 @@ from .metrics import (
     CALIBRATION_BINS,
     Coverage,
     ReliabilityBin,
+    accuracy_interval,
     coverage_curve,
     coverage_table,
-    grouped_interval,
     reliability_bins,
     roc_auc_and_average_precision,
-    wilson_interval,
 )
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ class Report:
         labels: (n,) int, the true classes, from 0 to classes - 1.
         class_names: Names of the labels 0, 1, ...
         temperature: The logits were divided by it before the softmax.
-        groups: (n,) int, the group of each example, such as the film of a frame. The interval of the accuracy is then
-            that of groups, which is wider. None: all examples are independent.
+        groups: (n,) int, the group of each example, such as the film of a frame. The intervals of accuracies are then
+            those of groups, which are wider. None: all examples are independent.
 
     Raises:
         InputError: The shapes are not those above, there is no example, a label is not a class, or a probability is
@@ -136,14 +135,17 @@ class Report:
 
     @property
     def accuracy_interval(self) -> tuple[float, float]:
-        """(low, high), the 95 % interval of the accuracy: see `wilson_interval` and `grouped_interval`."""
-        if self.groups is not None and self._group_count < self.n:
-            return grouped_interval(self.hits, self.groups)
-        return wilson_interval(self.correct, self.n)
+        """(low, high), the 95 % interval of the accuracy: see `metrics.accuracy_interval`."""
+        return accuracy_interval(self.hits, self.shared_groups)
 
     @cached_property
     def _group_count(self):
         return self.n if self.groups is None else len(np.unique(self.groups))
+
+    @property
+    def shared_groups(self) -> np.ndarray | None:
+        """The `groups`; None if no two examples are of one group."""
+        return self.groups if self._group_count < self.n else None
 
     @cached_property
     def confusion_matrix(self) -> "NDArray[np.intp]":
@@ -248,7 +250,7 @@ class Report:
     @cached_property
     def reliability(self) -> list[ReliabilityBin]:
         """The bins of the reliability diagram: see `reliability_bins`."""
-        return reliability_bins(self.confidence, self.hits)
+        return reliability_bins(self.confidence, self.hits, self.shared_groups)
 
     def coverage_curve(self) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
         """Coverage (n,) and accuracy (n,) if the least confident examples are left to a person.
@@ -260,7 +262,7 @@ class Report:
     @property
     def coverage(self) -> list[Coverage]:
         """Some points of the `coverage_curve`: see `coverage_table`."""
-        return coverage_table(self.confidence, self.hits)
+        return coverage_table(self.confidence, self.hits, self.shared_groups)
 
     @cached_property
     def logits(self) -> "NDArray[np.float64]":

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files.text import listed
-from .metrics import wilson_interval
+from .metrics import accuracy_interval
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -81,7 +81,9 @@ class AccuracyGrid(NamedTuple):
     """(rows, columns) float64, nan where n is 0."""
 
 
-def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> list[Slice]:
+def find_slices(
+    correct: "ArrayLike", factors: "Mapping[str, ArrayLike]", groups: "ArrayLike | None" = None
+) -> list[Slice]:
     """Finds the slices in which errors are significantly more frequent than elsewhere.
 
     A slice is a part of one factor, or the intersection of the parts of two factors. Each is tested against all other
@@ -92,9 +94,6 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
     rest. So a slice is not found for the errors of another, and the figures of a later slice are those of its
     remaining examples.
 
-    The examples are taken as independent. Groups of examples that are right or wrong together, such as frames of one
-    film, make slices significant that are not.
-
     >>> correct = np.repeat([True, False, True], [95, 15, 90])
     >>> [(weak.name, weak.n, weak.errors) for weak in find_slices(correct, {"size": np.arange(200)})]
     [('size 79.6 to 119', 40, 15)]
@@ -103,6 +102,8 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
         correct: (n,) bool, which predictions are right, such as `Report.hits`.
         factors: Factors of the examples, by name: (n,) numbers, which are divided into `BINS` parts of equal counts, or
             (n,) categories. A nan or None means that the example does not have the factor.
+        groups: (n,) int, the group of each example, such as `Report.groups`. The intervals account for them; the test
+            does not, and takes a slice of few groups for weak too easily. None: all examples are independent.
 
     Returns:
         The weak slices, in the order in which they were found; an empty list if there is none.
@@ -111,7 +112,8 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
         InputError: A factor does not have one value for each prediction, or infinite ones, or values of types that
             cannot be sorted together.
     """
-    wrong = ~np.asarray(correct, bool)
+    hits = np.asarray(correct, bool)
+    wrong = ~hits
     single = [_partition(values, len(wrong), name) for name, values in factors.items()]
     partitions = [*single, *starmap(_crossed, combinations(single, 2))]
     candidates = [(partition, part) for partition in partitions for part in range(len(partition.names))]
@@ -126,17 +128,14 @@ def find_slices(correct: "ArrayLike", factors: "Mapping[str, ArrayLike]") -> lis
         partition, part = candidates[best]
         inside = left & (partition.parts == part)
         n, errors = int(inside.sum()), int(wrong[inside].sum())
-        interval = wilson_interval(n - errors, n)
+        interval = _interval(hits, inside, groups)
         found.append(Slice(partition.names[part], n, errors, 1 - errors / n, interval, float(np.exp(log_p[best]))))
         left &= ~inside
     return found
 
 
-def accuracy_by(correct: "ArrayLike", values: "ArrayLike") -> list[AccuracyRow]:
+def accuracy_by(correct: "ArrayLike", values: "ArrayLike", groups: "ArrayLike | None" = None) -> list[AccuracyRow]:
     """Returns the accuracy in each part of a factor.
-
-    The intervals take the examples as independent: for groups of examples, such as frames of one film, they are too
-    narrow.
 
     >>> [(row.name, row.accuracy) for row in accuracy_by([True, True, False, True], ["cat", "cat", "dog", "dog"])]
     [('cat', 1.0), ('dog', 0.5)]
@@ -144,6 +143,7 @@ def accuracy_by(correct: "ArrayLike", values: "ArrayLike") -> list[AccuracyRow]:
     Args:
         correct: (n,) bool, which predictions are right, such as `Report.hits`.
         values: (n,) numbers or categories, as for `find_slices`.
+        groups: (n,) int, the group of each example, for which the intervals account. None: all are independent.
 
     Returns:
         One row for each part, in the order of the values.
@@ -155,8 +155,10 @@ def accuracy_by(correct: "ArrayLike", values: "ArrayLike") -> list[AccuracyRow]:
     partition = _partition(values, len(correct))
     n, right = _counts([partition], slice(None)), _counts([partition], correct)
     return [
-        AccuracyRow(name, int(total), int(hits), float(hits / total), wilson_interval(int(hits), int(total)))
-        for name, total, hits in zip(partition.names, n, right, strict=True)
+        AccuracyRow(
+            *(name, int(total), int(hits), float(hits / total)), _interval(correct, partition.parts == part, groups)
+        )
+        for part, (name, total, hits) in enumerate(zip(partition.names, n, right, strict=True))
     ]
 
 
@@ -184,6 +186,11 @@ def accuracy_grid(correct: "ArrayLike", first: "ArrayLike", second: "ArrayLike")
     shape, both = (len(rows.names), len(columns.names)), [_crossed(rows, columns)]
     n, right = _counts(both, slice(None)).reshape(shape), _counts(both, correct).reshape(shape)
     return AccuracyGrid(rows.names, columns.names, n, np.where(n > 0, right / np.maximum(n, 1), np.nan))
+
+
+def _interval(hits, inside, groups):
+    """The interval of the accuracy on the examples `inside` a part."""
+    return accuracy_interval(hits[inside], None if groups is None else np.asarray(groups)[inside])
 
 
 class _Partition(NamedTuple):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_library import CORRUPTIONS, InputError, ShapeDataSource, corrupt, evaluate, evaluate_corrupted
+from ai_library.evaluation.metrics import wilson_interval
 
 kinds = pytest.mark.parametrize("kind", CORRUPTIONS)
 
@@ -159,3 +160,22 @@ def test_a_thousand_images_take_seconds_for_all_kinds_and_severities():
         for severity in range(1, 6):
             corrupt(images, kind, severity)
     assert time.process_time() - start < 10
+
+
+class Films(ShapeDataSource):
+    """Shapes of which eight each are frames of one film."""
+
+    def groups_of(self, split):
+        return np.arange(self.size(split)) // 8
+
+
+@pytest.mark.slow
+def test_images_in_groups_have_the_interval_of_groups_with_and_without_corruptions(classifier):
+    films = Films(seed=3, image_size=32, class_names=classifier.class_names, sizes=(8, 8, 48))
+    clean, *corrupted = evaluate_corrupted(classifier, films)
+    assert clean.accuracy_interval == evaluate(classifier, films).accuracy_interval
+    worst = min(corrupted, key=lambda row: abs(row.accuracy - 0.5))
+    low, high = wilson_interval(worst.correct, worst.n)
+    assert worst.accuracy_interval[0] <= low
+    assert worst.accuracy_interval[1] >= high
+    assert worst.accuracy_interval != (low, high)

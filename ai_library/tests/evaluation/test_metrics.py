@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_library.evaluation.metrics import (
+    accuracy_interval,
     coverage_curve,
     coverage_table,
     grouped_interval,
@@ -121,3 +122,37 @@ def test_the_interval_of_independent_trials_is_no_narrower_for_their_groups():
     low, high = grouped_interval(np.ones(900, bool), np.arange(900) // 90)
     assert low < 0.75
     assert high == 1
+
+
+def test_one_interval_holds_for_independent_and_for_grouped_examples():
+    """32 in 4 groups, of which two are all right and two all wrong."""
+    hits, groups = np.repeat([True, False, True, False], 8), np.arange(32) // 8
+    assert accuracy_interval(hits) == accuracy_interval(hits, np.arange(32)) == wilson_interval(16, 32)
+    assert accuracy_interval(hits, groups) == grouped_interval(hits, groups)
+    assert accuracy_interval(hits, groups) == pytest.approx((0.0616, 0.9384), abs=5e-5)
+
+
+def test_parts_of_grouped_examples_have_the_interval_of_their_groups():
+    rng = np.random.default_rng(0)
+    confidence, hits, groups = rng.random(200), rng.random(200) < 0.7, np.arange(200) // 10
+    most = np.argsort(-confidence)[:160]
+    assert coverage_table(confidence, hits, groups)[-1].accuracy_interval == pytest.approx(
+        grouped_interval(hits[most], groups[most])
+    )
+    for each in reliability_bins(confidence, hits, groups):
+        inside = (confidence >= each.low) & (confidence < each.high)
+        assert each.accuracy_interval == accuracy_interval(hits[inside], groups[inside])
+
+
+@settings(deadline=None)
+@given(predictions(), st.integers(1, 8), st.randoms())
+def test_no_interval_of_grouped_examples_depends_on_their_order(predictions, groups, shuffle):
+    """Examples of equal confidence count in part where not all of them are decided."""
+    confidence, hits = predictions
+    group_of = np.arange(len(hits)) % groups
+    order = shuffle.sample(range(len(hits)), len(hits))
+    table = coverage_table(confidence, hits, group_of)
+    again = coverage_table(confidence[order], hits[order], group_of[order])
+    for row, other in zip(table, again, strict=True):
+        assert row.accuracy_interval == pytest.approx(other.accuracy_interval)
+        assert row.accuracy_interval[0] - 1e-9 <= row.accuracy <= row.accuracy_interval[1] + 1e-9

@@ -167,3 +167,24 @@ def test_arrays_that_make_no_report_are_refused(probabilities, labels, message):
 def test_logits_are_not_taken_for_probabilities(logits):
     with pytest.raises(InputError, match="probabilities must be from 0 to 1, got .*: if these are logits"):
         Report(np.array(logits), np.array([0]), NAMES)
+
+
+@settings(deadline=None)
+@given(report=reports(), groups=st.integers(1, 60), decimals=st.integers(0, 3))
+def test_a_report_of_groups_gives_one_interval_for_one_figure(report, groups, decimals):
+    grouped = replace(
+        report, probabilities=report.probabilities.round(decimals), groups=np.arange(report.n) * groups // report.n
+    )
+    metrics = grouped.metrics()
+    assert metrics["coverage"][0]["accuracy_interval"] == (
+        pytest.approx(metrics["accuracy_interval"]) if groups >= report.n else metrics["accuracy_interval"]
+    )
+    for each in (*grouped.coverage, *grouped.reliability):
+        if each.n == report.n:
+            assert each.accuracy_interval == pytest.approx(grouped.accuracy_interval)
+
+
+def test_groups_of_one_example_change_no_figure():
+    rng = np.random.default_rng(0)
+    report = Report(rng.dirichlet([0.5] * 3, 50).round(1), rng.integers(0, 3, 50), NAMES)
+    assert replace(report, groups=np.arange(50)).metrics() == report.metrics()

@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 
 from ai_library import InputError, ShapeDataSource, accuracy_by, accuracy_grid, factor_table, find_slices
+from ai_library.evaluation.metrics import grouped_interval
 
 
 def ten_factors(n, rng):
@@ -104,6 +105,17 @@ def test_examples_without_a_factor_are_in_none_of_its_parts():
     wanted = scipy.stats.binomtest(10, 20).proportion_ci(0.95, method="wilson")
     assert rows[-1].accuracy == 0.5
     assert rows[-1].accuracy_interval == pytest.approx((wanted.low, wanted.high))
+
+
+def test_the_intervals_of_parts_and_slices_account_for_groups():
+    correct, kinds = np.repeat([True, False, True], [40, 20, 140]), np.repeat(["weak", "strong"], [60, 140])
+    groups = np.arange(200) // 10
+    weak, inside = accuracy_by(correct, kinds, groups)[1], kinds == "weak"
+    assert weak.accuracy_interval == grouped_interval(correct[inside], groups[inside])
+    (found,) = find_slices(correct, {"kind": kinds}, groups)
+    assert found.accuracy_interval == weak.accuracy_interval
+    (alone,) = find_slices(correct, {"kind": kinds})
+    assert found.p_value == alone.p_value
 
 
 def test_few_distinct_numbers_and_categories_are_taken_by_value():
