@@ -60,7 +60,7 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
         print(f"fold {number + 1} of {k}: accuracy {reports[-1].summary()['accuracy']}\n", flush=True)
     pooled = _pooled(reports)
     if distributed.is_first():
-        metrics = {**pooled.metrics(), "folds": [report.scores() for report in reports]}
+        metrics = {**_pooled_metrics(reports), "folds": [report.scores() for report in reports]}
         write_bytes(folder / METRICS, json.dumps(metrics, indent=1).encode())
     print(f"{pooled}\n\nmetrics  {shown(folder / METRICS)}")
 
@@ -77,8 +77,16 @@ def _began_with_another(places):
     return distributed.broadcast_from_first(lambda: any(initial(place) is not None for place in places))
 
 
+def _pooled_metrics(reports):
+    """The metrics of all out-of-fold predictions. They have no "temperature", because each fold has its own."""
+    metrics = _pooled(reports).metrics()
+    del metrics["temperature"]
+    plain = _pooled([report.at_temperature(1.0) for report in reports])
+    return {**metrics, "uncalibrated": plain.scores()["uncalibrated"]}
+
+
 def _pooled(reports):
-    """The report on all out-of-fold predictions."""
+    """The report on all out-of-fold predictions, each at the temperature of its fold."""
     probabilities, labels, groups = (
         np.concatenate([getattr(report, name) for report in reports]) for name in ("probabilities", "labels", "groups")
     )

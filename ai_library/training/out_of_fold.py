@@ -31,7 +31,9 @@ def predict_out_of_fold(
         verbose: Whether to show progress.
 
     Returns:
-        The `Report` of all examples, split by split, each in the order of the source.
+        The `Report` of all examples, split by split, each in the order of the source. Each network has calibrated its
+        own fold, so that the report as a whole has no temperature: its `temperature` of 1 leaves the probabilities as
+        they are, and "uncalibrated" in its metrics says nothing of the networks.
 
     Raises:
         InputError: The examples cannot be divided into k folds, or the network cannot be trained on them.
