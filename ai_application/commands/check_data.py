@@ -48,7 +48,7 @@ def main():
             for name in FILES:
                 check_writable(own.output / name)  # fails before the training, not after it
         source = own.source(arguments.seed, min_images=3, skip_broken=True)
-        print(source.summary(), end="\n\n", flush=True)
+        print(source.summary(for_folds=True), end="\n\n", flush=True)
         check = checked(arguments, source)
         if distributed.is_first():
             write(check, source, own.output)

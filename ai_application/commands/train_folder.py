@@ -77,7 +77,7 @@ def main():
         source = own.source(arguments.seed, 10 if own.cross_validate is None else 3, own.skip_broken)
         with listing_unreadable(run):
             length = length_of_training(source.size("train"), arguments.batch_size)
-        print(source.summary(), end="\n\n", flush=True)
+        print(source.summary(for_folds=own.cross_validate is not None), end="\n\n", flush=True)
         lists = {UNREADABLE: unreadable_list(source.read.faults), LEAKS: leaks_list(source)}
         if own.cross_validate is None:
             train_and_save(arguments, source, "folder", lists, **length)

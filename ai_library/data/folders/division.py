@@ -60,6 +60,8 @@ class Division:
     """The images with a copy, or an image of their group, in an earlier split, if the user made the splits."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    of_splits: tuple[str, ...]
+    """Warnings about the splits that the user made, which folds are free of."""
 
 
 def shares_of(made: frozenset[str]) -> dict[str, float]:
@@ -98,7 +100,7 @@ def divided(
     near = [] if not_compared else list(near_copies(images))
     made = {file.split for file in files} - {None}
     notes = _told(same, near, not_compared, kept="" if made else " are kept in one split")
-    warnings = [*_mislabelled(files, same), *_spanning(files)]
+    warnings = _mislabelled(files, same)
     free = [index for index, file in enumerate(files) if shares and file.split in (None, "train")]
     labels = [files[index].label for index in free]
     groups, alike = _groups(files, same, near), set()
@@ -125,7 +127,7 @@ def divided(
         splits[index] = split
     leaks = _leaks(files, splits, same, near) if len(made) > 1 else ()
     copies = _copies(files, same, near)
-    return Division(splits, groups, copies, not_compared, leaks, tuple(notes), tuple(warnings))
+    return Division(splits, groups, copies, not_compared, leaks, tuple(notes), tuple(warnings), tuple(_spanning(files)))
 
 
 def _why_not_compared(images):

@@ -107,13 +107,18 @@ class ImageFolderDataSource(DataSource):
         """Returns the path of a file relative to the folder of the classes or splits."""
         return path.relative_to(self._layout.root).as_posix()
 
-    def summary(self) -> FolderSummary:
-        """Returns a table of the folder's content: classes, splits, image sizes and modes, and files left out."""
+    def summary(self, *, for_folds: bool = False) -> FolderSummary:
+        """Returns a table of the folder's content: classes, splits, image sizes and modes, and files left out.
+
+        Args:
+            for_folds: Whether the images will be divided by `folds`, which keeps copies and groups together, instead of
+                by these splits. There is then no warning of copies or groups in two splits.
+        """
         layout, read, names, told = self._layout, self.read, self.class_names, self._opened.told
         counts = {split: np.bincount(self._labels(split), minlength=len(names)).tolist() for split in self.splits}
         division = self._read_and_divided[1]
         passed_over = layout.passed_over + Counter({"that cannot be read": len(read.faults)})
-        sizes, leaks = Counter(read.sizes), [*self._leaked()]
+        sizes, leaks = Counter(read.sizes), () if for_folds else (*division.of_splits, *self._leaked())
         unusual = warnings_of(names, counts, sizes, self.image_shape[:2])
         return FolderSummary(
             class_names=names,

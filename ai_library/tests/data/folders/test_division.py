@@ -124,6 +124,7 @@ def test_copies_across_the_splits_of_a_user_are_told_and_stay(tmp_path):
     told = str(source.summary())
     assert "warning: 2 images of evaluation with copies in earlier splits" in told
     assert "note: copies: 2 images with the same pixels as another" in told
+    assert "copies in earlier splits" not in str(source.summary(for_folds=True))  # which keep copies together
 
 
 def test_copies_within_train_stay_together_where_validation_comes_out_of_it(tmp_path):
