@@ -32,7 +32,7 @@ from ai_library.files.text import as_cell
 from ai_library.networks.architecture import Architecture
 from ai_library.networks.network import arguments as arguments_of
 from ai_library.networks.network import summary
-from ai_library.reporting.findings import examine
+from ai_library.reporting.findings import examine, leaks_as_json
 from ai_library.reporting.page import FILES, write_findings
 from ai_library.runtime import distributed
 from ai_library.runtime.cpu import keep_freed_memory, share_out_cores
@@ -93,7 +93,8 @@ def train_and_save(
         report = evaluate(classifier, source, verbose=True)
         if not distributed.is_first():
             return
-        model, scores = run.model or folder / MODEL, {**classifier.metrics, "evaluation": report.scores()}
+        tried = {**report.scores(), **leaks_as_json(report, source.leaked("evaluation"))}
+        model, scores = run.model or folder / MODEL, {**classifier.metrics, "evaluation": tried}
         with locked(folder):
             remove_together([folder / name for name in FILES])  # they describe an earlier model
             save_model(model, dataclasses.replace(classifier, metrics=scores))

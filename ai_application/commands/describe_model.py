@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ai_library import load_model
 from ai_library.files.text import listed
+from ai_library.reporting.findings import leaks_told
 
 from ..command_line import command, shown
 from ..own_networks import add_network_argument, network_classes
@@ -30,3 +31,5 @@ def main():
                 print("  evaluation  its metrics have another form than this code knows")
             else:
                 print(f"  evaluation  accuracy {accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, n = {n:,})")
+                if told := leaks_told(classifier):
+                    print(f"              {told}")

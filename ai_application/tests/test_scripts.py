@@ -277,6 +277,24 @@ def test_describe_model_tells_what_it_can_of_metrics_of_another_form(tmp_path, m
     assert len(output) < 1000
 
 
+@pytest.mark.parametrize(
+    ("clean", "told"),
+    [
+        ({"n": 40, "accuracy": 0.45}, "20 of these have copies in the training or validation images; 45.00% on"),
+        ({"n": 0}, "60 of these have copies in the training or validation images\n"),
+    ],
+)
+def test_describe_model_tells_of_copies_among_the_evaluated_images(tmp_path, monkeypatch, capsys, clean, told):
+    tried = {"accuracy": 0.5, "n": 60, "accuracy_interval": [0.4, 0.6]}
+    for name, more in (("with", {"without_leaks": clean}), ("without", {})):
+        save_model(tmp_path / name, small_classifier(metrics={"evaluation": {**tried, **more}}))
+        monkeypatch.setattr(sys, "argv", ["describe_model.py", str(tmp_path / name)])
+        assert describe_model.main() == 0
+        output = capsys.readouterr().out
+        assert "n = 60)" in output
+        assert (told in output) == (name == "with")
+
+
 @pytest.mark.slow
 def test_finite_weights_that_give_no_numbers_end_every_command_with_one_line(tmp_path):
     save_model(tmp_path / "m.msgpack", small_classifier(fill=-1.0))  # as variances, which have no root

@@ -78,6 +78,16 @@ def test_accuracy_is_given_with_and_without_leaked_images(leaking, train, tmp_pa
     assert len(leaks) == 6
     page = (tmp_path / "run/report.html").read_text()
     assert "5 of the images have copies, or images of their group, in earlier splits" in page
+    model = load_model(tmp_path / "run/model.msgpack", networks=[own_networks.Linear])
+    assert model.metrics["evaluation"]["without_leaks"] == clean
+
+
+@pytest.mark.slow
+def test_cross_validation_does_not_warn_of_splits_that_it_does_not_use(leaking, train, tmp_path):
+    told = train(leaking, "--cross-validate", "2", "--run-dir", tmp_path / "run")
+    assert "too high" not in told
+    assert len(read(tmp_path / "run/leaks.csv")) == 6
+
 
 
 @pytest.mark.slow
@@ -158,6 +168,12 @@ def test_cross_validation_predicts_each_image_once_and_resumes(train, tmp_path, 
     assert sum(fold["n"] for fold in metrics["folds"]) == 22
     accuracy = sum(fold["n"] * fold["accuracy"] for fold in metrics["folds"]) / 22
     assert metrics["accuracy"] == pytest.approx(accuracy)
+    assert "temperature" not in metrics  # each fold has its own
+    for name in ("log_loss", "brier"):
+        before = sum(fold["n"] * fold["uncalibrated"][name] for fold in metrics["folds"]) / 22
+        assert metrics["uncalibrated"][name] == pytest.approx(before)
+    assert any(fold["temperature"] != 1 for fold in metrics["folds"])
+    assert metrics["uncalibrated"]["log_loss"] != metrics["log_loss"]
     assert f"accuracy          {accuracy:.2%}  (95 % interval" in told
     shutil.rmtree(tmp_path / "run/fold-3")  # as if it was stopped before
     (tmp_path / "run/metrics.json").unlink()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -69,14 +69,17 @@ class Findings:
     @cached_property
     def slices(self) -> list[Slice]:
         """The slices with significantly more errors: see `find_slices`. Empty if the factors are unknown."""
-        return find_slices(self.report.hits, self.factors) if self.report and self.factors else []
+        if self.report is None or not self.factors:
+            return []
+        return find_slices(self.report.hits, self.factors, self.report.shared_groups)
 
     @cached_property
     def accuracy_by_factor(self) -> dict[str, list[AccuracyRow]]:
         """The accuracy in the parts of every factor with two or more parts."""
         if self.report is None or self.factors is None:
             return {}
-        rows = {name: accuracy_by(self.report.hits, values) for name, values in self.factors.items()}
+        hits, groups = self.report.hits, self.report.shared_groups
+        rows = {name: accuracy_by(hits, values, groups) for name, values in self.factors.items()}
         return {name: parts for name, parts in rows.items() if len(parts) > 1}
 
     @cached_property
@@ -120,8 +123,8 @@ class Findings:
             )
         elif self.leaked is not None and self.leaked.any():
             yield (
-                "All of the images have copies, or images of their group, in earlier splits, so these figures are too "
-                "high for new images."
+                "All of the images have copies, or images of their group, in earlier splits: the accuracy on new "
+                "images is not known."
             )
         seen = [(row["recall"], name, row["support"]) for name, row in classes if row["support"]]
         recall, name, support = min(seen)
@@ -170,6 +173,30 @@ def examine(
         leaked=source.leaked(split),
         corruptions=None if factors else evaluate_corrupted(classifier, source, split, verbose=verbose),
     )
+
+
+def leaks_as_json(report: Report, leaked: np.ndarray | None) -> dict[str, Any]:
+    """An entry of metrics on the report's examples that are not `leaked`, (n,) bool; {} if all are not.
+
+    "without_leaks" has "n", "accuracy" and "accuracy_interval" of these examples; only "n", 0, if there are none.
+    """
+    if leaked is None or not leaked.any():
+        return {}
+    if leaked.all():
+        return {"without_leaks": {"n": 0}}
+    clean = report.only(~leaked)
+    interval = list(clean.accuracy_interval)
+    return {"without_leaks": {"n": clean.n, "accuracy": clean.accuracy, "accuracy_interval": interval}}
+
+
+def leaks_told(classifier: Classifier) -> str:
+    """What the metrics of a classifier tell of leaks among the images of its evaluation; "" if there are none."""
+    tried, clean = (classifier.metric("evaluation", *names, "n") for names in ((), ("without_leaks",)))
+    if tried is None or clean is None:
+        return ""
+    told = f"{tried - clean:,} of these have copies, or images of their group, in the training or validation images"
+    accuracy = classifier.metric("evaluation", "without_leaks", "accuracy")
+    return told if accuracy is None else f"{told}; {accuracy:.2%} on the other {clean:,}"
 
 
 def _hardest(report, source, split):

@@ -22,7 +22,7 @@ from ..files.file_set import replacing_together
 from ..files.folder_lock import locked
 from ..files.text import escaped, listed
 from .diagrams import corruption_diagram, coverage_diagram, interval_mark, reliability_diagram
-from .findings import Findings
+from .findings import Findings, leaks_as_json, leaks_told
 
 if TYPE_CHECKING:
     from jinja2.bccache import Bucket
@@ -60,13 +60,7 @@ def findings_files(findings: Findings) -> dict[str, bytes]:
     """The contents of `report.html` and, where there are metrics, of `metrics.json`."""
     files = {"report.html": report_page(findings).encode()}
     if findings.report:
-        metrics = findings.report.metrics()
-        if clean := findings.without_leaks:
-            metrics["without_leaks"] = {
-                "n": clean.n,
-                "accuracy": clean.accuracy,
-                "accuracy_interval": clean.accuracy_interval,
-            }
+        metrics = {**findings.report.metrics(), **leaks_as_json(findings.report, findings.leaked)}
         files["metrics.json"] = json.dumps(metrics, indent=1).encode()
     return files
 
@@ -195,7 +189,7 @@ def _card(findings):
         card["Examples"] = ", ".join(f"{name} {size:,}" for name, size in settings["sizes"].items())
         card["Seed"] = f"{settings['seed']}"
     card["Made for"] = (
-        f"Telling {classes} classes apart in {'grey' if c == 1 else 'colour'} images that look like those it was "
+        f"Telling {classes} classes apart in {'grey' if c <= 2 else 'colour'} images that look like those it was "
         f"trained on, fitted into {w} x {h} pixels. It gives every class a probability."
     )
     card["Classes"] = listed(classifier.class_names)
@@ -210,8 +204,9 @@ def _card(findings):
         epoch = classifier.metric("validation", "epoch")
         card["Validation accuracy"] = f"{accuracy:.2%}" + (f" after {epoch:g} epochs" if epoch else "")
     if source is None and (accuracy := classifier.metric("evaluation", "accuracy")) is not None:
-        n = classifier.metric("evaluation", "n")
-        card["Accuracy when trained"] = f"{accuracy:.2%}" + (f" on {n:,} images it was not trained on" if n else "")
+        n, copies = classifier.metric("evaluation", "n"), leaks_told(classifier)
+        tried_on = f" on {n:,} images of the evaluation split" if n else ""
+        card["Accuracy when trained"] = f"{accuracy:.2%}{tried_on}" + (f"; {copies}" if copies else "")
     used = [sys.modules[name] for name in ("jax", "flax", "optax", "numpy") if name in sys.modules]
     versions = [f"{module.__name__} {module.__version__}" for module in used]
     card["Evaluated with"] = ", ".join([f"Python {platform.python_version()}", *versions])

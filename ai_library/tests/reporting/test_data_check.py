@@ -41,7 +41,8 @@ def test_size_is_bounded_however_much_is_wrong():
     page = re.sub(r"\s+", " ", "".join(Page(text).text))
     for told in (
         "Images that are copies of others: 399.",
-        "With a copy, or an image of their group, in an earlier split, so that metrics by these splits are too high: 7.",
+        "With a copy, or an image of their group, in an earlier split, so that metrics by these splits are too "
+        "high: 7.",
         "Blurred: 400",
         "Files that cannot be read: 1.",
     ):
