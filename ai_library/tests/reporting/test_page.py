@@ -12,11 +12,11 @@ import pytest
 from ai_library import ArrayExamples, Classifier, ShapeDataSource, evaluate
 from ai_library.data.folders.samples import Sample
 from ai_library.evaluation.corruptions import CORRUPTIONS, CorruptedAccuracy
+from ai_library.evaluation.metrics import accuracy_interval
 from ai_library.reporting import page
 from ai_library.reporting.findings import HARDEST, Example, Findings, examine
 from ai_library.reporting.page import report_page, write_findings
 from ai_library.reporting.predictions import predict_samples
-from ai_library.tests.model_files import small_classifier
 from ai_library.tests.own_networks import Linear
 
 VOID = {"meta", "img", "br", "line", "polyline", "circle"}
@@ -129,6 +129,20 @@ def test_a_weak_slice_is_named_among_the_limits(findings):
     assert any("fill outlined" in limit for limit in weak.limits)
     page = Page(report_page(weak))
     assert page.row("fill outlined", 6)[1:3] == [str(outlined.sum()), str((~findings.report.hits[outlined]).sum())]
+
+
+def test_slices_and_factors_of_grouped_images_have_the_intervals_of_groups(findings):
+    kinds = {"fill": np.where(np.arange(findings.report.n) % 10 == 0, "outlined", "filled")}
+    alone = dataclasses.replace(findings, factors=kinds)
+    groups = np.arange(findings.report.n) % 4
+    grouped = dataclasses.replace(alone, report=dataclasses.replace(findings.report, groups=groups))
+    warning = "The test takes images for independent"
+    assert warning not in report_page(alone)
+    assert warning in report_page(grouped)
+    inside = kinds["fill"] == "outlined"
+    wanted = accuracy_interval(findings.report.hits[inside], groups[inside])
+    assert grouped.slices[0].accuracy_interval == grouped.accuracy_by_factor["fill"][1].accuracy_interval == wanted
+    assert wanted != alone.slices[0].accuracy_interval
 
 
 @pytest.mark.slow
@@ -287,26 +301,11 @@ def test_the_page_is_the_same_wherever_its_compiled_template_is(findings, kept, 
     assert report_page(findings) == without
 
 
-class Leaking(Undescribed):
-    """Shapes of which as many in evaluation as `copies` says are known to be in an earlier split."""
-
-    copies = 0
-
-    def leaked(self, split):
-        return np.arange(self.size(split)) < (self.copies if split == "evaluation" else 0)
-
-
 class Films(Undescribed):
     """Shapes of which eight each are frames of one film."""
 
     def groups_of(self, split):
         return np.arange(self.size(split)) // 8
-
-
-def card(findings):
-    """The model card of a page: its texts by name."""
-    text = report_page(findings)
-    return dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", text))
 
 
 @pytest.mark.slow
@@ -320,48 +319,3 @@ def test_a_page_gives_one_interval_for_the_accuracy_of_groups(classifier):
     assert high - low > 0.5
     assert Page(report_page(found)).row("100.0%", 5)[4] == f"{low:.2%} to {high:.2%}"
     assert found.corruptions[0].accuracy_interval == report.accuracy_interval
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("copies", [0, 5, 24])
-def test_copies_in_earlier_splits_are_told_wherever_the_accuracy_is(classifier, tmp_path, copies):
-    source = Leaking(seed=3, image_size=32, class_names=classifier.class_names, sizes=(9, 9, 24))
-    source.copies = copies
-    report = evaluate(classifier, source)
-    found = examine(classifier, source, report)
-    write_findings(found, tmp_path)
-    told = json.loads((tmp_path / "metrics.json").read_text()).get("without_copies", {"n": 24})
-    assert told["n"] == 24 - copies
-    limits = " ".join(found.limits)
-    assert ("copies in earlier splits" in limits) == (copies > 0)
-    assert ("accuracy on new images is not known" in limits) == (copies == 24)
-
-
-@pytest.mark.parametrize(
-    ("without", "told"),
-    [
-        ({}, "50.00% on 60 images of the evaluation split"),
-        (
-            {"n": 40, "accuracy": 0.45},
-            "50.00% on 60 images of the evaluation split; 20 of these have copies in the training or validation "
-            "images; 45.00% on the other 40",
-        ),
-        (
-            {"n": 0},
-            "50.00% on 60 images of the evaluation split; 60 of these have copies in the training or validation images",
-        ),
-    ],
-)
-def test_the_accuracy_when_trained_tells_of_copies(without, told):
-    metrics = {"evaluation": {"n": 60, "accuracy": 0.5, **({"without_copies": without} if without else {})}}
-    model = small_classifier(metrics=metrics)
-    findings = Findings(classifier=model, images=1, report=None, hardest=[])
-    assert card(findings)["Accuracy when trained"] == told
-
-
-@pytest.mark.parametrize(("channels", "told"), [(1, "grey"), (2, "grey"), (3, "colour"), (4, "colour")])
-def test_images_of_three_channels_or_more_are_called_colour(source, channels, told):
-    network = Classifier(Linear(3), {"params": {}}, source.class_names, (16, 16, channels))
-    assert (
-        f"apart in {told} images" in card(Findings(classifier=network, images=1, report=None, hardest=[]))["Made for"]
-    )
