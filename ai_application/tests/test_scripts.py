@@ -280,8 +280,11 @@ def test_describe_model_tells_what_it_can_of_metrics_of_another_form(tmp_path, m
 @pytest.mark.parametrize(
     ("clean", "told"),
     [
-        ({"n": 40, "accuracy": 0.45}, "20 of these have copies in the training or validation images; 45.00% on"),
-        ({"n": 0}, "60 of these have copies in the training or validation images\n"),
+        (
+            {"n": 40, "accuracy": 0.45},
+            "20 of these have copies, or images of their group, in the training or validation images; 45.00% on",
+        ),
+        ({"n": 0}, "60 of these have copies, or images of their group, in the training or validation images\n"),
     ],
 )
 def test_describe_model_tells_of_copies_among_the_evaluated_images(tmp_path, monkeypatch, capsys, clean, told):

@@ -89,7 +89,6 @@ def test_cross_validation_does_not_warn_of_splits_that_it_does_not_use(leaking, 
     assert len(read(tmp_path / "run/leaks.csv")) == 6
 
 
-
 @pytest.mark.slow
 def test_images_of_groups_in_train_are_listed_and_left_out_of_the_second_accuracy(train, tmp_path):
     images = {f"{split}/{name}/patient": 12 for split in ("train", "val", "test") for name in "ab"}

@@ -36,10 +36,10 @@ def test_copies_in_earlier_splits_are_told_wherever_the_accuracy_is(classifier, 
     report = evaluate(classifier, source)
     found = examine(classifier, source, report)
     write_findings(found, tmp_path)
-    told = json.loads((tmp_path / "metrics.json").read_text()).get("without_copies", {"n": 24})
+    told = json.loads((tmp_path / "metrics.json").read_text()).get("without_leaks", {"n": 24})
     assert told["n"] == 24 - copies
     limits = " ".join(found.limits)
-    assert ("copies in earlier splits" in limits) == (copies > 0)
+    assert ("in earlier splits" in limits) == (copies > 0)
     assert ("accuracy on new images is not known" in limits) == (copies == 24)
 
 
@@ -49,17 +49,18 @@ def test_copies_in_earlier_splits_are_told_wherever_the_accuracy_is(classifier, 
         ({}, "50.00% on 60 images of the evaluation split"),
         (
             {"n": 40, "accuracy": 0.45},
-            "50.00% on 60 images of the evaluation split; 20 of these have copies in the training or validation "
-            "images; 45.00% on the other 40",
+            "50.00% on 60 images of the evaluation split; 20 of these have copies, or images of their group, "
+            "in the training or validation images; 45.00% on the other 40",
         ),
         (
             {"n": 0},
-            "50.00% on 60 images of the evaluation split; 60 of these have copies in the training or validation images",
+            "50.00% on 60 images of the evaluation split; 60 of these have copies, or images of their group, in the "
+            "training or validation images",
         ),
     ],
 )
 def test_the_accuracy_when_trained_tells_of_copies(without, told):
-    metrics = {"evaluation": {"n": 60, "accuracy": 0.5, **({"without_copies": without} if without else {})}}
+    metrics = {"evaluation": {"n": 60, "accuracy": 0.5, **({"without_leaks": without} if without else {})}}
     model = small_classifier(metrics=metrics)
     findings = Findings(classifier=model, images=1, report=None, hardest=[])
     assert card(findings)["Accuracy when trained"] == told
