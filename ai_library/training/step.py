@@ -23,6 +23,7 @@ from ..networks.network import apply_function, initialise, normalise, splits_bat
 from ..runtime import distributed
 from ..runtime.distributed import BATCH
 from ..runtime.jax_settings import random_key, settings
+from .batch_check import check_batch
 from .config import TrainConfig
 from .freezing import Frozen
 from .losses import CrossEntropy
@@ -123,11 +124,9 @@ def create_train_state(
         variables: Initial variables, in place of random ones.
 
     Raises:
-        InputError: The optimizer cannot be initialised with these parameters, or `config.freeze` leaves no layer to
-            train.
+        InputError: The optimizer cannot be initialised with these parameters; `config.freeze` leaves no layer to train;
+            or the class weights are not one number for each class.
     """
-    if class_weights is None and config.class_weights is not None:
-        class_weights = config.class_weights
     settings = {
         "optimizer": optimizer or config.make_optimizer(),
         "clip_norm": config.clip_norm,
@@ -142,13 +141,26 @@ def create_train_state(
         variables or initialise(model, config.seed, image_shape),
         OneCycle.of(config.learning_rate, config.warmup, steps),
         np.uint32(config.seed),
-        None if class_weights is None else np.asarray(class_weights, np.float32),
+        _weights_of(config.class_weights if class_weights is None else class_weights),
     )
     try:
         return _state_of(*arrays, model, tuple(image_shape), tuple(settings.items()))
+    except InputError:
+        raise
     except Exception as error:  # whatever an optimizer raises is about it; the network has been called before
         name = config.optimizer if optimizer is None else getattr(optimizer, "__name__", optimizer)
         raise InputError(f"the optimizer {name} cannot begin: {_first_line(error)}") from error
+
+
+def _weights_of(class_weights):
+    """The class weights as float32, of any shape; None stays None."""
+    try:
+        return None if class_weights is None else np.asarray(class_weights, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"class_weights must be numbers here, got {class_weights!r}: only a Trainer, which knows the labels, "
+            "can balance them"
+        ) from error
 
 
 @partial(jax.jit, static_argnums=(4, 5, 6))  # else each array would be compiled separately
@@ -157,6 +169,12 @@ def _state_of(variables, schedule, seed, class_weights, model, image_shape, sett
     tx = scheduled(settings.pop("optimizer"), settings.pop("clip_norm"))
     images = jnp.zeros((1, *image_shape), jnp.float32)
     logits = jax.eval_shape(partial(model.apply, train=False), variables, images)
+    num_classes = logits.shape[-1]
+    if class_weights is not None and class_weights.shape != (num_classes,):
+        raise InputError(
+            f"class_weights must be a weight for each of {num_classes} classes, ({num_classes},), "
+            f"got {class_weights.shape}"
+        )
     params = variables.get("params", {})
     state = TrainState(
         step=jnp.zeros((), jnp.int32),  # as every later one has it: one type, one compilation
@@ -168,7 +186,7 @@ def _state_of(variables, schedule, seed, class_weights, model, image_shape, sett
         ema_variables=jax.tree.map(jnp.copy, variables) if settings["ema_decay"] else None,
         seed=seed,
         class_weights=class_weights,
-        num_classes=logits.shape[-1],
+        num_classes=num_classes,
         splits_batches=splits_batches(model),
         **settings,
     )
@@ -204,7 +222,7 @@ def train_step(
     """
     if getattr(labels, "dtype", None) in (np.int64, np.uint64) and not isinstance(labels, Tracer):
         labels = np.asarray(labels)  # a program with x64 may pass int64: checked below, before the cast
-    _check_batch(images, labels, state.num_classes)
+    check_batch(images, labels, state.num_classes)
     return _train_step(state, images, labels.astype(np.int32))
 
 
@@ -234,26 +252,6 @@ def check_step(
 
 def _first_line(error):
     return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def _check_batch(images, labels, classes):
-    if _type_and_dimensions(images) != (np.uint8, 4):
-        raise InputError(f"images must be an array of uint8 (b, h, w, c), got {_described(images)}")
-    dtype, _ = _type_and_dimensions(labels)
-    if not np.issubdtype(dtype, np.integer) or labels.shape != images.shape[:1]:
-        raise InputError(
-            f"labels must be an array of integers ({images.shape[0]},), one for each image, got {_described(labels)}"
-        )
-    if isinstance(labels, np.ndarray) and len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-        raise InputError(f"labels must be from 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
-
-
-def _type_and_dimensions(array):
-    return getattr(array, "dtype", None), getattr(array, "ndim", None)
-
-
-def _described(array):
-    return f"{array.dtype}{tuple(array.shape)}" if hasattr(array, "shape") else f"a {type(array).__name__}"
 
 
 @partial(jax.jit, donate_argnames="state")

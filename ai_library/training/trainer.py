@@ -207,11 +207,10 @@ class Trainer:
         return state
 
     def _class_weights(self):
-        weights, classes = self.config.class_weights, self.source.num_classes
-        if weights != "balanced":
-            if weights is not None and len(weights) != classes:
-                raise InputError(f"class_weights must have a weight for each of {classes} classes, got {len(weights)}")
-            return weights
+        """The weights of the configuration, computed from the training labels if they are "balanced"."""
+        if self.config.class_weights != "balanced":
+            return self.config.class_weights
+        classes = self.source.num_classes
         counts = np.zeros(classes, np.int64)
         for _, labels in self.source.batches("train", 1024):
             counts += np.bincount(labels, minlength=classes)

@@ -118,8 +118,26 @@ def test_class_weights_weigh_the_loss(tmp_path):
     assert min(alone) > 0
     assert loss() == pytest.approx(sum(alone), rel=1e-5)
     assert loss(class_weights=(1, 2, 0)) == pytest.approx(alone[0] + 2 * alone[1], rel=1e-5)
-    with pytest.raises(InputError, match="a weight for each of 3 classes, got 2"):
+    with pytest.raises(InputError, match=r"a weight for each of 3 classes, \(3,\), got \(2,\)"):
         fitted(tmp_path / "b", settings=config(class_weights=(1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ((1.0, 50.0), r"class_weights must be a weight for each of 3 classes, \(3,\), got \(2,\)"),
+        ((1.0, 2.0, 3.0, 4.0), r"got \(4,\)"),
+        (2.0, r"got \(\)"),
+        (np.ones((3, 1)), r"got \(3, 1\)"),
+        ("balanced", "class_weights must be numbers here, got 'balanced': only a Trainer"),
+    ],
+)
+def test_a_state_takes_one_class_weight_for_each_class(own, message):
+    with pytest.raises(InputError, match=message):
+        create_train_state(Linear(3), (16, 16, 1), config(), 9, class_weights=own)
+    if isinstance(own, (tuple, str)):
+        with pytest.raises(InputError, match=message):
+            create_train_state(Linear(3), (16, 16, 1), config(class_weights=own), 9)
 
 
 def test_balanced_class_weights_make_up_for_rare_classes(tmp_path):
