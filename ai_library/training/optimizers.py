@@ -110,12 +110,17 @@ class ScheduledState(NamedTuple):
     inner: Any
 
 
-@lru_cache
 def scheduled(optimizer: Optimizer, clip_norm: float | None) -> optax.GradientTransformationExtraArgs:
     """The transformation of an optimizer, with the schedule in its state: see `TrainState.with_schedule`.
 
-    It is the same object for the same optimizer, so that one compiled program serves all learning rates.
+    It is the same object for equal named optimizers, so that one compiled program serves all learning rates. Other
+    functions are not kept, as each serves one run (see `OwnFunction`).
     """
+    make = _scheduled_once if isinstance(optimizer, NamedOptimizer) else _scheduled
+    return make(optimizer, clip_norm)
+
+
+def _scheduled(optimizer, clip_norm) -> optax.GradientTransformationExtraArgs:
 
     def made(schedule):
         inner = optimizer(schedule)
@@ -131,3 +136,6 @@ def scheduled(optimizer: Optimizer, clip_norm: float | None) -> optax.GradientTr
         return updates, ScheduledState(state.schedule, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+_scheduled_once = lru_cache(_scheduled)

@@ -28,6 +28,7 @@ from .config import TrainConfig
 from .freezing import Frozen
 from .losses import CrossEntropy
 from .optimizers import OneCycle, Optimizer, ScheduledState, scheduled
+from .own_function import of_run
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -107,6 +108,9 @@ def create_train_state(
 ) -> TrainState:
     """Makes the state before the first step of a run.
 
+    Runs share compiled steps. An `optimizer` or `loss` of your own is traced anew for each state, because what it reads
+    may have changed.
+
     >>> state = create_train_state(network, image_shape=(16, 16, 1), config=config, steps=2)
     >>> state.params["Dense_0"]["kernel"].shape
     (256, 2)
@@ -128,9 +132,9 @@ def create_train_state(
             or the class weights are not one number for each class.
     """
     settings = {
-        "optimizer": optimizer or config.make_optimizer(),
+        "optimizer": of_run(optimizer or config.make_optimizer()),
         "clip_norm": config.clip_norm,
-        "loss": loss or CrossEntropy(config.label_smoothing),
+        "loss": of_run(loss or CrossEntropy(config.label_smoothing)),
         "augmentation": config.augmentation,
         "final_augmentation": config.final_augmentation,
         "ema_decay": config.ema_decay,
