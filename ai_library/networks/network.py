@@ -4,17 +4,19 @@ A network is a linen module that is called with images (b, h, w, c) float32 in [
 logits (b, num_classes). It may have BatchNorm or other state, and dropout, which draws from the RNG "dropout".
 """
 
+import contextlib
 import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.errors import InvalidRngError, ModifyScopeVariableError
 
 from ..errors import InputError, check_image_shape
 from ..files.text import listed
@@ -61,10 +63,10 @@ def variable_shapes(model: nn.Module, image_shape: Sequence[int]) -> dict[str, A
 def check_network(model: nn.Module, image_shape: Sequence[int], num_classes: int) -> None:
     """Checks that a network takes images (h, w, c) and gives `num_classes` logits, with `train` and without.
 
-    Nothing is computed. Raises `InputError` where the network does not.
+    Without `train`, it must not need random numbers or change its state. Nothing is computed. Raises `InputError` where
+    the network does not, or if it cannot be hashed.
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"the network must be a flax.linen.Module, got {type(model).__name__}")
+    check_module(model)
     name, image_shape = type(model).__name__, check_image_shape(image_shape)
     if splits_batches(model) and getattr(model, "num_classes", None) == num_classes:
         return  # the library's own take any image; tracing them takes half a second
@@ -73,20 +75,51 @@ def check_network(model: nn.Module, image_shape: Sequence[int], num_classes: int
         key = random_key(0)
         variables = _init(model, key, image_shape)
         images = jnp.zeros((2, *image_shape), jnp.float32)
+        if not train:
+            return model.apply(variables, images, train=False)  # as prediction calls it
         state = sorted(variables.keys() - {"params"})
-        return model.apply(variables, images, train=train, rngs={"dropout": key}, mutable=state)[0]
+        return model.apply(variables, images, train=True, rngs={"dropout": key}, mutable=state)[0]
 
     for train in (False, True):
-        try:
+        with errors_named(model, image_shape, train):
             logits = jax.eval_shape(partial(call, train))
-        except Exception as error:  # whatever a network raises is about the network
-            reason, sides = f"{type(error).__name__}: {error}".strip().splitlines()[0], ", ".join(map(str, image_shape))
-            raise InputError(
-                f"{name} must take images (b, {sides}) float32 and train={train}, but raises {reason}"
-            ) from error
         if getattr(logits, "shape", None) != (2, num_classes):
             found = getattr(logits, "shape", type(logits).__name__)
             raise InputError(f"{name} must give logits (b, {num_classes}), one for each class, but gives {found}")
+
+
+def check_module(model: Any) -> None:
+    """Raises `InputError` unless the network is a linen module that can be hashed, as compiled programs need it."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the network must be a flax.linen.Module, got {type(model).__name__}")
+    try:
+        hash(model)
+    except TypeError as error:
+        own = {field.name: getattr(model, field.name, None) for field in dataclasses.fields(model)}
+        found = [
+            f"{name} is a {type(value).__name__}" for name, value in own.items() if not isinstance(value, Hashable)
+        ]
+        raise InputError(
+            f"{type(model).__name__} must be hashable, but {', '.join(found) or 'a field of it is not'}: use a tuple"
+        ) from error
+
+
+@contextlib.contextmanager
+def errors_named(model: nn.Module, image_shape: Sequence[int], train: bool) -> Iterator[None]:
+    """Within the block, whatever a network raises when it is called becomes an `InputError` that names it."""
+    name, sides = type(model).__name__, ", ".join(map(str, image_shape))
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        if not train and isinstance(error, (InvalidRngError, ModifyScopeVariableError)):
+            raise InputError(
+                f"with train=False {name} must not need random numbers or change its state, but raises {reason}: "
+                "give nn.Dropout deterministic=not train, and nn.BatchNorm use_running_average=not train"
+            ) from error
+        raise InputError(
+            f"{name} must take images (b, {sides}) float32 and train={train}, but raises {reason}"
+        ) from error
 
 
 def summary(model: nn.Module, image_shape: Sequence[int]) -> str:

@@ -19,14 +19,14 @@ from numpy.typing import ArrayLike
 
 from ..data.augmentation import Augmentation
 from ..errors import InputError
-from ..networks.network import apply_function, initialise, normalise, splits_batches
+from ..networks.network import apply_function, check_module, errors_named, initialise, normalise, splits_batches
 from ..runtime import distributed
 from ..runtime.distributed import BATCH
 from ..runtime.jax_settings import random_key, settings
 from .batch_check import check_batch
 from .config import TrainConfig
 from .freezing import Frozen
-from .losses import CrossEntropy
+from .losses import CrossEntropy, weights_of
 from .optimizers import OneCycle, Optimizer, ScheduledState, scheduled
 from .own_function import of_run
 
@@ -128,9 +128,10 @@ def create_train_state(
         variables: Initial variables, in place of random ones.
 
     Raises:
-        InputError: The optimizer cannot be initialised with these parameters; `config.freeze` leaves no layer to train;
-            or the class weights are not one number for each class.
+        InputError: The network cannot be called, or not be hashed; the optimizer cannot be initialised with these
+            parameters; `config.freeze` leaves no layer to train; or there is not one class weight for each class.
     """
+    check_module(model)
     settings = {
         "optimizer": of_run(optimizer or config.make_optimizer()),
         "clip_norm": config.clip_norm,
@@ -145,26 +146,15 @@ def create_train_state(
         variables or initialise(model, config.seed, image_shape),
         OneCycle.of(config.learning_rate, config.warmup, steps),
         np.uint32(config.seed),
-        _weights_of(config.class_weights if class_weights is None else class_weights),
+        weights_of(config.class_weights if class_weights is None else class_weights),
     )
     try:
         return _state_of(*arrays, model, tuple(image_shape), tuple(settings.items()))
     except InputError:
         raise
-    except Exception as error:  # whatever an optimizer raises is about it; the network has been called before
+    except Exception as error:  # whatever an optimizer raises is about it
         name = config.optimizer if optimizer is None else getattr(optimizer, "__name__", optimizer)
         raise InputError(f"the optimizer {name} cannot begin: {_first_line(error)}") from error
-
-
-def _weights_of(class_weights):
-    """The class weights as float32, of any shape; None stays None."""
-    try:
-        return None if class_weights is None else np.asarray(class_weights, np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"class_weights must be numbers here, got {class_weights!r}: only a Trainer, which knows the labels, "
-            "can balance them"
-        ) from error
 
 
 @partial(jax.jit, static_argnums=(4, 5, 6))  # else each array would be compiled separately
@@ -172,7 +162,8 @@ def _state_of(variables, schedule, seed, class_weights, model, image_shape, sett
     settings = dict(settings)
     tx = scheduled(settings.pop("optimizer"), settings.pop("clip_norm"))
     images = jnp.zeros((1, *image_shape), jnp.float32)
-    logits = jax.eval_shape(partial(model.apply, train=False), variables, images)
+    with errors_named(model, image_shape, train=False):
+        logits = jax.eval_shape(partial(model.apply, train=False), variables, images)
     num_classes = logits.shape[-1]
     if class_weights is not None and class_weights.shape != (num_classes,):
         raise InputError(

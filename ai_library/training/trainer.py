@@ -108,9 +108,10 @@ class Trainer:
         history: One row per epoch, as in `history.csv`.
 
     Raises:
-        InputError: The network cannot be called, or its number of logits is not the source's number of classes; the
-            optimizer cannot be used; no weight of `initial` has a name and shape of the network; or `config.freeze` is
-            more than the layers that the network has or takes over.
+        InputError: The network cannot be called or hashed, needs random numbers or changes its state with
+            `train=False`, or its number of logits is not the source's number of classes; the optimizer cannot be used;
+            no weight of `initial` has a name and shape of the network; or `config.freeze` is more than the layers that
+            the network has or takes over.
     """
 
     def __init__(

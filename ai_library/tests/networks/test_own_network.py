@@ -6,7 +6,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ai_library import CNN, NETWORKS, Classifier, InputError, ModelFileError, ResNet, load_model, save_model
+from ai_library import (
+    CNN,
+    NETWORKS,
+    ArrayDataSource,
+    Classifier,
+    InputError,
+    ModelFileError,
+    ResNet,
+    TrainConfig,
+    Trainer,
+    create_train_state,
+    load_model,
+    save_model,
+)
 from ai_library.networks.network import arguments, initialise, network_of
 from ai_library.tests.memory import peak_bytes
 from ai_library.tests.own_networks import OWN, Dropping, Linear, Mirrored, Stock, made
@@ -184,3 +197,39 @@ def test_large_images_are_predicted_few_at_a_time():
 @pytest.mark.parametrize(("side", "block"), [(64, 128), (724, 128), (725, 64), (4096, 4)])
 def test_a_block_is_as_large_as_images_allow(side, block):
     assert Classifier(CNN(num_classes=3), {}, NAMES, (side, side, 1)).block == block
+
+
+class Deaf(nn.Module):
+    """A network whose layer does not hear whether it is trained."""
+
+    layer: nn.Module
+    widths: object = ()
+
+    @nn.compact
+    def __call__(self, images, train):
+        return nn.Dense(3)(self.layer(images.reshape(len(images), -1)))
+
+
+def begin_of_trainer(network):
+    source = ArrayDataSource(train=(images_of(8), np.arange(8) % 3), validation=(images_of(8), np.arange(8) % 3))
+    Trainer(network, source, run_dir=False)
+
+
+def begin_of_state(network):
+    create_train_state(network, SHAPE, TrainConfig(), 9)
+
+
+@pytest.mark.parametrize("begin", [begin_of_trainer, begin_of_state])
+@pytest.mark.parametrize(
+    "layer", [nn.Dropout(0.5, deterministic=False), nn.BatchNorm(use_running_average=False)], ids=["dropout", "norm"]
+)
+def test_a_network_that_ignores_train_is_named_before_a_run(layer, begin):
+    with pytest.raises(InputError, match="with train=False Deaf must not need random numbers or change its state"):
+        begin(Deaf(layer))
+
+
+@pytest.mark.parametrize("begin", [begin_of_trainer, begin_of_state])
+@pytest.mark.parametrize(("widths", "kind"), [([8, 8], "list"), (np.ones(2), "ndarray")])
+def test_a_network_that_cannot_be_hashed_is_named_before_a_run(widths, kind, begin):
+    with pytest.raises(InputError, match=f"Deaf must be hashable, but widths is a {kind}: use a tuple"):
+        begin(Deaf(nn.Dense(4), widths))
