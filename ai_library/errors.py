@@ -1,7 +1,10 @@
 """`InputError`, which users can fix themselves, and checks that many functions share."""
 
+import math
 import operator
 from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 1, 4096
@@ -59,6 +62,19 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
     if number is None or not least <= number <= most:
         raise InputError(f"{name} must be a whole number from {least} to {most:,}, got {value!r}")
     return number
+
+
+def plain_number(value: Any) -> int | float:
+    """Returns a number as a plain `int` or `float`, which JSON can hold; nan, which is in no range, for anything else.
+
+    Args:
+        value: A real number of Python, or one of numpy or JAX, also as an array ().
+    """
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()
+    if isinstance(value, (int, float)):
+        return value
+    return float(value) if isinstance(value, (Real, Decimal)) else math.nan
 
 
 def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 from jax.typing import ArrayLike
 
-from ..errors import InputError
+from ..errors import InputError, plain_number
 from ..runtime.jax_settings import settings
 
 _MOST = {"shift": 180, "rotation": 180, "scale": 0.9, "shear": 60, "elastic": 180}
@@ -51,8 +51,8 @@ class Augmentation:
         erase_side: Largest height and width of that rectangle, as a fraction of the image's.
 
     Raises:
-        InputError: A value is out of its range: 0 to 180 for `shift`, `rotation` and `elastic`, to 0.9 for `scale`, to
-            60 for `shear`, and to 1 for the others.
+        InputError: A value is no number or out of its range: 0 to 180 for `shift`, `rotation` and `elastic`, to 0.9 for
+            `scale`, to 60 for `shear`, and to 1 for the others.
     """
 
     shift: float = 0.0
@@ -70,8 +70,10 @@ class Augmentation:
     def __post_init__(self) -> None:
         for field in fields(self):
             value, most = getattr(self, field.name), _MOST.get(field.name, 1)
-            if not 0 <= value <= most:
-                raise InputError(f"{field.name} must be from 0 to {most}, got {value}")
+            number = plain_number(value)
+            if not 0 <= number <= most:
+                raise InputError(f"{field.name} must be from 0 to {most}, got {value!r}")
+            object.__setattr__(self, field.name, number)
 
     @settings()
     def __call__(self, keys: jax.Array, images: jax.Array, strength: ArrayLike = 1.0) -> jax.Array:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..data.augmentation import Augmentation
-from ..errors import InputError, whole_number
+from ..errors import InputError, plain_number, whole_number
 from .optimizers import NamedOptimizer
 
 _MOST = 2**31 - 1  # JAX counts in int32
@@ -14,7 +14,7 @@ _MOST = 2**31 - 1  # JAX counts in int32
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The settings of a training run.
+    """The settings of a training run. Numbers of numpy and JAX are stored as Python's.
 
     >>> TrainConfig(epochs=4, optimizer="sgd", optimizer_arguments={"momentum": 0.9}).optimizer
     'sgd'
@@ -48,7 +48,7 @@ class TrainConfig:
         seed: Seed of the initial weights, the augmentation and dropout, from 0 to 2**32 - 1.
 
     Raises:
-        InputError: A value is out of its range; the message names it.
+        InputError: A value is no number or out of its range; the message names it.
     """
 
     epochs: int = 1
@@ -74,13 +74,13 @@ class TrainConfig:
             self._set(name, whole_number(name, getattr(self, name), *bounds))
         if self.patience is not None:
             self._set("patience", whole_number("patience", self.patience, 1, _MOST))
-        self._check("learning_rate", 0 < _number(self.learning_rate) < math.inf, "be positive and finite")
-        self._check("warmup", 0 < _number(self.warmup) < 1, "be between 0 and 1")
+        self._number("learning_rate", lambda rate: 0 < rate < math.inf, "be positive and finite")
+        self._number("warmup", lambda share: 0 < share < 1, "be between 0 and 1")
         for name in ("label_smoothing", "ema_decay"):
-            self._check(name, 0 <= _number(getattr(self, name)) < 1, "be at least 0 and below 1")
-        self._check("final_augmentation", 0 <= _number(self.final_augmentation) <= 1, "be from 0 to 1")
+            self._number(name, lambda share: 0 <= share < 1, "be at least 0 and below 1")
+        self._number("final_augmentation", lambda share: 0 <= share <= 1, "be from 0 to 1")
         if self.clip_norm is not None:
-            self._check("clip_norm", 0 < _number(self.clip_norm) < math.inf, "be None, or positive and finite")
+            self._number("clip_norm", lambda norm: 0 < norm < math.inf, "be None, or positive and finite")
         self._check("precision", self.precision in ("float32", "bfloat16"), "be 'float32' or 'bfloat16'")
         self._check("augmentation", isinstance(self.augmentation, Augmentation), "be an Augmentation")
         self._check_class_weights()
@@ -88,10 +88,13 @@ class TrainConfig:
 
     def _check_class_weights(self):
         weights = self.class_weights
-        if weights is not None and weights != "balanced":
-            listed = isinstance(weights, (tuple, list)) and all(0 <= _number(weight) < math.inf for weight in weights)
-            self._check("class_weights", listed and any(weights), "be None, 'balanced' or a weight for each class")
-            self._set("class_weights", tuple(map(float, weights)))
+        if weights is None or (isinstance(weights, str) and weights == "balanced"):
+            return
+        listed = isinstance(weights, (tuple, list)) or getattr(weights, "ndim", 0) == 1
+        numbers = tuple(float(plain_number(weight)) for weight in weights) if listed else ()
+        holds = all(0 <= number < math.inf for number in numbers) and any(numbers)
+        self._check("class_weights", holds, "be None, 'balanced' or a weight for each class")
+        self._set("class_weights", numbers)
 
     def _check_optimizer(self):
         arguments = self.optimizer_arguments
@@ -107,14 +110,15 @@ class TrainConfig:
         """Returns the named optimizer: a function from a learning rate schedule to an optax transformation."""
         return NamedOptimizer(self.optimizer, json.dumps(self.optimizer_arguments, sort_keys=True))
 
+    def _number(self, name, holds, must):
+        """Checks a number, and stores it as a plain one."""
+        number = plain_number(getattr(self, name))
+        self._check(name, holds(number), must)
+        self._set(name, number)
+
     def _set(self, name, value):
         object.__setattr__(self, name, value)
 
     def _check(self, name, holds, must):
         if not holds:
             raise InputError(f"{name} must {must}, got {getattr(self, name)!r}")
-
-
-def _number(value):
-    """The value if it is a number, else nan, which is within no range."""
-    return value if isinstance(value, (int, float)) or hasattr(value, "__float__") else math.nan

@@ -193,9 +193,27 @@ def test_what_is_off_leaves_the_bits_of_everything_else(images):
     assert (more == changed).mean() > 0.8  # outside of the rectangles, which do not change how images move
 
 
+@pytest.mark.parametrize("number", [np.int64(1), np.float32(1), np.array(1.0), jnp.int32(1), jnp.bfloat16(1)])
+def test_numbers_of_numpy_and_jax_are_kept_as_pythons(number):
+    augmentation = Augmentation(shift=number)
+    assert augmentation == Augmentation(shift=1)
+    assert type(augmentation.shift) in (int, float)
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"shift": -1}, {"scale": 1.0}, {"rotation": 200}, {"elastic": float("nan")}, {"flip": 1.1}, {"erase_side": 2}],
+    [
+        {"shift": -1},
+        {"scale": 1.0},
+        {"rotation": 200},
+        {"elastic": float("nan")},
+        {"flip": 1.1},
+        {"erase_side": 2},
+        {"shift": "2"},
+        {"shift": None},
+        {"shift": np.ones(2)},
+        {"shift": np.complex64(1)},
+    ],
 )
 def test_values_out_of_range_are_refused(change):
     with pytest.raises(InputError, match=f"{next(iter(change))} must be from 0 to .*, got"):

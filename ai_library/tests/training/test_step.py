@@ -2,10 +2,12 @@
 
 import csv
 import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -263,6 +265,20 @@ def test_numpys_whole_numbers_are_kept_as_pythons():
     assert json.loads(json.dumps(vars(config), default=vars))["seed"] == 3
 
 
+@pytest.mark.parametrize("of", [np.float32, np.float64, jnp.float32, lambda value: np.array(value)])
+def test_other_numbers_of_numpy_and_jax_are_kept_as_pythons(of):
+    names = ("learning_rate", "warmup", "label_smoothing", "ema_decay", "final_augmentation", "clip_norm")
+    config = TrainConfig(**dict.fromkeys(names, of(0.5)), class_weights=(of(1), of(0.5)))
+    assert config == TrainConfig(**dict.fromkeys(names, 0.5), class_weights=(1.0, 0.5))
+    assert json.loads(json.dumps(asdict(config)))["clip_norm"] == 0.5
+    assert {type(value) for value in (*(getattr(config, name) for name in names), *config.class_weights)} == {float}
+
+
+@pytest.mark.parametrize("of", [np.array, jnp.array, list])
+def test_class_weights_are_kept_as_a_tuple(of):
+    assert TrainConfig(class_weights=of([1.0, 2.0, 3.0])).class_weights == (1.0, 2.0, 3.0)
+
+
 def test_model_and_source_must_agree_on_the_classes(source):
     with pytest.raises(InputError, match=r"must give logits \(b, 3\), one for each class"):
         Trainer(CNN(num_classes=4), source)
@@ -281,6 +297,12 @@ def test_model_and_source_must_agree_on_the_classes(source):
         {"seed": "0"},
         {"epochs": 2.0},
         {"batch_size": 32.5},
+        {"learning_rate": np.ones(2)},
+        {"clip_norm": np.complex64(1)},
+        {"class_weights": np.ones((3, 2))},
+        {"class_weights": np.array(2.0)},
+        {"class_weights": (1.0, "2")},
+        {"class_weights": {0: 1.0}},
     ],
 )
 def test_configurations_that_do_not_fit_are_refused(change):
