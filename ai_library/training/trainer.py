@@ -97,7 +97,8 @@ class Trainer:
             in `runs`, named by the time. False: nothing is written, and a signal ends the run at once.
         checkpoint_seconds: Seconds from one checkpoint to the next; each epoch also ends with one.
         optimizer: A function from a schedule to an optax transformation, such as `optax.lion`, in place of
-            `config.optimizer`.
+            `config.optimizer`. Each transformation counts its own updates. So an update every k steps needs
+            `lambda schedule: optax.MultiSteps(optax.adam(lambda count: schedule(k * count + k - 1)), k)`.
         loss: A function of logits (b, num_classes) and labels (b,) to losses (b,), in place of the cross-entropy.
         initial: A classifier to fine-tune: weights of the same names and shapes are taken over. If the class names
             differ, layers whose shapes depend on their number are initialised. A resumed run does not need it.

@@ -8,7 +8,16 @@ import numpy as np
 import optax
 import pytest
 
-from ai_library import CNN, EarlyStopping, InputError, ShapeDataSource, TrainConfig, Trainer
+from ai_library import (
+    CNN,
+    EarlyStopping,
+    InputError,
+    ShapeDataSource,
+    TrainConfig,
+    Trainer,
+    create_train_state,
+    train_step,
+)
 from ai_library.tests.own_networks import Linear
 from ai_library.training.callbacks import out_of_patience
 from ai_library.training.muon import _COEFFICIENTS, muon, orthogonalised
@@ -79,6 +88,22 @@ def test_every_optimizer_trains_and_resumes_or_is_refused(name, tmp_path):
 )
 def test_arguments_and_functions_train_and_resume(changes, tmp_path):
     assert trains_and_resumes(tmp_path, **changes)
+
+
+def test_an_update_every_k_steps_is_as_large_as_the_rate_that_is_reported():
+    """As the docstring of `Trainer` says: within MultiSteps an optimizer counts its updates, not the run's steps."""
+    k = 4
+
+    def optimizer(schedule):
+        return optax.MultiSteps(optax.sign_sgd(lambda count: schedule(k * count + k - 1)), k)
+
+    images, labels = SOURCE.examples("train", range(16))
+    state = create_train_state(Linear(3), (16, 16, 1), config(learning_rate=0.1), 6 * k, optimizer=optimizer)
+    for step in range(1, 6 * k + 1):
+        before = np.array(state.params["Dense_0"]["bias"])
+        state, metrics = train_step(state, images, labels)
+        wanted = metrics["learning_rate"] if step % k == 0 else 0
+        np.testing.assert_allclose(np.abs(state.params["Dense_0"]["bias"] - before), wanted, rtol=1e-3, atol=1e-7)
 
 
 def test_muon_turns_the_steps_of_convolutions_into_orthogonal_ones_as_large_as_adams():
