@@ -179,7 +179,7 @@ def test_limits_tell_how_many_images_depend_on_earlier_splits(findings):
     assert f"(n = {n - 5:,})" in some
     (every,) = [each for each in dataclasses.replace(findings, leaked=np.full(n, True)).limits if "earlier" in each]
     assert every.startswith("All of the images have copies")
-    assert "too high for new images" in every
+    assert "the accuracy on new images is not known" in every
 
 
 def test_the_hardest_examples_are_shown_with_their_images(findings, source):
