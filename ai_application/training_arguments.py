@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, Union
 
 import flax.linen as nn
 import tyro
+from flax.core import unfreeze
 
 from ai_library import NETWORKS, Augmentation, Classifier, InputError, TrainConfig, load_model
 from ai_library.networks.network import network_of
@@ -97,7 +98,8 @@ class TrainingArguments:
             network = _network_that_began(first.run_dir, kind) or network
         self.network_name: str = first.network or type(network).__name__
         self._network_class = kind or type(network)
-        defaults = vars(network) if type(network) is self._network_class else {}
+        same = type(network) is self._network_class
+        defaults = {name: unfreeze(value) for name, value in vars(network).items()} if same else {}
         names, later = tuple(presets), {**_of_its_optimizer(config), **(decided_later or {})}
         parts = {
             "own": _part(own) if own else None,

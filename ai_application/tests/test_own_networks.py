@@ -1,6 +1,7 @@
 """Networks of one's own, by `--network FILE.py:Class`: their fields are arguments, and errors say what is wrong."""
 
 import dataclasses
+import json
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 
 from ai_application.own_networks import network_class
 from ai_application.tests.test_training_arguments import OWN_NETWORK, training_arguments
-from ai_library import Classifier, InputError, save_model
+from ai_library import Classifier, InputError, ShapeDataSource, TrainConfig, Trainer, load_model, save_model
 
 NETWORK_WITH_A_DICTIONARY = """
 import dataclasses
@@ -37,6 +38,16 @@ def test_a_field_of_a_network_that_is_a_dictionary_is_the_models_unless_it_is_gi
     save_model(tmp_path / "model.msgpack", Classifier(network, variables, ("a", "b"), (8, 8, 1)))
     taken = training_arguments("--from", tmp_path / "model.msgpack", "--network", named, *given).network(2)
     assert dict(taken.widths) == widths
+    loaded = load_model(tmp_path / "model.msgpack", networks=[type(network)])
+    assert loaded.predict_proba(np.zeros((3, 8, 8, 1), np.uint8)).shape == (3, 2)
+    save_model(tmp_path / "again.msgpack", loaded)
+    assert (tmp_path / "again.msgpack").read_bytes() == (tmp_path / "model.msgpack").read_bytes()
+    source = ShapeDataSource(image_size=16, class_names=("circle", "star"), sizes=(16, 8, 8))
+    with pytest.raises(InputError, match="widths is a dict: use a tuple, or flax.core.FrozenDict for a dict"):
+        Trainer(network, source, run_dir=False)
+    Trainer(taken, source, TrainConfig(epochs=1, batch_size=8), tmp_path / "run", verbose=False).fit()
+    told = json.loads((tmp_path / "run/config.json").read_text())
+    assert told["network"]["arguments"]["widths"] == widths
 
 
 @pytest.mark.parametrize(

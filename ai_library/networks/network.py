@@ -9,13 +9,14 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
 from flax.errors import InvalidRngError, ModifyScopeVariableError
 
 from ..errors import InputError, check_image_shape
@@ -100,7 +101,8 @@ def check_module(model: Any) -> None:
             f"{name} is a {type(value).__name__}" for name, value in own.items() if not isinstance(value, Hashable)
         ]
         raise InputError(
-            f"{type(model).__name__} must be hashable, but {', '.join(found) or 'a field of it is not'}: use a tuple"
+            f"{type(model).__name__} must be hashable, but {', '.join(found) or 'a field of it is not'}: use a tuple, "
+            "or flax.core.FrozenDict for a dict"
         ) from error
 
 
@@ -204,10 +206,10 @@ def arguments(model: nn.Module) -> dict[str, Any]:
     for field in dataclasses.fields(model):
         if field.name in ("parent", "name") or not field.init:
             continue
-        value = getattr(model, field.name)
+        value = _plain(getattr(model, field.name))
         if _is_json(value):
             found[field.name] = json.loads(json.dumps(value))
-        elif value is not field.default:
+        elif getattr(model, field.name) is not field.default:
             raise InputError(
                 f"{type(model).__name__}.{field.name} must be a number, a text, True, False, None or a list of them to "
                 f"be stored, got {value!r}"
@@ -218,7 +220,7 @@ def arguments(model: nn.Module) -> dict[str, Any]:
 def settings_of(model: nn.Module) -> dict[str, Any]:
     """The arguments of a network, to be shown and compared: those that JSON cannot hold as text."""
     return {
-        field.name: value if _is_json(value := getattr(model, field.name)) else described(value)
+        field.name: value if _is_json(value := _plain(getattr(model, field.name))) else described(value)
         for field in dataclasses.fields(model)
         if field.name not in ("parent", "name") and field.init
     }
@@ -245,7 +247,7 @@ def described(value: Any, depth: int = 3) -> str:
 
 def _is_json(value):
     try:
-        return _tuples(json.loads(json.dumps(value, allow_nan=False))) == _tuples(value)
+        return _hashable(json.loads(json.dumps(value, allow_nan=False))) == _hashable(value)
     except (TypeError, ValueError):
         return False
 
@@ -255,16 +257,25 @@ def network_of(kind: type[nn.Module], stored: dict[str, Any]) -> nn.Module:
     if {"parent", "name"} & stored.keys():
         raise InputError(f"{kind.__name__} must be described without parent and name: they are Flax' own")
     try:
-        return kind(**{name: _tuples(value) for name, value in stored.items()})
+        return kind(**{name: _hashable(value) for name, value in stored.items()})
     except InputError:
         raise
     except Exception as error:  # whatever a network raises is about the network
         raise InputError(f"{kind.__name__} does not take the arguments {listed([*stored])}: {error}") from error
 
 
-def _tuples(value):
-    """JSON's lists as tuples again: a network must be hashable."""
-    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
+def _hashable(value):
+    """JSON's lists as tuples, and its objects as `FrozenDict`, again: a network must be hashable."""
+    if isinstance(value, Mapping):
+        return FrozenDict({name: _hashable(each) for name, each in value.items()})
+    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _plain(value):
+    """A value with dictionaries in place of `FrozenDict`, which JSON cannot hold."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
 
 
 def splits_batches(model: nn.Module) -> bool:
