@@ -43,6 +43,8 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
     folder = Path(distributed.broadcast_from_first(lambda: str(folder_of(run, "fold-*/"))))
     places = [folder / f"fold-{number}" for number in range(1, k + 1)]
     begun = distributed.broadcast_from_first(lambda: [place.is_dir() for place in places])
+    if not run.resume and (folder / "checkpoints").is_dir():
+        raise InputError(f"{shown(folder)} holds a run that is no cross-validation: choose another --run-dir")
     if run.resume and not any(begun):
         raise InputError(f"{shown(folder)} holds no cross-validation to resume: leave --resume out")
     if run.resume and not all(begun) and arguments.initial is None and _began_with_another(places):

@@ -95,7 +95,7 @@ class TrainingArguments:
             self.initial = load_model(first.initial, networks=[kind] if kind else [])
             network = self.initial.model
         elif first.resume:
-            network = _network_that_began(first.run_dir, kind) or network
+            network = _network_that_began(first, kind) or network
         self.network_name: str = first.network or type(network).__name__
         self._network_class = kind or type(network)
         same = type(network) is self._network_class
@@ -184,16 +184,18 @@ def _first_look(given):
     parser.add_argument("--from", dest="initial")
     parser.add_argument("--run-dir")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--cross-validate")
     with contextlib.suppress(argparse.ArgumentError):  # a missing value: the full parser reports it
         return parser.parse_known_args(given)[0]
     return argparse.Namespace(preset=None, network=None, initial=None, resume=False)
 
 
-def _network_that_began(run_dir, kind):
+def _network_that_began(first, kind):
     """The network of a run to resume that started from a model, so that `--from` is not needed again; else None."""
+    folds = first.cross_validate is not None
     with contextlib.suppress(InputError, OSError, ValueError, KeyError, TypeError):  # reported when the run is opened
-        folder = Path(run_dir) if run_dir else RunDirectory.latest_path()
-        began = json.loads((folder / "config.json").read_bytes())
+        folder = Path(first.run_dir) if first.run_dir else RunDirectory.latest_path("fold-*/" if folds else "")
+        began = json.loads((folder / ("fold-1" if folds else "") / "config.json").read_bytes())
         kind = kind or NETWORKS[began["network"]["name"]]
         if began["initial"] and kind.__name__ == began["network"]["name"]:
             return network_of(kind, began["network"]["arguments"])

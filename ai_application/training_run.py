@@ -106,6 +106,8 @@ def train_and_save(
             accuracy = f"accuracy {clean.accuracy:.2%} ({low:.2%} to {high:.2%}), n = {clean.n:,}"
             leaked = f"{report.n - clean.n:,} images that have copies, or images of their group, in earlier splits"
             print(f"without the {leaked}: {accuracy}\n")
+        elif findings.leaked is not None and findings.leaked.any():
+            print("all of the images have copies, or images of their group, in earlier splits\n")
         write_findings(findings, folder)
     print(f"model    {shown(model)}\nreport   {shown(folder / 'report.html')}")
     print(f"curves   tensorboard --logdir {quoted(folder)}")

@@ -259,6 +259,22 @@ def test_a_training_begins_with_a_model_and_its_network_and_goes_on_without_it(o
 
 
 @pytest.mark.slow
+def test_a_cross_validation_that_begins_with_a_model_goes_on_without_it(other_model, train, tmp_path, monkeypatch):
+    images = draw_folder(tmp_path / "images", {"a": 20, "b": 20})
+    monkeypatch.chdir(tmp_path)
+    given = [images, "--image-size", 16, "--channels", 1, "--cross-validate", 2]
+    train(*given, "--from", other_model, sized=False)
+    (metrics,) = tmp_path.glob("runs/*/metrics.json")
+    before = json.loads(metrics.read_text())
+    train(images, "--run-dir", metrics.parents[1] / "later")  # another network's
+    metrics.unlink()
+    train(*given, "--resume", sized=False)
+    assert json.loads(metrics.read_text()) == before
+    told = train(*given, "--run-dir", metrics.parents[1] / "later", sized=False, status=1)
+    assert "later holds a run that is no cross-validation: choose another --run-dir" in told
+
+
+@pytest.mark.slow
 def test_a_model_to_begin_with_that_is_none_or_does_not_fit_writes_nothing(other_model, train, tmp_path):
     draw_folder(tmp_path / "images", {"a": 20, "b": 20})
     (tmp_path / "no.msgpack").write_text("nothing")

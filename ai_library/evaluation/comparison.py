@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data.class_names import nfc
 from ..errors import InputError
-from ..files.text import listed
+from ..files.text import counted, listed
 from .metrics import effective_number, grouped_interval, wilson_interval
 from .report import Report
 
@@ -171,7 +171,7 @@ class Comparison:
         return f"The {'second' if self.difference > 0 else 'first'} one is better."
 
     def __str__(self) -> str:
-        groups = f" in {len(self.groups):,} groups" if self.groups else ""
+        groups = f" in {counted(len(self.groups), 'group')}" if self.groups else ""
         test = "sign-flip test of the groups" if self.groups else "McNemar's exact test"
         lines = []
         for name, only, (low, high) in zip(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 import numpy as np
 
 from ..errors import InputError, MissingExtraError, check_labels
+from ..files.text import counted
 from ..networks.probabilities import row_blocks, softmax
 from . import figures
 from .confusions import Confusions
@@ -325,7 +326,7 @@ class Report:
     def summary(self) -> dict[str, str]:
         """The main metrics as text, by name."""
         low, high = self.accuracy_interval
-        grouped = f" in {self._group_count:,} groups" if self._group_count < self.n else ""
+        grouped = f" in {counted(self._group_count, 'group')}" if self._group_count < self.n else ""
         return {
             "accuracy": f"{self.accuracy:.2%}  (95 % interval {low:.2%} to {high:.2%}, n = {self.n:,}{grouped})",
             "macro F1": f"{self.macro_f1:.4f}",

@@ -235,11 +235,11 @@ def described(value: Any, depth: int = 3) -> str:
     told = partial(described, depth=depth - 1)
     if name := getattr(value, "__qualname__", None):
         return name
-    if isinstance(value, partial):
+    if isinstance(value, partial) and depth > 0:
         parts = [*map(told, value.args), *(f"{name}={told(each)}" for name, each in value.keywords.items())]
         return f"partial({', '.join([told(value.func), *parts])})"
     if type(value).__repr__ is object.__repr__:
-        attributes = getattr(value, "__dict__", {}) if depth else {}
+        attributes = getattr(value, "__dict__", {}) if depth > 0 else {}
         parts = [f"{name}={told(each)}" for name, each in attributes.items()]
         return f"{type(value).__qualname__}({', '.join(parts)})"
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

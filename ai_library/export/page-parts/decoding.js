@@ -58,7 +58,7 @@ async function decodedByBrowser(file, bytes, needed) {
   if (image.channels === 4) remarks.push("transparent, and no PNG: the browser has rounded its colours");
   if (bytes[0] === 0xff && bytes[1] === 0xd8) image = reduced(image, jpegReduction(image, needed));
   image = upright(reduced(image, excess(image.width, image.height)), orientation);
-  return { image, size: orientation >= 5 ? [height, width] : [width, height], remarks };
+  return { image, size: orientation >= 5 && orientation <= 8 ? [height, width] : [width, height], remarks };
 }
 
 function isWebP(bytes) {

@@ -24,7 +24,7 @@ from ai_library import (
     create_train_state,
     train_step,
 )
-from ai_library.networks.network import initialise
+from ai_library.networks.network import described, initialise
 from ai_library.networks.transfer import digest
 from ai_library.tests.own_networks import Linear, Stock
 
@@ -94,6 +94,12 @@ def test_a_run_resumes_with_a_loss_that_is_the_same_and_is_made_anew(loss_of, tm
     fitted(tmp_path / "run", settings=config(epochs=3), resume=True, **same)
     with pytest.raises(InputError, match=r"functions.loss was .*2\.0.*is now .*3\.0"):
         fitted(tmp_path / "run", settings=config(epochs=4), resume=True, **{**same, "loss": loss_of(3.0)})
+
+
+def test_a_loss_that_refers_to_itself_is_described():
+    loss = Focal(2.0)
+    loss.itself = partial(loss, loss)
+    assert described(loss).startswith("Focal(gamma=2.0, itself=partial(Focal(")
 
 
 def test_a_callback_that_changes_its_history_changes_no_checkpoint(tmp_path):
