@@ -89,6 +89,8 @@ def over_seeds(results):
     recipes = {recipe: names for recipe, names in recipes.items() if len(names) > 1}
     trained = [set(results[name]) for names in recipes.values() for name in names]
     shared = sorted(set(range(FOLDS)).intersection(*trained))
+    if len(recipes) < 2 or not shared:
+        return []
     lines = ["", f"recipes with several seeds, in folds {shared}: means, and 95 % intervals over the images"]
     first = None
     for recipe, names in recipes.items():
@@ -99,7 +101,7 @@ def over_seeds(results):
             (fewer, one), (less, other) = map(mean_and_error, (wrong - first[1], loss - first[0]))
             line += f"; {len(wrong) * fewer:+.1f} ± {len(wrong) * one:.1f} errors, log loss {less:+.5f} ± {other:.5f}"
         lines.append(line)
-    return lines if len(recipes) > 1 and shared else []
+    return lines
 
 
 def mean_and_error(values):
