@@ -1,7 +1,10 @@
 """Which files and folders a listing of images passes over, by their names, and the reasons in messages."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
+
+from ...files.text import escaped
 
 _FOLDERS_OF_SYSTEMS = {
     *("@eadir", "#recycle", "#snapshot"),  # Synology
@@ -59,3 +62,8 @@ def file_passed_over(name: str, endings: Sequence[str]) -> str:
 def is_image_of_another_kind(reason: str) -> bool:
     """Whether a result of `file_passed_over` means an image in an unsupported format."""
     return reason.removeprefix("ending in ") in _OTHER_IMAGES
+
+
+def reasons_told(reasons: Counter[str], most: int = 5) -> str:
+    """The most frequent reasons for which files are passed over, with their counts."""
+    return ", ".join(f"{escaped(reason)} ({count:,})" for reason, count in reasons.most_common(most))

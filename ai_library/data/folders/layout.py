@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from ...errors import InputError
 from ...files.text import counted, escaped, listed
-from .file_kinds import file_passed_over, folder_passed_over, is_image_of_another_kind
-from .image_files import IMAGE_ENDINGS, listing
+from .file_kinds import file_passed_over, folder_passed_over, is_image_of_another_kind, reasons_told
+from .image_files import IMAGE_ENDINGS, is_folder, listing
 
 _SPLIT_WORDS = {
     "train": ("train", "training"),
@@ -116,7 +116,7 @@ def walk(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
         with listing(place):
             status = os.stat(place)
             for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
-                (folders if entry.is_dir() else files).append(entry.name)
+                (folders if is_folder(entry) else files).append(entry.name)
         if (status.st_dev, status.st_ino) in listed_already:
             raise InputError(f"{place} leads to a folder that is there already: remove the link")
         listed_already.add((status.st_dev, status.st_ino))
@@ -295,9 +295,6 @@ def _members(found, splits, root, warnings):
         trained = {name for name, entries in members.items() if any(splits[e.parts[0]] == "train" for e in entries)}
         if untrained := sorted(members.keys() - trained):
             raise InputError(f"the train split of {root} has no images of the classes {listed(untrained)}: add some")
-    folded = Counter(name.casefold() for name in members)
-    if alike := [name for name in sorted(members) if folded[name.casefold()] > 1]:
-        warnings.append(f"the classes {listed(alike)} differ only in capital letters")
     return members
 
 
@@ -312,11 +309,6 @@ def _no_classes(root, found, count):
 def _without(root, depth, entries):
     place = root.joinpath(*entries[0].path.relative_to(root).parts[: depth + 1])
     return f"{place}: {reasons_told(Counter(entry.reason for entry in entries))}"
-
-
-def reasons_told(reasons: Counter[str], most: int = 5) -> str:
-    """The most frequent reasons for which files are passed over, with their counts."""
-    return ", ".join(f"{escaped(reason)} ({count:,})" for reason, count in reasons.most_common(most))
 
 
 def _grouped(entries, splits, groups):

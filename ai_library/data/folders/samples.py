@@ -21,7 +21,7 @@ from ..class_names import nfc
 from ..images.decoding import MAX_PIXELS
 from ..images.fitting import fit_image
 from ..images.reading import read_files
-from .file_kinds import folder_passed_over
+from .file_kinds import folder_passed_over, reasons_told
 from .image_files import IMAGE_ENDINGS, image_files
 from .npz import WHOLE_BYTES, archive_of, blocks, check_size, header, rows
 from .opened import is_zip, unpacked_images
@@ -73,7 +73,7 @@ class Samples(Iterable[Sample]):
     """Number of images of this process."""
     read: Callable[[], Iterator[Sample]]
     notes: tuple[str, ...] = ()
-    """Sentences on what was guessed about the images."""
+    """Sentences on what was guessed about the images, and on the files that were passed over."""
 
     def __iter__(self) -> Iterator[Sample]:
         return self.read()
@@ -189,10 +189,13 @@ def _from_folder(folder, given, classifier, unlabelled):
         first, separator, _ = below(path).partition(os.sep)
         return first if separator else None
 
-    found = collections.Counter(map(sub_folder, image_files(folder)))  # before any is read
+    passed_over = collections.Counter()
+    found = collections.Counter(map(sub_folder, image_files(folder, passed_over)))  # before any is read
+    left_out = f"passed over: {reasons_told(passed_over)}" if passed_over else ""
     if not found:
         raise InputError(
-            f"{given} holds no images: a folder, or a zip of one, needs files that end in {', '.join(IMAGE_ENDINGS)}"
+            f"{given} holds no images{f' ({left_out})' if left_out else ''}: a folder, or a zip of one, needs files "
+            f"that end in {', '.join(IMAGE_ENDINGS)}"
         )
     labels = _labels_by_name(classifier.class_names)
     unknown = sorted(name for name in found if name is not None and nfc(name) not in labels)
@@ -212,7 +215,7 @@ def _from_folder(folder, given, classifier, unlabelled):
         known = (None if name is None else labels.get(name, labels[nfc(name)]) for name in places)
         return _read(paths, map(below, names), known, classifier)
 
-    return Samples(len(own), read)
+    return Samples(len(own), read, (left_out,) if left_out else ())
 
 
 def _labels_by_name(class_names):

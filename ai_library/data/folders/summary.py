@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...files.text import counted, escaped, listed, shortened
-from .layout import reasons_told
+from .file_kinds import reasons_told
 
 _ROWS = 30  # of classes
 _NAME = 40  # characters of a class
@@ -79,6 +79,9 @@ def warnings_of(
     for split, each in counts.items():
         if lacking := [name for name, n in zip(class_names, each, strict=True) if not n]:
             found.append(f"the {split} split has no images of {listed(lacking)}: nothing is measured of them there")
+    folded = Counter(name.casefold() for name in class_names)
+    if alike := [name for name in class_names if folded[name.casefold()] > 1]:
+        found.append(f"the classes {listed(alike)} differ only in capital letters")
     if odd := [name for name in class_names if name.casefold() in _NO_CLASS]:
         found.append(f"the folder's names {listed(odd)} are taken for classes: is the folder the one that holds them?")
     small = sum(n for (width, height), n in image_sizes.items() if width < wanted[1] // 2 and height < wanted[0] // 2)

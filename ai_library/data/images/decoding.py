@@ -33,11 +33,13 @@ ENOUGH_PIXELS = 16_000_000
 ENDS_EARLY = "JPEG without its last bytes: read as far as it goes"
 SIXTEEN_BITS = "of 16 bits: the upper 8 are used"
 DEEP_COLOUR = "of 16 bits a channel: the upper 8 are used, which leaves images of 12 bits dark"
+SEVERAL_FRAMES = "of several frames or pages: the first is used"
 SCALED = "of more than 8 bits: scaled by the range of levels that it uses"
 
 # Formats are recognised by content, not by ending; Pillow opens some JPEGs as MPO. Some of its other formats run
 # programs: EPS starts Ghostscript.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF")
+_WITH_FRAMES = ("PNG", "GIF", "TIFF", "WEBP", "AVIF")  # a JPEG of Pillow's kind MPO is one picture with its previews
 _MAX_BYTES = 8 * MAX_PIXELS  # 4 uncompressed channels of 16 bits; some decoders read whole files
 _LARGE_PIXELS = 1_000_000  # larger JPEGs may be decoded at a reduced size
 _OVERSAMPLING = 4  # least ratio of the reduced to the needed sides
@@ -168,7 +170,9 @@ def _decoded(path, channels, needed):
                     pixels, remarks = _pixels(whole, channels)
                 return Decoded(pixels, size, mode, (ENDS_EARLY, *remarks))
             pixels, remarks = _pixels(file, channels, _white_is_zero(file))
-    return Decoded(pixels, size, mode, (DEEP_COLOUR, *remarks) if deep else remarks)
+            frames = _has_several_frames(file)
+    more = [remark for remark, applies in ((SEVERAL_FRAMES, frames), (DEEP_COLOUR, deep)) if applies]
+    return Decoded(pixels, size, mode, (*more, *remarks))
 
 
 def _size(path):
@@ -208,6 +212,14 @@ def _load(file) -> bool:
                 raise
             return True
     return False
+
+
+def _has_several_frames(file) -> bool:
+    """Whether a file, which is decoded already, is an animation or has several pages."""
+    try:
+        return file.format in _WITH_FRAMES and file.is_animated
+    except Exception:  # what follows is damaged, and may be no frame
+        return False
 
 
 @contextlib.contextmanager

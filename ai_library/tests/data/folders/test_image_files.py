@@ -14,8 +14,8 @@ from PIL import Image
 
 from ai_library import InputError
 from ai_library.data.folders.image_files import image_files
-from ai_library.data.images.decoding import MAX_PIXELS
-from ai_library.data.images.reading import read_image
+from ai_library.data.images.decoding import MAX_PIXELS, SEVERAL_FRAMES
+from ai_library.data.images.reading import read_file, read_image
 from ai_library.tests.memory import peak_bytes
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF", "webp": "WEBP", "ppm": "PPM"}
@@ -130,6 +130,9 @@ def test_what_is_cut_off_is_refused(tmp_path, ending, part):
 def test_of_an_animation_the_first_frame_is_read(tmp_path, ending):
     frames = encoded(Image.new("RGB", (32, 32), "white"), ending, save_all=True, append_images=[picture((32, 32))])
     assert (read_image_of(tmp_path / "image.png", frames) == 255).all()
+    assert read_file(tmp_path / "image.png", (32, 32, 3)).remarks == (SEVERAL_FRAMES,)
+    read_image_of(tmp_path / "image.png", encoded(picture((32, 32)), ending))
+    assert read_file(tmp_path / "image.png", (32, 32, 3)).remarks == ()
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])

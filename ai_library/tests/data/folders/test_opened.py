@@ -297,6 +297,12 @@ def test_a_number_of_a_row_is_no_path_where_there_is_one(flat, tmp_path):
         assert source.class_names[label] == ("pug", "husky")[(59 - int(path.stem)) % 2]
 
 
+def test_labels_that_differ_in_capital_letters_alone_are_told(flat, tmp_path):
+    rows = [(f"images/{i:06}.png", ("cat", "Cat", "dog")[i % 3]) for i in range(60)]
+    source = ImageFolderDataSource(flat, labels=write_rows(tmp_path / "t.csv", ("path", "label"), *rows), image_size=8)
+    assert "the classes Cat, cat differ only in capital letters" in source.summary().warnings
+
+
 def test_paths_of_another_folder_are_told(flat, tmp_path):
     rows = [(f"elsewhere/{i:06}.png", i % 2) for i in range(60)]
     source = ImageFolderDataSource(flat, labels=write_rows(tmp_path / "t.csv", ("path", "label"), *rows), image_size=8)

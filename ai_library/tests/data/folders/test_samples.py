@@ -1,6 +1,7 @@
 """Images of a file, a folder or an npz file are read one by one, and what cannot be read is named."""
 
 import itertools
+import shutil
 import unicodedata
 import zipfile
 from types import SimpleNamespace
@@ -172,6 +173,28 @@ def test_numbers_that_are_names_of_classes_mean_these(tmp_path, names, labels, w
     assert [sample.label for sample in samples] == wanted
     assert len(samples.notes) == (note is not None)
     assert all(note in each for each in samples.notes)
+
+
+def test_files_that_are_no_images_are_counted(folder, tmp_path):
+    assert read_samples(folder, READER).notes == ()
+    for name in ("circle/a.svg", "circle/b.SVG", "notes.txt", ".DS_Store", "star/@eaDir/0.png/thumbnail.jpg"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    samples = read_samples(folder, READER)
+    assert len([*samples]) == N
+    told = ", ".join(
+        ["ending in .svg (2)", "ending in .txt (1)", "hidden (1)", "in @eaDir, a folder of a NAS, a camera or a system (1)"]
+    )
+    (note,) = samples.notes
+    assert sorted(note.removeprefix("passed over: ").split("), ")) == sorted(told.split("), "))
+    shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    assert "ending in .svg (2)" in read_samples(tmp_path / "packed.zip", READER).notes[0]
+    shutil.rmtree(folder / "star")
+    for image in folder.rglob("*.png"):
+        image.unlink()
+    with pytest.raises(InputError, match=r"images holds no images \(passed over: ending in .svg \(2\), "):
+        read_samples(folder, READER)
 
 
 def test_folders_of_another_kind_are_named(folder, tmp_path):
