@@ -184,7 +184,12 @@ def test_files_that_are_no_images_are_counted(folder, tmp_path):
     samples = read_samples(folder, READER)
     assert len([*samples]) == N
     told = ", ".join(
-        ["ending in .svg (2)", "ending in .txt (1)", "hidden (1)", "in @eaDir, a folder of a NAS, a camera or a system (1)"]
+        [
+            "ending in .svg (2)",
+            "ending in .txt (1)",
+            "hidden (1)",
+            "in @eaDir, a folder of a NAS, a camera or a system (1)",
+        ]
     )
     (note,) = samples.notes
     assert sorted(note.removeprefix("passed over: ").split("), ")) == sorted(told.split("), "))
