@@ -1,6 +1,8 @@
 """Finds where a classifier is weak: accuracy by factors of the images, and slices with more errors than chance."""
 
+import math
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import combinations, pairwise, starmap
 from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files.text import listed
-from .metrics import accuracy_interval
+from .metrics import accuracy_interval, effective_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -102,8 +104,10 @@ def find_slices(
         correct: (n,) bool, which predictions are right, such as `Report.hits`.
         factors: Factors of the examples, by name: (n,) numbers, which are divided into `BINS` parts of equal counts, or
             (n,) categories. A nan or None means that the example does not have the factor.
-        groups: (n,) int, the group of each example, such as `Report.groups`. The intervals account for them; the test
-            does not, and takes a slice of few groups for weak too easily. None: all examples are independent.
+        groups: (n,) int, the group of each example, such as `Report.groups`. The intervals and the test account for
+            them: the slice and the other examples count as the numbers of independent examples that are as uncertain
+            (after Rao and Scott, Journal of the American Statistical Association 76, 1981), so that a slice of one
+            group is never found. None: all are independent.
 
     Returns:
         The weak slices, in the order in which they were found; an empty list if there is none.
@@ -119,9 +123,15 @@ def find_slices(
     candidates = [(partition, part) for partition in partitions for part in range(len(partition.names))]
     found, left = [], np.ones(len(wrong), bool)
     while candidates:
-        log_p = _log_p_values(
-            _counts(partitions, left), _counts(partitions, left & wrong), left.sum(), wrong[left].sum()
-        )
+        n_each = _counts(partitions, left)
+        tested = int(np.count_nonzero(n_each >= MIN_EXAMPLES))
+        log_p = _log_p_values(n_each, _counts(partitions, left & wrong), left.sum(), wrong[left].sum())
+        log_p = np.minimum(log_p + np.log(max(tested, 1)), 0)
+        if groups is not None:
+            for each in np.flatnonzero(log_p < np.log(SIGNIFICANCE)):  # groups make nothing more significant
+                partition, part = candidates[each]
+                of_groups = _grouped_log_p_value(wrong, left, partition.parts == part, np.asarray(groups))
+                log_p[each] = min(of_groups + np.log(tested), 0)
         best = int(log_p.argmin())
         if log_p[best] >= np.log(SIGNIFICANCE):
             break
@@ -288,10 +298,7 @@ def _counts(partitions, chosen):
 
 
 def _log_p_values(n, wrong, all_n, all_wrong):
-    """Logarithms of the corrected p values of Fisher's exact test.
-
-    The p value is the upper tail of the hypergeometric distribution. It is summed in logarithms, because the p values
-    of large slices underflow, and their order matters.
+    """Logarithms (slices,) of the p values of Fisher's exact test; 0 for slices of fewer than `MIN_EXAMPLES`.
 
     Args:
         n: (slices,) int, the number of examples in each slice.
@@ -299,14 +306,40 @@ def _log_p_values(n, wrong, all_n, all_wrong):
         all_n: Number of all examples.
         all_wrong: Number of all errors.
     """
-    log_factorial = np.append(0, np.log(np.arange(1, all_n + 1)).cumsum())
+    log_p = np.zeros(len(n))
+    for i in np.flatnonzero((n >= MIN_EXAMPLES) & (wrong * all_n > n * all_wrong)):
+        log_p[i] = _log_p_value(n[i], wrong[i], all_n, all_wrong)
+    return log_p
+
+
+def _grouped_log_p_value(wrong, left, inside, groups):
+    """The same for the slice of the examples `inside` among those that are `left`, in `groups`.
+
+    Numbers of errors are rounded in favour of no difference.
+    """
+    slice_, others = left & inside, left & ~inside
+    n, other_n = (int(effective_number(wrong[part].astype(float), groups[part])) for part in (slice_, others))
+    if min(n, other_n) == 0:
+        return 0.0
+    errors, other_errors = math.floor(n * wrong[slice_].mean()), math.ceil(other_n * wrong[others].mean())
+    return _log_p_value(n, errors, n + other_n, errors + other_errors)
+
+
+@lru_cache(maxsize=1)
+def _log_factorials(most):
+    return np.append(0, np.log(np.arange(1, most + 1)).cumsum())
+
+
+def _log_p_value(n, wrong, all_n, all_wrong):
+    """The upper tail of the hypergeometric distribution.
+
+    It is summed in logarithms, because the p values of large slices underflow, and their order matters.
+    """
+    log_factorial = _log_factorials(int(all_n))
 
     def log_choose(total, part):
         return log_factorial[total] - log_factorial[part] - log_factorial[total - part]
 
-    tested, log_p = n >= MIN_EXAMPLES, np.zeros(len(n))
-    for i in np.flatnonzero(tested & (wrong * all_n > n * all_wrong)):
-        errors = np.arange(wrong[i], min(n[i], all_wrong) + 1)
-        ways = log_choose(all_wrong, errors) + log_choose(all_n - all_wrong, n[i] - errors)
-        log_p[i] = np.logaddexp.reduce(ways) - log_choose(all_n, n[i])
-    return np.minimum(log_p + np.log(max(tested.sum(), 1)), 0)
+    errors = np.arange(wrong, min(n, all_wrong) + 1)
+    ways = log_choose(all_wrong, errors) + log_choose(all_n - all_wrong, n - errors)
+    return float(np.logaddexp.reduce(ways) - log_choose(all_n, n))

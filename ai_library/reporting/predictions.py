@@ -6,7 +6,6 @@ import hashlib
 import heapq
 import itertools
 import math
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -74,8 +73,8 @@ def _predicted_findings(classifier, samples, rows, command):
         examples = [_example(readable[row], predicted[row], names) for row in labelled]
         hardest = heapq.nlargest(HARDEST, [*hardest, *examples], key=lambda example: example.loss)
         images, unreadable = images + len(block), unreadable + len(block) - len(readable)
-    hardest = [[os.fsencode(name), *rest] for name, *rest in hardest]  # a file name need not be valid Unicode
-    told = [dict(remarks), os.fsencode(fault)]
+    hardest = [[_as_bytes(name), *rest] for name, *rest in hardest]
+    told = [dict(remarks), _as_bytes(fault)]
     own = [images, unreadable, np.array(labels, np.int64), np.concatenate(logits), hardest, *told]
     images, unreadable, labels, logits, hardest, remarks, faults = zip(*all_gather(own), strict=True)
     labels = np.concatenate(labels)
@@ -84,17 +83,26 @@ def _predicted_findings(classifier, samples, rows, command):
         probabilities = classifier.probabilities(np.concatenate(logits))
         del own, logits  # they take most of the memory
         report = Report(probabilities, labels, names, classifier.temperature)
-    hardest = [Example(os.fsdecode(name), *rest) for name, *rest in itertools.chain(*hardest)]
+    hardest = [Example(_as_text(name), *rest) for name, *rest in itertools.chain(*hardest)]
     return Findings(
         classifier=classifier,
         images=sum(images),
         unreadable=sum(unreadable),
-        fault=next(filter(None, map(os.fsdecode, faults)), ""),
+        fault=next(filter(None, map(_as_text, faults)), ""),
         remarks=dict(sum(map(collections.Counter, remarks), collections.Counter())),
         report=report,
         hardest=heapq.nlargest(HARDEST, hardest, key=lambda example: example.loss),
         command=command,
     )
+
+
+def _as_bytes(text):
+    """A text, which need not be valid Unicode where it has the name of a file, for other processes."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _as_text(content):
+    return content.decode("utf-8", "surrogatepass")
 
 
 def _digest(classifier):
@@ -107,7 +115,7 @@ def _digest(classifier):
         *(classifier.image_shape, classifier.content_size, classifier.temperature),
     )
     text = repr((*described, digest(classifier.variables)))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return hashlib.sha256(_as_bytes(text)).hexdigest()[:16]
 
 
 def _files(findings):

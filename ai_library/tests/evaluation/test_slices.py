@@ -108,14 +108,44 @@ def test_examples_without_a_factor_are_in_none_of_its_parts():
 
 
 def test_the_intervals_of_parts_and_slices_account_for_groups():
-    correct, kinds = np.repeat([True, False, True], [40, 20, 140]), np.repeat(["weak", "strong"], [60, 140])
-    groups = np.arange(200) // 10
+    kinds, groups = np.repeat(["weak", "strong"], [120, 280]), np.arange(400) // 10
+    correct = (kinds == "strong") | (np.arange(400) % 10 >= 2 + 3 * (groups % 2))  # 2 or 5 errors in each weak group
     weak, inside = accuracy_by(correct, kinds, groups)[1], kinds == "weak"
     assert weak.accuracy_interval == grouped_interval(correct[inside], groups[inside])
     (found,) = find_slices(correct, {"kind": kinds}, groups)
     assert found.accuracy_interval == weak.accuracy_interval
     (alone,) = find_slices(correct, {"kind": kinds})
-    assert found.p_value == alone.p_value
+    assert alone.p_value < found.p_value < 0.01
+
+
+def films(rng, number, size, spread, weak=0.0):
+    """Frames of films, each with a camera and an accuracy of its own: their factors, which are right, and their films.
+
+    A third of all frames are light, and wrong the more often the more `weak` these are.
+    """
+    groups = np.repeat(np.arange(number), size)
+    factors = {"camera": rng.integers(0, 3, number)[groups], "light": rng.random(len(groups)) < 1 / 3}
+    logit = 2 + spread * rng.normal(size=number)[groups] - weak * factors["light"]
+    return factors, rng.random(len(groups)) < 1 / (1 + np.exp(-logit)), groups
+
+
+@pytest.mark.parametrize(("number", "size", "spread"), [(12, 40, 2.0), (20, 20, 3.0)])
+def test_films_that_differ_are_not_taken_for_a_weak_camera(number, size, spread):
+    drawn = [films(np.random.default_rng(seed), number, size, spread) for seed in range(100)]
+    assert sum(bool(find_slices(correct, factors, groups)) for factors, correct, groups in drawn) <= 3
+    assert sum(bool(find_slices(correct, factors)) for factors, correct, _ in drawn) > 20
+
+
+def test_what_is_weak_in_all_films_is_found():
+    for seed in range(20):
+        factors, correct, groups = films(np.random.default_rng(seed), 100, 10, spread=1.0, weak=3.0)
+        assert find_slices(correct, factors, groups)[0].name == "light True"
+
+
+def test_a_slice_of_one_group_is_not_tested():
+    groups = np.repeat(np.arange(20), 20)
+    assert find_slices(groups > 0, {"film": groups.astype(str)})
+    assert find_slices(groups > 0, {"film": groups.astype(str)}, groups) == []
 
 
 def test_few_distinct_numbers_and_categories_are_taken_by_value():

@@ -134,11 +134,10 @@ def test_a_weak_slice_is_named_among_the_limits(findings):
 def test_slices_and_factors_of_grouped_images_have_the_intervals_of_groups(findings):
     kinds = {"fill": np.where(np.arange(findings.report.n) % 10 == 0, "outlined", "filled")}
     alone = dataclasses.replace(findings, factors=kinds)
-    groups = np.arange(findings.report.n) % 4
+    groups = np.arange(findings.report.n) // 20
     grouped = dataclasses.replace(alone, report=dataclasses.replace(findings.report, groups=groups))
-    warning = "The test takes images for independent"
-    assert warning not in report_page(alone)
-    assert warning in report_page(grouped)
+    assert ["fewer independent ones" in report_page(each) for each in (alone, grouped)] == [False, True]
+    assert alone.slices[0].p_value < grouped.slices[0].p_value
     inside = kinds["fill"] == "outlined"
     wanted = accuracy_interval(findings.report.hits[inside], groups[inside])
     assert grouped.slices[0].accuracy_interval == grouped.accuracy_by_factor["fill"][1].accuracy_interval == wanted
