@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer, TrainingStopped
+from ai_library import ShapeDataSource, TrainConfig, Trainer, TrainingStopped
 from ai_library.runtime import display
+from ai_library.tests.own_networks import Shallow
 from ai_library.training.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -36,7 +37,7 @@ class Gone(io.StringIO):
 
 def trainer(folder, **options):
     source = ShapeDataSource(image_size=16, class_names=("star", "circle"), sizes=(16, 16, 8))
-    return Trainer(CNN(num_classes=2, features=(4, 4, 4, 4, 4), dense=4), source, CONFIG, folder, **options)
+    return Trainer(Shallow(num_classes=2), source, CONFIG, folder, **options)
 
 
 def outputs():

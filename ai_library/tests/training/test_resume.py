@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ai_library import CNN, InputError, ShapeDataSource, TrainConfig, Trainer, TrainingStopped, save_model
+from ai_library import InputError, ShapeDataSource, TrainConfig, Trainer, TrainingStopped, save_model
 from ai_library.files import sealed_file
+from ai_library.tests.own_networks import Shallow
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
 
 ROOT = Path(__file__).resolve().parents[3]
-MODEL = CNN(num_classes=2, features=(4, 4, 4, 4, 4), dense=4)
+MODEL = Shallow(num_classes=2)
 CONFIG = TrainConfig(epochs=2, batch_size=8, ema_decay=0.9)
 STEPS, PER_EPOCH = 12, 6
 
@@ -297,7 +298,7 @@ def test_a_full_or_read_only_disk_leaves_the_old_model(uninterrupted, disk):
     place, classifier = disk("size=64k"), uninterrupted[1]
     save_model(place / "m.msgpack", classifier)
     old = (place / "m.msgpack").read_bytes()
-    (place / "filler").write_bytes(b"0" * (65536 - 4096 - -(-len(old) // 4096) * 4096))
+    (place / "filler").write_bytes(b"0" * (65536 - -(-len(old) // 4096) * 4096))
     with pytest.raises(InputError, match=r"cannot write .*m.msgpack: No space left on device"):
         save_model(place / "m.msgpack", classifier)
     subprocess.run(["mount", "-o", "remount,ro", place], check=True)
