@@ -22,6 +22,7 @@ def test_every_row_is_the_same_wherever_it_stands_in_a_block(full_source):
         np.testing.assert_array_equal(moved, images[shift:])
 
 
+@pytest.mark.slow
 def test_sources_of_one_seed_are_equal_and_of_two_are_not():
     first, again, other = (ShapeDataSource(seed=seed).examples("train", range(64))[0] for seed in (7, 7, 8))
     np.testing.assert_array_equal(first, again)

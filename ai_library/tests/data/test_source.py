@@ -50,6 +50,7 @@ def test_batches_hold_every_example_once(full_source, batch_size, epoch, first):
     assert all(size == batch_size for size in sizes[:-1])
 
 
+@pytest.mark.slow
 def test_full_batches_have_one_size_and_leave_nothing_out(full_source):
     batches = list(full_source.batches("validation", 128, 0, full=True))
     assert [len(images) for images, _ in batches] == [128, 128, 128]

@@ -6,7 +6,7 @@ import pytest
 from ai_library import InputError, ShapeDataSource, evaluate
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 128])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 7, 128])
 def test_batch_size_changes_no_figure(classifier, source, batch_size):
     report, wanted = evaluate(classifier, source, batch_size=batch_size), evaluate(classifier, source, batch_size=201)
     assert report.n == 201

@@ -226,6 +226,7 @@ def test_ten_thousand_examples_take_less_than_a_second():
     assert time.perf_counter() - start < 1
 
 
+@pytest.mark.slow
 def test_a_slice_of_drawn_shapes_is_found_by_what_they_show():
     source = ShapeDataSource(seed=1, image_size=32, sizes=(9, 9, 3000))
     factors = factor_table(source)

@@ -148,6 +148,7 @@ class TwoHeads(nn.Module):
         return nn.log_softmax(3 * logits) if self.scaled else logits
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_layer_that_gives_the_logits_or_there_are_none():
     def classifier(model):
         return Classifier(model, initialise(model, 0, SHAPE), NAMES, SHAPE)

@@ -21,6 +21,7 @@ def reasons(images, sizes=SIZES):
     return {(each.image, each.reason) for each in odd_images(images, sizes)}
 
 
+@pytest.mark.slow
 def test_a_drawn_data_set_with_noise_and_blur_of_its_own_has_none(shapes):
     assert reasons(shapes) == set()
 
