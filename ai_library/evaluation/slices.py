@@ -105,9 +105,9 @@ def find_slices(
         factors: Factors of the examples, by name: (n,) numbers, which are divided into `BINS` parts of equal counts, or
             (n,) categories. A nan or None means that the example does not have the factor.
         groups: (n,) int, the group of each example, such as `Report.groups`. The intervals and the test account for
-            them: the slice and the other examples count as the numbers of independent examples that are as uncertain
-            (after Rao and Scott, Journal of the American Statistical Association 76, 1981), so that a slice of one
-            group is never found. None: all are independent.
+            them: the test replaces the slice, and all other examples, by fewer independent examples, whose accuracy is
+            as uncertain (after Rao and Scott, Journal of the American Statistical Association 76, 1981). A slice of
+            one group is never found. None: all examples are independent.
 
     Returns:
         The weak slices, in the order in which they were found; an empty list if there is none.
@@ -128,7 +128,7 @@ def find_slices(
         log_p = _log_p_values(n_each, _counts(partitions, left & wrong), left.sum(), wrong[left].sum())
         log_p = np.minimum(log_p + np.log(max(tested, 1)), 0)
         if groups is not None:
-            for each in np.flatnonzero(log_p < np.log(SIGNIFICANCE)):  # groups make nothing more significant
+            for each in np.flatnonzero(log_p < np.log(SIGNIFICANCE)):  # no other can be a weak slice
                 partition, part = candidates[each]
                 of_groups = _grouped_log_p_value(wrong, left, partition.parts == part, np.asarray(groups))
                 log_p[each] = min(of_groups + np.log(tested), 0)
@@ -313,9 +313,15 @@ def _log_p_values(n, wrong, all_n, all_wrong):
 
 
 def _grouped_log_p_value(wrong, left, inside, groups):
-    """The same for the slice of the examples `inside` among those that are `left`, in `groups`.
+    """Logarithm of the p value of Fisher's exact test for a slice of examples in groups: see `find_slices`.
 
-    Numbers of errors are rounded in favour of no difference.
+    Numbers of errors are rounded such that the p value gets larger.
+
+    Args:
+        wrong: (n,) bool, which predictions are wrong.
+        left: (n,) bool, which examples no earlier slice has.
+        inside: (n,) bool, which examples have the slice's part of the factors.
+        groups: (n,) int, the group of each example.
     """
     slice_, others = left & inside, left & ~inside
     n, other_n = (int(effective_number(wrong[part].astype(float), groups[part])) for part in (slice_, others))

@@ -65,5 +65,8 @@ def is_image_of_another_kind(reason: str) -> bool:
 
 
 def reasons_told(reasons: Counter[str], most: int = 5) -> str:
-    """The most frequent reasons for which files are passed over, with their counts."""
-    return ", ".join(f"{escaped(reason)} ({count:,})" for reason, count in reasons.most_common(most))
+    """The most frequent reasons for which files are passed over, with their counts, and the count of all others."""
+    told = [f"{escaped(reason)} ({count:,})" for reason, count in reasons.most_common(most)]
+    if len(reasons) > most:
+        told.append(f"for other reasons ({sum(count for _, count in reasons.most_common()[most:]):,})")
+    return ", ".join(told)

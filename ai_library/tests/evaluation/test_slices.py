@@ -119,9 +119,10 @@ def test_the_intervals_of_parts_and_slices_account_for_groups():
 
 
 def films(rng, number, size, spread, weak=0.0):
-    """Frames of films, each with a camera and an accuracy of its own: their factors, which are right, and their films.
+    """Returns the factors of frames, which of them are predicted right, and the film of each.
 
-    A third of all frames are light, and wrong the more often the more `weak` these are.
+    Each film has a camera and an accuracy of its own. A third of all frames are light; the larger `weak` is, the more
+    often these are wrong.
     """
     groups = np.repeat(np.arange(number), size)
     factors = {"camera": rng.integers(0, 3, number)[groups], "light": rng.random(len(groups)) < 1 / 3}
