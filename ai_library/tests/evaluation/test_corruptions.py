@@ -163,10 +163,12 @@ def test_a_thousand_images_take_seconds_for_all_kinds_and_severities():
 
 
 class Films(ShapeDataSource):
-    """Shapes of which eight each are frames of one film."""
+    """Shapes in groups of up to eight images of one class, as the frames of a film."""
 
     def groups_of(self, split):
-        return np.arange(self.size(split)) // 8
+        labels = self.examples(split, np.arange(self.size(split)))[1]
+        within_class = np.array([np.sum(labels[:i] == label) for i, label in enumerate(labels)])
+        return labels * len(labels) + within_class // 8
 
 
 @pytest.mark.slow
@@ -174,8 +176,9 @@ def test_images_in_groups_have_the_interval_of_groups_with_and_without_corruptio
     films = Films(seed=3, image_size=32, class_names=classifier.class_names, sizes=(8, 8, 48))
     clean, *corrupted = evaluate_corrupted(classifier, films)
     assert clean.accuracy_interval == evaluate(classifier, films).accuracy_interval
-    worst = min(corrupted, key=lambda row: abs(row.accuracy - 0.5))
-    low, high = wilson_interval(worst.correct, worst.n)
-    assert worst.accuracy_interval[0] <= low
-    assert worst.accuracy_interval[1] >= high
-    assert worst.accuracy_interval != (low, high)
+    of_single_images = {row: wilson_interval(row.correct, row.n) for row in corrupted}
+    for row, (low, high) in of_single_images.items():
+        assert row.accuracy_interval[0] <= low
+        assert row.accuracy_interval[1] >= high
+    # A spoilt image is often taken for one class, so that whole films are right or wrong.
+    assert any(row.accuracy_interval != single for row, single in of_single_images.items())
