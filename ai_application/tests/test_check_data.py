@@ -85,6 +85,7 @@ def test_faults_of_the_arguments_are_told_before_the_images_are_read(folder, tmp
     assert "nowhere" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_classes_too_small_for_the_folds_are_named(folder, tmp_path, monkeypatch, capsys):
     for name in "ab":
         (tmp_path / "few" / name).mkdir(parents=True)

@@ -13,6 +13,7 @@ def _squared_length(row):
     return jnp.square(jnp.eye(3) @ row).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1_000, 16_385, 32_769, 65_537])  # the later ones are one more than a power of two
 def test_compiled_row_lengths_are_those_of_the_operations_one_by_one(rows):
     points = np.zeros((rows, 3), np.float32)

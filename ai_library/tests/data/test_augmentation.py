@@ -44,6 +44,7 @@ def test_shift_moves_by_up_to_its_pixels_each_way(images):
     assert moved.max() > 2.5
 
 
+@pytest.mark.slow
 def test_a_whole_pixel_shift_equals_scipys(images):
     augmentation = Augmentation(shift=2)
     moved = np.asarray(augmentation(KEYS, images))
@@ -108,6 +109,7 @@ def noise():
     return jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (64, 12, 10, 3)), jnp.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "strength", "least", "most"), [(1, 1, 64, 64), (0.5, 1, 20, 44), (1, 0.5, 20, 44)])
 def test_flip_mirrors_its_share_of_images_exactly(noise, share, strength, least, most):
     changed = Augmentation(flip=share)(KEYS, noise, strength)
@@ -125,6 +127,7 @@ def test_which_images_are_flipped_has_nothing_to_do_with_how_they_move(noise):
     assert abs(np.corrcoef(flipped, moved)[0, 1]) < 0.3
 
 
+@pytest.mark.slow
 def test_brightness_multiplies_the_distance_from_black(noise):
     ratio = (Augmentation(brightness=0.2)(KEYS, noise) + 1) / (noise + 1)
     np.testing.assert_allclose(ratio.std(axis=(1, 2, 3)), 0, atol=1e-5)
@@ -140,6 +143,7 @@ def test_contrast_multiplies_the_distance_from_the_mean(noise):
     assert 1.22 < ratio.max() <= 1.3001
 
 
+@pytest.mark.slow
 def test_saturation_leaves_grey_as_it_is_and_changes_colours_alone(noise):
     grey = jnp.repeat(noise[..., :1], 3, axis=-1)
     np.testing.assert_allclose(Augmentation(saturation=1)(KEYS, grey), grey, atol=1e-6)
@@ -151,6 +155,7 @@ def test_saturation_leaves_grey_as_it_is_and_changes_colours_alone(noise):
     assert (Augmentation(saturation=0.5)(KEYS, one) == one).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [2, 4])
 def test_transparency_is_not_recoloured_and_values_stay_in_their_range(channels):
     images = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (64, 6, 6, channels)), jnp.float32)
@@ -160,6 +165,7 @@ def test_transparency_is_not_recoloured_and_values_stay_in_their_range(channels)
     assert abs(changed).max() <= 1
 
 
+@pytest.mark.slow
 def test_erasing_fills_one_rectangle_of_its_share_of_images_with_noise(noise):
     changed = np.asarray(Augmentation(erase=0.5, erase_side=0.5)(KEYS, noise) != noise)
     sizes = []

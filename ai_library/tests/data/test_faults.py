@@ -68,6 +68,7 @@ def test_a_confusion_matrix_gives_the_labels_of_each_class():
             assert likely(count, row.sum(), share)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shares", [(1, 1, 1, 1), (10, 1, 1, 1), (0.6, 0.3, 0.09, 0.01), (3, 1, 4, 1)])
 def test_the_first_images_have_their_share_of_each_class_wherever_one_stops(shares):
     shown = labels_of(source(class_shares=shares), "train")[1]
@@ -89,6 +90,7 @@ def test_a_cue_goes_with_the_class_in_its_share_of_the_images(share, cells):
     assert not cued.mislabelled("train").any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", ["filled", "polarity"])
 def test_a_cue_of_two_values_goes_with_every_other_class(factor):
     factors = source(spurious=SpuriousCue(factor, 1.0)).factors("train", range(2000))

@@ -47,6 +47,7 @@ def test_temperature_agrees_with_scipys_optimiser(seed, n, classes, overconfiden
         assert temperature == pytest.approx(np.exp(wanted.x), rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overconfidence", [0.4, 1.0, 3.0])
 def test_temperature_finds_and_mends_the_overconfidence(overconfidence):
     logits, labels = drawn(0, 20_000, overconfidence=overconfidence)

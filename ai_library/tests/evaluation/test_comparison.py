@@ -176,6 +176,7 @@ def test_one_group_tells_nothing():
     assert comparison.p_value == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "frames"), [(20, 20), (40, 5), (100, 3)])
 def test_of_equally_good_classifiers_on_films_few_are_called_better(n, frames):
     rng, better, covered = np.random.default_rng(0), 0, 0

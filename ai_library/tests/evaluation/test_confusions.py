@@ -51,6 +51,7 @@ def test_up_to_a_thousand_classes_metrics_have_all_of_the_matrix():
     assert "left_out" not in metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("classes", "n"), [(MOST_CLASSES + 1, 1), (4000, 1), (16_384, 1), (16_384, 300)])
 def test_beyond_that_metrics_are_small_and_say_what_is_left_out(classes, n):
     report = many(classes, n)

@@ -37,6 +37,7 @@ def test_the_interval_holds_the_share_whatever_is_rounded():
             assert 0 <= low <= correct / n <= high <= 1
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(predictions(), st.randoms())
 def test_the_coverage_curve_is_that_of_all_orders_of_equal_confidences(predictions, shuffle):
@@ -144,6 +145,7 @@ def test_parts_of_grouped_examples_have_the_interval_of_their_groups():
         assert each.accuracy_interval == accuracy_interval(hits[inside], groups[inside])
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(predictions(), st.integers(1, 8), st.randoms())
 def test_no_interval_of_grouped_examples_depends_on_their_order(predictions, groups, shuffle):

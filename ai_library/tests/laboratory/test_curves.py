@@ -34,6 +34,7 @@ def test_the_exponent_is_the_mean_of_those_of_the_seeds():
     assert [each.value for each in curve.at_levels] == pytest.approx(errors.mean(axis=0).tolist())
 
 
+@pytest.mark.slow
 def test_its_interval_holds_the_true_exponent_in_95_percent_of_studies():
     rng, law, held = np.random.default_rng(0), 2 * np.array([100, 400, 1600]) ** -0.5, 0
     for _ in range(2_000):

@@ -92,6 +92,7 @@ def test_the_interval_is_as_wide_as_the_likelihood_is_flat():
     assert np.ptp(curve.threshold_interval) == pytest.approx(2 * 1.96 * deviation, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hits", "note"),
     [

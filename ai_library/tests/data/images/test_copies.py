@@ -62,6 +62,7 @@ def drawn(kind):
     return images, [fitted(image) for image in images]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("kind", [photos, drawings, noise])
 def test_near_copies_are_found_and_nothing_else(kind, change):

@@ -26,6 +26,7 @@ def test_a_drawn_data_set_with_noise_and_blur_of_its_own_has_none(shapes):
     assert reasons(shapes) == set()
 
 
+@pytest.mark.slow
 def test_images_without_content_are_told_apart(shapes):
     images = shapes.copy()
     images[3], images[4], images[5] = 8, 250, 120
