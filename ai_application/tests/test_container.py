@@ -146,7 +146,8 @@ def test_it_serves_without_rights_and_ends_with_status_0(image):
 
 
 def test_it_trains(image, results):
-    train = ("python", "scripts/train_shapes.py", "--epochs=1", "--model=/results/m.msgpack", "--run-dir=/results/run")
+    small = ("--epochs=1", "--network.features", *"44444", "--network.dense=8")
+    train = ("python", "scripts/train_shapes.py", *small, "--model=/results/m.msgpack", "--run-dir=/results/run")
     status, output, errors = docker("run", "--rm", *OWN, f"--volume={results}:/results", image, *train)
     assert status == 0, errors
     assert "accuracy" in output

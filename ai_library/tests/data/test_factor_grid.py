@@ -94,7 +94,7 @@ def test_held_out_combinations_are_in_held_out_alone(design, n):
 @pytest.fixture(scope="module")
 def usual():
     """The factors of images without a design."""
-    return ShapeDataSource(seed=1, sizes=(50_000, 1, 1)).factors("train", range(50_000))
+    return ShapeDataSource(seed=1, sizes=(50_000, 1, 1), ranges=THIN).factors("train", range(50_000))
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_what_is_left_is_drawn_as_without_it(usual, design):
     """As the images of an ordinary source that are not held out are, and the held-out ones as those that are."""
     n = len(usual.label)
     held = expected(design, usual)[0]
-    source = ShapeDataSource(seed=2, sizes=(n, 1, 1, n), hold_out=DESIGNS[design])
+    source = ShapeDataSource(seed=2, sizes=(n, 1, 1, n), hold_out=DESIGNS[design], ranges=THIN)
     for split, wanted in (("train", ~held), ("held_out", held)):
         found = source.factors(split, range(n))
         for name in ("star", "cross", "square"):
