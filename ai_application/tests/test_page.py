@@ -70,6 +70,11 @@ def path(name, tmp_path_factory):
     return written
 
 
+def on_phone(page):
+    """Whether to try a part of the inputs: on a phone the places of things differ, not what the program computes."""
+    return page.viewport_size["width"] < 500
+
+
 @pytest.fixture(params=["desk", "phone"])
 def page(request, browser, path):
     with opened(browser, path, request.param) as shown:
@@ -96,11 +101,13 @@ def files(request, name, tmp_path_factory):
 
 def test_the_same_answers_as_in_python(page, name, files):
     assert len(files) == {"shapes": 450, "mnist": 200}[name]
+    files = files[::9] if on_phone(page) else files
     assert_same(answers(page, files), load_model(APPLICATION / f"models/{name}.msgpack"), files)
 
 
 def test_what_is_drawn_is_told(page, name):
-    for wanted, strokes in DRAWINGS[name].items():
+    drawings = [*DRAWINGS[name].items()]
+    for wanted, strokes in drawings[:2] if on_phone(page) else drawings:
         draw(page, *strokes)
         assert headline(page) == wanted
         page.get_by_role("button", name="Clear").click()

@@ -244,8 +244,11 @@ def test_requests_that_come_before_an_answer_are_answered_in_their_order(service
     assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"404", b"200"]
 
 
-@pytest.mark.parametrize("keep_alive", [True, False], ids=["one connection", "new connections"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("keep_alive", "number"),
+    [(True, signal.SIGTERM), (False, signal.SIGINT)],
+    ids=["one connection, SIGTERM", "new connections, SIGINT"],
+)
 def test_a_signal_under_load_ends_it_with_status_0_and_every_answer(keep_alive, number, tmp_path, probabilities):
     head = {"inputs": [{"name": "images", "shape": IMAGE.shape, "datatype": "UINT8"}]}
     head["inputs"][0]["parameters"] = {"binary_data_size": IMAGE.size}

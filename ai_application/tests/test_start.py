@@ -215,13 +215,18 @@ def test_output_that_fails_changes_no_status(kind, then, status):
     assert subprocess.run(command, **given).returncode == status
 
 
-def test_one_stream_that_fails_leaves_the_other():
-    for failing in ("stdout", "stderr"):
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, failing: failing_output("full")}
-        done = subprocess.run(program(PRINTING.format(then="")), **streams)
-        assert done.returncode == 0
-        assert (done.stdout or b"").count(b"x") == (100_000 if failing == "stderr" else 0)
-        assert (b"a line" in (done.stderr or b"")) == (failing == "stdout")
+@pytest.mark.parametrize("failing", ["stdout", "stderr"])
+@pytest.mark.parametrize("kind", ["closed", "full", "pipe", "terminal"])
+def test_one_stream_that_fails_leaves_the_other(kind, failing):
+    command, streams = program(PRINTING.format(then="")), {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    if kind == "closed":
+        command = ["sh", "-c", f'exec "$@" {1 + (failing == "stderr")}>&-', "sh", *command]
+    else:
+        streams[failing] = failing_output(kind)
+    done = subprocess.run(command, **streams)
+    assert done.returncode == 0
+    assert (done.stdout or b"").count(b"x") == (100_000 if failing == "stderr" else 0)
+    assert (b"a line" in (done.stderr or b"")) == (failing == "stdout")
 
 
 def test_a_file_does_not_get_what_goes_to_a_closed_stream(tmp_path):

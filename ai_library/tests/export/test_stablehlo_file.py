@@ -22,15 +22,22 @@ RUN = """
 import sys, zipfile, jax, numpy as np
 program = jax.export.deserialize(bytearray(zipfile.ZipFile(sys.argv[1]).read("program.stablehlo")))
 for count in (1, 7, 128):
-    np.save(f"{sys.argv[1]}.{count}.npy", program.call(np.load(sys.argv[2])[:count]))
+    np.save(f"{sys.argv[3]}/{count}.npy", program.call(np.load(sys.argv[2])[:count]))
 assert not {"flax", "ai_library"} & sys.modules.keys()
 """
 
 
-@pytest.mark.parametrize(
-    ("kind", "image_shape"), [*((kind, (15, 22, 3)) for kind in (CNN, ResNet, *OWN)), (CNN, (16, 16, 1))]
-)
-def test_it_gives_the_probabilities_of_the_classifier(kind, image_shape, tmp_path):
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A classifier and its file, which no test changes."""
+    classifier, path = classifier_of(made(CNN), (16, 16, 1)), tmp_path_factory.mktemp("exported") / "m.zip"
+    export_stablehlo(path, classifier)
+    return classifier, path
+
+
+@pytest.mark.parametrize("kind", [CNN, ResNet, *OWN])
+def test_it_gives_the_probabilities_of_the_classifier(kind, tmp_path):
+    image_shape = (15, 22, 3)
     classifier = classifier_of(made(kind), image_shape, temperature=0.7)
     export_stablehlo(tmp_path / "m.zip", classifier)
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
@@ -46,15 +53,14 @@ def test_it_gives_the_probabilities_of_the_classifier(kind, image_shape, tmp_pat
         np.testing.assert_allclose(program.call(images[:count]), wanted[:count], atol=1e-5)
 
 
-def test_it_runs_where_neither_flax_nor_the_library_is_imported(tmp_path):
-    classifier = classifier_of(made(CNN), (16, 16, 1))
-    export_stablehlo(tmp_path / "m.zip", classifier)
+def test_it_runs_where_neither_flax_nor_the_library_is_imported(exported, tmp_path):
+    classifier, path = exported
     images = some_images((16, 16, 1), 128)
     np.save(tmp_path / "images.npy", images)
-    subprocess.run([sys.executable, "-c", RUN, tmp_path / "m.zip", tmp_path / "images.npy"], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", RUN, path, tmp_path / "images.npy", tmp_path], cwd=tmp_path, check=True)
     wanted = classifier.predict_proba(images)
     for count in (1, 7, 128):
-        np.testing.assert_allclose(np.load(tmp_path / f"m.zip.{count}.npy"), wanted[:count], atol=1e-5)
+        np.testing.assert_allclose(np.load(tmp_path / f"{count}.npy"), wanted[:count], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +72,11 @@ def test_it_runs_where_neither_flax_nor_the_library_is_imported(tmp_path):
         lambda: jax.default_prng_impl("rbg"),
     ],
 )
-def test_the_users_settings_of_jax_do_not_change_the_file(setting, tmp_path):
-    classifier = classifier_of(made(CNN), (16, 16, 1))
-    export_stablehlo(tmp_path / "a", classifier)
+def test_the_users_settings_of_jax_do_not_change_the_file(setting, exported, tmp_path):
+    classifier, path = exported
     with setting():
-        export_stablehlo(tmp_path / "b", classifier)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+        export_stablehlo(tmp_path / "m.zip", classifier)
+    assert (tmp_path / "m.zip").read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("full", [True, False])
