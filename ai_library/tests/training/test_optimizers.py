@@ -129,7 +129,7 @@ def test_muon_turns_the_steps_of_convolutions_into_orthogonal_ones_as_large_as_a
 @pytest.mark.parametrize("steps", [1, 5])
 def test_muon_orthogonalises_as_newton_and_schulz_do_in_float64(steps):
     rng, kinds = np.random.default_rng(0), []
-    for rows, columns in ((144, 16), (9, 32), (64, 64), (288, 64), (576, 128), (200, 160), (130, 160)):
+    for rows, columns in ((144, 16), (9, 32), (64, 64), (144, 64), (160, 128), (200, 160), (130, 160)):
         matrix = rng.normal(size=(rows, columns))
         left, values, right = np.linalg.svd(matrix, full_matrices=False)
         one_sided = left * np.logspace(0, -6, len(values)) @ right  # hardly anything in most directions
