@@ -8,7 +8,6 @@ import tempfile
 from dataclasses import fields
 from pathlib import Path
 
-import flax.linen as nn
 import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier
@@ -30,7 +29,7 @@ from ai_library import (
     load_model,
     save_model,
 )
-from ai_library.tests.own_networks import Linear
+from ai_library.tests.own_networks import Dimming, Linear
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -178,17 +177,6 @@ def test_it_is_cross_validated():
     scores = cross_val_score(linear(), *bands(), cv=3)
     assert scores.shape == (3,)
     assert scores.min() > 0.8
-
-
-class Dimming(nn.Module):
-    """Sees nothing where `light` is 0."""
-
-    num_classes: int
-    light: float = 0.5
-
-    @nn.compact
-    def __call__(self, images, train: bool):
-        return nn.Dense(self.num_classes)(self.light * images.reshape(len(images), -1))
 
 
 @pytest.mark.slow
