@@ -1,9 +1,12 @@
 """Networks as a user of the library writes them, for its tests."""
 
 import flax.linen as nn
+import jax
+import numpy as np
 
 from ai_library import CNN, ResNet
 from ai_library.networks.layers import BatchNormReLU
+from ai_library.networks.network import variable_shapes
 
 
 class Mirrored(CNN):
@@ -50,6 +53,17 @@ class Linear(nn.Module):
         return nn.Dense(self.num_classes)(images.reshape(len(images), -1))
 
 
+class Dimming(nn.Module):
+    """Sees nothing where `light` is 0."""
+
+    num_classes: int
+    light: float = 0.5
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        return nn.Dense(self.num_classes)(self.light * images.reshape(len(images), -1))
+
+
 class Shallow(nn.Module):
     """Few layers, which are soon compiled, and BatchNorm of the whole batch."""
 
@@ -74,3 +88,18 @@ def made(kind, num_classes=3):
     if issubclass(kind, CNN):
         small = {"features": (8,) * 5, "dense": 8}
     return kind(num_classes=num_classes, **small)
+
+
+def drawn(model, image_shape, seed=0):
+    """Variables of a network, drawn by numpy: its own initial ones would be one more program to compile.
+
+    Kernels keep the size of what they get; other parameters and statistics differ from 0, and variances are positive.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(leaf):
+        if leaf.ndim < 2:
+            return rng.uniform(0.6, 1.4, leaf.shape).astype(leaf.dtype)
+        return (rng.normal(size=leaf.shape) / np.sqrt(leaf.size / leaf.shape[-1])).astype(leaf.dtype)
+
+    return jax.tree.map(draw, variable_shapes(model, image_shape))

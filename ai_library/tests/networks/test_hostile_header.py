@@ -70,7 +70,7 @@ def with_header(data, encoded):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(PLACES), values), max_size=3))
 @example([(("metrics", "evaluation", "accuracy"), 10**400)])
 @example([(("network", "name"), "ResNet"), (("network", "arguments"), {"num_classes": 2, "parent": 5})])

@@ -17,8 +17,8 @@ from ai_library.tests.model_files import rewritten, sealed
 
 
 @pytest.mark.slow
-def test_a_loaded_model_predicts_the_same_bits(trained, source, tmp_path):
-    _, classifier = trained
+def test_a_loaded_model_predicts_the_same_bits(classifier, source, tmp_path):
+    classifier = dataclasses.replace(classifier, metrics={"validation": {"validation_accuracy": 0.5, "epoch": 1}})
     save_model(tmp_path / "m.msgpack", classifier)
     loaded = load_model(tmp_path / "m.msgpack")
     images, _ = source.examples("evaluation", range(100))
@@ -26,7 +26,7 @@ def test_a_loaded_model_predicts_the_same_bits(trained, source, tmp_path):
     assert loaded.class_names == source.class_names
     assert loaded.image_shape == source.image_shape
     assert loaded.model == classifier.model
-    assert loaded.metrics == json.loads(json.dumps(classifier.metrics))
+    assert loaded.metrics == classifier.metrics
 
 
 def test_the_same_model_gives_the_same_bytes(classifier, model_path, tmp_path):

@@ -1,5 +1,7 @@
 """Networks of a user's own are used as they are: nothing that is proven for `CNN` alone is taken for them."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -20,9 +22,9 @@ from ai_library import (
     load_model,
     save_model,
 )
-from ai_library.networks.network import arguments, initialise, network_of
+from ai_library.networks.network import arguments, network_of
 from ai_library.tests.memory import peak_bytes
-from ai_library.tests.own_networks import OWN, Dropping, Linear, Mirrored, Stock, made
+from ai_library.tests.own_networks import OWN, Dropping, Linear, Mirrored, Stock, drawn, made
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -31,9 +33,9 @@ SHAPE, NAMES = (16, 16, 1), ("dark", "grey", "light")
 
 def classifier_of(kind):
     model = made(kind)
-    variables = jax.tree.map(np.array, initialise(model, 0, SHAPE))
+    variables = drawn(model, SHAPE)
     last = max((name for name in variables["params"] if name.startswith("Dense")), default=None)
-    variables["params"][last]["kernel"] *= 30  # fresh weights are all but undecided
+    variables["params"][last]["kernel"] *= 30  # with smaller weights it would be all but undecided
     return Classifier(model, variables, NAMES, SHAPE)
 
 
@@ -44,7 +46,8 @@ def images_of(count):
 def computed(classifier, images):
     """Probabilities by the network itself."""
     inputs = images.astype(np.float32) / 127.5 - 1
-    return np.asarray(jax.nn.softmax(classifier.model.apply(classifier.variables, inputs, train=False)))
+    apply = jax.jit(partial(classifier.model.apply, train=False))
+    return np.asarray(jax.nn.softmax(apply(classifier.variables, inputs)))
 
 
 @pytest.mark.slow
@@ -151,7 +154,7 @@ class TwoHeads(nn.Module):
 @pytest.mark.slow
 def test_features_are_those_of_the_layer_that_gives_the_logits_or_there_are_none():
     def classifier(model):
-        return Classifier(model, initialise(model, 0, SHAPE), NAMES, SHAPE)
+        return Classifier(model, drawn(model, SHAPE), NAMES, SHAPE)
 
     assert classifier(TwoHeads(3)).features(images_of(4)).shape == (4, 5)
     with pytest.raises(InputError, match="in TwoHeads none gives the logits"):
@@ -187,7 +190,7 @@ def test_large_images_are_predicted_few_at_a_time():
     """Of 2048x2048 pixels with 4 channels, 17 MB each, 128 would be 2 GB."""
     shape = (2048, 2048, 4)
     model = Averaging(3)
-    classifier = Classifier(model, initialise(model, 0, shape), NAMES, shape)
+    classifier = Classifier(model, drawn(model, shape), NAMES, shape)
     assert classifier.block == 4
     images = np.random.default_rng(0).integers(0, 256, (5, *shape), np.uint8)
     found = []

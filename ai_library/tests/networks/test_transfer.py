@@ -6,9 +6,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from ai_library import CNN, Classifier, ResNet
-from ai_library.networks.network import initialise
 from ai_library.networks.transfer import digest, transfer
-from ai_library.tests.own_networks import Dropping, Linear, Stock, made
+from ai_library.tests.own_networks import Dropping, Linear, Stock, drawn, made
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -18,15 +17,12 @@ GREY, RGB = (16, 16, 1), (16, 16, 3)
 
 def trained(model, image_shape=GREY, names=NAMES):
     """A classifier with random weights and statistics."""
-    fresh = initialise(model, 7, image_shape)
-    rng = np.random.default_rng(0)
-    variables = jax.tree.map(lambda leaf: np.asarray(leaf) + rng.uniform(0.1, 0.4, leaf.shape).astype("f4"), fresh)
-    return Classifier(model, variables, names, image_shape)
+    return Classifier(model, drawn(model, image_shape, 7), names, image_shape)
 
 
 def taken_over(model, image_shape, initial, names=NAMES):
     found = transfer(model, image_shape, names, initial)
-    return found, found.into(initialise(model, 0, image_shape))
+    return found, found.into(drawn(model, image_shape))
 
 
 def test_all_is_taken_over_where_all_is_the_same():
@@ -58,7 +54,7 @@ def test_what_does_not_fit_begins_anew_and_is_named():
     """Other classes have another head; a dense layer on all cells is of one size of images."""
     found, variables = taken_over(Stock(2), (32, 32, 3), trained(Stock(3)), ("a", "b"))
     assert str(found) == "12 of 14 arrays of the initial classifier, for other channels Conv_0; Dense_0 anew"
-    fresh = flatten_dict(initialise(Stock(2), 0, (32, 32, 3)))
+    fresh = flatten_dict(drawn(Stock(2), (32, 32, 3)))
     same = {path[1] for path, leaf in flatten_dict(variables).items() if np.array_equal(leaf, fresh[path])}
     assert same == {"Dense_0"}
 

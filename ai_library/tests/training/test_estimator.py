@@ -29,7 +29,7 @@ from ai_library import (
     load_model,
     save_model,
 )
-from ai_library.tests.own_networks import Dropping, Linear
+from ai_library.tests.own_networks import Dimming, Linear
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -146,11 +146,11 @@ def test_its_parameters_are_those_of_a_training_configuration():
 
 @pytest.mark.slow
 def test_parameters_reach_the_training(tmp_path):
-    changes = {"optimizer": "sgd", "optimizer_arguments": {"momentum": 0.5}, "augmentation": Augmentation(shift=1)}
+    changes = {"optimizer": "sgd", "optimizer_arguments": {"momentum": 0.5}, "augmentation": Augmentation(flip=0.1)}
     model = linear(class_weight={"top": 3}, random_state=4, runs_dir=tmp_path, epochs=1)
     model.set_params(**changes, callbacks=[EarlyStopping()]).fit(*bands())
     config = next(tmp_path.glob("*/config.json")).read_text()
-    for text in ('"optimizer": "sgd"', '"momentum": 0.5', '"shift": 1', '"seed": 4', '"source": "ArrayDataSource"'):
+    for text in ('"optimizer": "sgd"', '"momentum": 0.5', '"flip": 0.1', '"seed": 4', '"source": "ArrayDataSource"'):
         assert text in config
     assert "".join(config.split()).count('"class_weights":[1.0,1.0,3.0]') == 1
 
@@ -182,10 +182,10 @@ def test_it_is_cross_validated():
 @pytest.mark.slow
 def test_a_search_finds_the_learning_rate_and_the_argument_of_the_network_that_learn(tmp_path, without_curves):
     rates = np.array([1e-7, 0.02], np.float32)  # a run's config.json holds them
-    grid = {"learning_rate": rates, "network_arguments": [{"rate": 0.99}, {"rate": 0.0}]}
-    own = estimator(network=Dropping, runs_dir=tmp_path)
+    grid = {"learning_rate": rates, "network_arguments": [{"light": 0.0}, {"light": 1.0}]}
+    own = estimator(network=Dimming, runs_dir=tmp_path)
     search = GridSearchCV(own, grid, cv=2, error_score="raise").fit(*bands())
-    assert search.best_params_ == {"learning_rate": rates[1], "network_arguments": {"rate": 0.0}}
+    assert search.best_params_ == {"learning_rate": rates[1], "network_arguments": {"light": 1.0}}
     assert search.best_score_ > 0.8
     assert search.best_estimator_.score(*bands(30, seed=2)) > 0.8
 

@@ -23,9 +23,9 @@ from ai_library import (
     create_train_state,
     train_step,
 )
-from ai_library.networks.network import initialise, summary
+from ai_library.networks.network import summary, variable_shapes
 from ai_library.networks.transfer import layers
-from ai_library.tests.own_networks import Dropping, Stock, made
+from ai_library.tests.own_networks import Dropping, Shallow, Stock, drawn, made
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("circle", "cross", "star")
@@ -65,7 +65,7 @@ OF_CNN = [f"{kind}_{i}" for i in range(5) for kind in ("Conv", "BatchNorm")] + [
 def test_layers_come_in_the_order_of_the_call(model, order):
     found = layers(model, SHAPE)
     assert ["/".join(path) for path in found] == order
-    assert sorted(sum(found.values(), ())) == sorted(flatten_dict(initialise(model, 0, SHAPE)))
+    assert sorted(sum(found.values(), ())) == sorted(flatten_dict(variable_shapes(model, SHAPE)))
 
 
 def test_layers_are_the_rows_of_the_summary():
@@ -97,7 +97,7 @@ def test_frozen_layers_keep_their_bits_and_all_others_move(freeze):
                    jax.tree_util.tree_leaves_with_path(state.opt_state))  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [CNN, Stock])
+@pytest.mark.parametrize("kind", [Shallow, Stock])
 def test_frozen_batch_norm_normalises_by_what_it_predicts_with(kind):
     """The loss of a step with all but the head frozen is that of the network as it predicts."""
     model = made(kind)
@@ -109,7 +109,7 @@ def test_frozen_batch_norm_normalises_by_what_it_predicts_with(kind):
     wanted = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
     _, metrics = train_step(state, images, labels)
     assert float(metrics["loss"]) == pytest.approx(float(wanted), rel=1e-4)
-    if kind is CNN:
+    if kind is Shallow:
         return
     free = create_train_state(model, SHAPE, TrainConfig(batch_size=16), 9)
     assert float(train_step(free, images, labels)[1]["loss"]) != pytest.approx(float(wanted), rel=1e-4)
@@ -130,7 +130,7 @@ def test_what_is_random_is_not_frozen(tmp_path):
     with pytest.raises(InputError, match="freeze must be 0 without an initial classifier"):
         Trainer(Stock(3), SOURCE, settings, tmp_path / "run", verbose=False).fit()
     wide = (16, 16, 2)
-    initial = Classifier(Stock(3), initialise(Stock(3), 0, wide), NAMES, wide)
+    initial = Classifier(Stock(3), drawn(Stock(3), wide), NAMES, wide)
     with pytest.raises(InputError, match="freeze=1 must leave out layers that .* has in other shapes, such as Conv_0:"):
         Trainer(Stock(3), SOURCE, settings, tmp_path / "run", initial=initial)
     assert not (tmp_path / "run").exists()
@@ -143,9 +143,9 @@ import jax
 import numpy as np
 
 assert jax.device_count() == 2
-from ai_library.tests.training.test_freezing import CNN, made, stepped
+from ai_library.tests.training.test_freezing import Shallow, stepped
 
-_, after, _ = stepped(made(CNN), 3, optimizer="sgd")
+_, after, _ = stepped(Shallow(3), 3, optimizer="sgd")
 np.savez(sys.argv[1], **{"/".join(path): leaf for path, leaf in after.items()})
 """
 
@@ -155,7 +155,7 @@ def test_two_devices_freeze_the_same_as_one(tmp_path):
     """Each works on its part of a batch."""
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     subprocess.run([sys.executable, "-c", ON_TWO, tmp_path / "two.npz"], cwd=ROOT, env=environment, check=True)
-    before, after, state = stepped(made(CNN), 3, optimizer="sgd")
+    before, after, state = stepped(Shallow(3), 3, optimizer="sgd")
     with np.load(tmp_path / "two.npz") as two:
         for path, leaf in after.items():
             name, frozen = "/".join(path), path in state.frozen.variables

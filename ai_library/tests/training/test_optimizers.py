@@ -18,7 +18,7 @@ from ai_library import (
     create_train_state,
     train_step,
 )
-from ai_library.tests.own_networks import Linear
+from ai_library.tests.own_networks import Linear, Shallow, drawn
 from ai_library.training.callbacks import out_of_patience
 from ai_library.training.muon import _COEFFICIENTS, muon, orthogonalised
 from ai_library.training.optimizers import OneCycle, _optimizers
@@ -77,7 +77,7 @@ def test_every_optimizer_trains_and_resumes_or_is_refused(name, tmp_path):
     "changes",
     [
         {"optimizer_arguments": {"mu_dtype": "bfloat16"}},
-        {"optimizer": "muon", "network": CNN(num_classes=3, features=(8, 8, 8, 8, 8), dense=8)},  # has convolutions
+        {"optimizer": "muon", "network": Shallow(3)},  # has a convolution
         {"optimizer": "adamw", "optimizer_arguments": {"weight_decay": 1e-2}, "clip_norm": 0.1},
         {"function": optax.lion},
         {"function": lambda schedule: optax.chain(optax.clip(1.0), optax.sgd(schedule, momentum=0.9))},
@@ -108,12 +108,12 @@ def test_an_update_every_k_steps_is_as_large_as_the_rate_that_is_reported():
 
 def test_muon_turns_the_steps_of_convolutions_into_orthogonal_ones_as_large_as_adams():
     rate = 1e-2
-    weights = CNN(num_classes=3, features=(8, 8, 8, 8, 8), dense=8).initialise(0, (16, 16, 1))["params"]
+    network = CNN(num_classes=3, features=(8, 8, 8, 8, 8), dense=8)
+    weights, gradients = (drawn(network, (16, 16, 1), seed)["params"] for seed in range(2))
+    gradients["Conv_1"]["kernel"] *= np.logspace(0, -3, 8, dtype=np.float32)  # a step that is far from orthogonal
     taken = {}
     for name in ("muon", "nadam"):
         optimizer = TrainConfig(optimizer=name).make_optimizer()(lambda step: rate)
-        gradients = jax.tree.map(lambda weight: jax.random.normal(jax.random.key(weight.size), weight.shape), weights)
-        gradients["Conv_1"]["kernel"] *= np.logspace(0, -3, 8)  # a step that is far from orthogonal
         taken[name] = jax.jit(optimizer.update)(gradients, optimizer.init(weights), weights)[0]
     step = np.asarray(taken["muon"]["Conv_1"]["kernel"])
     sizes = np.linalg.svd(step.reshape(-1, 8), compute_uv=False)
@@ -126,24 +126,26 @@ def test_muon_turns_the_steps_of_convolutions_into_orthogonal_ones_as_large_as_a
         )
 
 
-@pytest.mark.parametrize("steps", [1, 3, 5])
+@pytest.mark.parametrize("steps", [1, 5])
 def test_muon_orthogonalises_as_newton_and_schulz_do_in_float64(steps):
-    rng, matrices = np.random.default_rng(0), []
-    for rows, columns in ((144, 16), (9, 32), (64, 64), (288, 64), (576, 128), (200, 160), (130, 160)):
+    rng, kinds = np.random.default_rng(0), []
+    for rows, columns in ((144, 16), (9, 32), (64, 64), (144, 64), (160, 128), (200, 160), (130, 160)):
         matrix = rng.normal(size=(rows, columns))
         left, values, right = np.linalg.svd(matrix, full_matrices=False)
         one_sided = left * np.logspace(0, -6, len(values)) @ right  # hardly anything in most directions
-        matrices += [matrix, one_sided, 1e-4 * one_sided, 1e6 * matrix]
-    matrices = [np.float32(matrix) for matrix in matrices]
-    *ours, of_zeros = jax.jit(orthogonalised, static_argnums=1)([*matrices, np.zeros((9, 8), np.float32)], steps)
+        kinds.append([matrix, one_sided, 1e-4 * one_sided, 1e6 * matrix])
+    program = jax.jit(orthogonalised, static_argnums=1)
     constant, linear, quadratic = _COEFFICIENTS
-    for matrix, step in zip(matrices, ours, strict=True):
-        x = matrix / np.linalg.norm(matrix.astype(float))
-        for _ in range(steps):
-            a = x @ x.T
-            x = constant * x + (linear * a + quadratic * a @ a) @ x
-        np.testing.assert_allclose(step, x, atol=2e-3 * np.abs(x).max())
-    np.testing.assert_array_equal(of_zeros, 0)
+    for matrices in zip(*kinds, strict=True):  # of each kind, one of every shape
+        matrices = [np.float32(matrix) for matrix in matrices]
+        *ours, of_zeros = program([*matrices, np.zeros((9, 8), np.float32)], steps)
+        for matrix, step in zip(matrices, ours, strict=True):
+            x = matrix / np.linalg.norm(matrix.astype(float))
+            for _ in range(steps):
+                a = x @ x.T
+                x = constant * x + (linear * a + quadratic * a @ a) @ x
+            np.testing.assert_allclose(step, x, atol=2e-3 * np.abs(x).max())
+        np.testing.assert_array_equal(of_zeros, 0)
 
 
 def test_a_run_with_muon_takes_optaxs_steps_within_rounding():
@@ -192,7 +194,7 @@ def test_settings_that_cannot_be_are_named(changes, message):
 @pytest.mark.parametrize("warmup", [0.1, 0.25, 0.5])
 def test_the_schedule_is_optaxs_one_cycle(steps, warmup):
     wanted = optax.cosine_onecycle_schedule(steps, 4e-3, warmup, div_factor=10)
-    ours, every = OneCycle.of(4e-3, warmup, steps), np.arange(steps + 1)
+    ours, every = OneCycle.of(4e-3, warmup, steps), np.arange(314)  # also beyond the last step
     np.testing.assert_allclose(jax.vmap(ours)(every), jax.vmap(wanted)(every), rtol=1e-4, atol=1e-9)
 
 

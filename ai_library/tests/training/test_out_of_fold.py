@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ai_library import CNN, ArrayDataSource, TrainConfig, find_label_errors, predict_out_of_fold
+from ai_library import ArrayDataSource, TrainConfig, find_label_errors, predict_out_of_fold
+from ai_library.tests.own_networks import Shallow
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -17,9 +18,8 @@ def test_flipped_labels_are_found_among_images_of_two_splits():
     labels, flipped = true.copy(), np.sort(rng.choice(240, 8, replace=False))
     labels[flipped] = 1 - labels[flipped]
     source = ArrayDataSource(train=(images[:200], labels[:200]), evaluation=(images[200:], labels[200:]))
-    model = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8)
     config = TrainConfig(epochs=12, batch_size=32, learning_rate=1e-2)
-    report = predict_out_of_fold(model, source, config, k=3, verbose=False)
+    report = predict_out_of_fold(Shallow(2), source, config, k=3, verbose=False)
     assert report.labels.tolist() == labels.tolist()
     found = find_label_errors(report.labels, report.probabilities).indices
     assert len(np.intersect1d(flipped, found)) >= 6

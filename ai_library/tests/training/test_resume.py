@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import random
 import shutil
@@ -191,23 +192,32 @@ def test_a_second_training_in_the_same_folder_is_refused(tmp_path):
     Trainer(MODEL, source, CONFIG, tmp_path / "run").fit()
 
 
-# Trains as the module's fixture does; dies at the given call of a function on the way to the disk, or by a signal.
+# Trains as the module's fixture does, in one process after another. Each is a copy of this one, which has imported the
+# library and computed nothing. It dies at the given call of a function on the way to the disk, or after some seconds.
 CHILD = """
-import os, signal, sys
+import json, os, signal, sys, time
 from pathlib import Path
-run_dir, function, call = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 from ai_library.tests.training.test_resume import goes_on
-if function:
+def die_at(function, call):
     real, calls = getattr(os, function), 0
     def deadly(*arguments, **options):
-        global calls
+        nonlocal calls
         calls += 1
         if calls == call:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*arguments, **options)
     setattr(os, function, deadly)
-print("begins", flush=True)
-goes_on(run_dir)
+for function, call in json.loads(sys.argv[2]):
+    process = os.fork()
+    if not process:
+        if function:
+            die_at(function, call)
+        goes_on(Path(sys.argv[1]))
+        os._exit(0)
+    if not function:
+        time.sleep(call)
+        os.kill(process, signal.SIGKILL)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
 """
 
 
@@ -216,18 +226,17 @@ def goes_on(run_dir):
     Trainer(MODEL, Signalling(), CONFIG, run_dir, checkpoint_seconds=0).fit(resume)
 
 
-def child(run_dir, function="", call=0):
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, run_dir, function, str(call)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+def killed(run_dir, deaths):
+    """How processes ended that each went on with a run until its (function, number of the call) or ("", seconds)."""
+    command = [sys.executable, "-c", CHILD, run_dir, json.dumps(deaths)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return [int(line) for line in done.stdout.split()]
 
 
 def test_killed_at_any_call_that_writes_it_resumes_to_the_same_bits(uninterrupted, tmp_path):
     """Before a file is on the disk, before it takes its name, before its folder is, while older ones are removed."""
-    for function, call in (("fsync", 13), ("replace", 5), ("fsync", 8), ("unlink", 1)):
-        process = child(tmp_path / "run", function, call)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+    deaths = [("fsync", 13), ("replace", 5), ("fsync", 8), ("unlink", 1)]
+    assert killed(tmp_path / "run", deaths) == [-signal.SIGKILL] * len(deaths)
     goes_on(tmp_path / "run")
     assert left_behind(tmp_path / "run") == left_behind(uninterrupted[0])
     assert not [path for path in (tmp_path / "run/checkpoints").iterdir() if path.name.startswith(".")]
@@ -235,12 +244,7 @@ def test_killed_at_any_call_that_writes_it_resumes_to_the_same_bits(uninterrupte
 
 def test_killed_at_random_moments_it_resumes_to_the_same_bits(uninterrupted, tmp_path):
     rng = random.Random(time.time_ns())
-    for _ in range(2):
-        process = child(tmp_path / "run")
-        process.stdout.readline()
-        time.sleep(rng.uniform(0, 4))
-        process.kill()
-        process.communicate()
+    assert len(killed(tmp_path / "run", [("", rng.uniform(0, 4)) for _ in range(2)])) == 2
     goes_on(tmp_path / "run")
     assert left_behind(tmp_path / "run") == left_behind(uninterrupted[0])
 

@@ -13,7 +13,6 @@ from ai_library import (
     DataSource,
     ResNet,
     ShapeDataSource,
-    ShapeRanges,
     TrainConfig,
     Trainer,
     TrainingStopped,
@@ -22,21 +21,23 @@ from ai_library import (
     train_step,
 )
 from ai_library.data.examples import ArrayExamples
-from ai_library.networks.network import initialise, predict_logits
+from ai_library.networks.network import predict_logits
 from ai_library.runtime import distributed
+from ai_library.tests.own_networks import Shallow, drawn
 from ai_library.training import steps
 from ai_library.training.steps import train_steps
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "without_curves")]
 
 SOURCE = ShapeDataSource(image_size=16, class_names=("star", "circle"), sizes=(45, 16, 8))
-MODEL = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=8)
-CONFIG = TrainConfig(epochs=2, batch_size=8)
+MODEL = Shallow(num_classes=2)
+CONFIG = TrainConfig(epochs=2, batch_size=8, ema_decay=0.9)
 ORDER = np.random.default_rng(0).integers(0, 45, (4, 8))
 
 
 def first_state(model=MODEL, config=CONFIG):
-    return create_train_state(model, SOURCE.image_shape, config, steps=12)
+    variables = drawn(model, SOURCE.image_shape)
+    return create_train_state(model, SOURCE.image_shape, config, steps=12, variables=variables)
 
 
 def alike(first, second, within):
@@ -110,7 +111,10 @@ def test_a_run_on_a_device_is_the_run_of_the_host(as_on_a_gpu, monkeypatch):
         assert device["train_loss"] == pytest.approx(host["train_loss"], abs=0.01)
 
 
-@pytest.mark.parametrize("model", [MODEL, ResNet(num_classes=2, features=(4, 8))])
+IN_HALF = CNN(num_classes=2, features=(4,) * 5, dense=8, patch=2)
+
+
+@pytest.mark.parametrize("model", [IN_HALF, ResNet(num_classes=2, features=(4,), patch=2)])
 def test_half_precision_changes_a_step_little_and_its_variables_stay_single(model):
     found = {}
     for precision in ("float32", "bfloat16"):
@@ -126,14 +130,22 @@ def test_half_precision_changes_a_step_little_and_its_variables_stay_single(mode
 
 def test_a_run_in_half_precision_learns():
     """By the step of the test above, which is compiled."""
-    easy = ShapeRanges(size=(0.35, 0.45), contrast=(0.7, 1.0), noise=(0.0, 0.02), outlined=0.0)
-    source = ShapeDataSource(image_size=16, class_names=SOURCE.class_names, sizes=(960, 96, 300), ranges=easy)
+    rng, labels = np.random.default_rng(0), np.arange(600) % 2
+    images = rng.integers(0, 120, (600, 16, 16), np.uint8)
+    images[labels == 1, 4:12, 4:12] += 100
+    parts = {"train": slice(400), "validation": slice(400, 500), "evaluation": slice(500, 600)}
+    source = ArrayDataSource(**{split: (images[part], labels[part]) for split, part in parts.items()})
     config = TrainConfig(epochs=3, batch_size=32, learning_rate=1e-2, precision="bfloat16", ema_decay=0.9)
-    assert evaluate(Trainer(MODEL, source, config, run_dir=False).fit(), source).accuracy > 0.9
+    assert evaluate(Trainer(IN_HALF, source, config, run_dir=False).fit(), source).accuracy > 0.9
 
 
-@pytest.mark.parametrize("model", [MODEL, ResNet(num_classes=2, features=(4, 8))])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+WIDE = CNN(num_classes=2, features=(8,) * 5, dense=8)  # has convolutions that a CPU computes in another way
+
+
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [(WIDE, "float32"), (WIDE, "bfloat16"), (ResNet(num_classes=2, features=(8,)), "float32")],
+)
 def test_training_and_prediction_are_programs_for_cuda(model, precision):
     """With its own convolutions, not with what is faster on CPUs."""
     state, examples = first_state(model, TrainConfig(precision=precision)), SOURCE.device_examples("train")
@@ -148,7 +160,7 @@ def test_training_and_prediction_are_programs_for_cuda(model, precision):
     images = np.zeros((128, 16, 16, 1), np.uint8)
     programs = [
         (several, (arrays, jax.random.key_data(examples.data), ORDER.astype(np.uint32))),
-        (predicted, (initialise(model, 0, SOURCE.image_shape), images)),
+        (predicted, (drawn(model, SOURCE.image_shape), images)),
     ]
     for function, arguments in programs:
         exported = jax.export.export(jax.jit(function), platforms=["cuda"])(*arguments)

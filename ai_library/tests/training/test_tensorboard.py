@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ai_library import CNN, ShapeDataSource, TrainConfig, Trainer
+from ai_library import ShapeDataSource, TrainConfig, Trainer
+from ai_library.tests.own_networks import Shallow
 from ai_library.training.optimizers import OneCycle
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
-CONFIG = TrainConfig(epochs=3, batch_size=8, learning_rate=5e-3)
+CONFIG = TrainConfig(epochs=3, batch_size=8, learning_rate=5e-3, ema_decay=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def run(tmp_path_factory):
     """A finished run, resumed once more at its end, and a function that asks a server about it."""
     run_dir = tmp_path_factory.mktemp("board") / "runs" / "shapes"
     source = ShapeDataSource(image_size=16, class_names=("star", "circle"), sizes=(165, 16, 8))
-    trainer = Trainer(CNN(num_classes=2, features=(4,) * 5, dense=4), source, CONFIG, run_dir)
+    trainer = Trainer(Shallow(num_classes=2), source, CONFIG, run_dir)
     trainer.fit()
     trainer.fit(resume=True)
     with socket.socket() as free:
@@ -95,10 +96,10 @@ def test_images_are_those_of_the_source(run):
 def test_weights_have_their_histograms(run):
     trainer, ask = run
     tags = ask("plugin/histograms/tags")["shapes/validation"]
-    assert {"Conv_0/kernel", "BatchNorm_5/scale", "Dense_1/bias"} <= tags.keys()
+    assert {"Conv_0/kernel", "BatchNormReLU_1/scale", "Dense_1/bias"} <= tags.keys()
     rows = ask("plugin/histograms/histograms", run="shapes/validation", tag="Conv_0/kernel")
     assert [step for _, step, _ in rows] == [row["step"] for row in trainer.history]
-    assert sum(count for *_, count in rows[-1][2]) == pytest.approx(3 * 3 * 16 * 4)
+    assert sum(count for *_, count in rows[-1][2]) == pytest.approx(3 * 3 * 4)
 
 
 @pytest.mark.slow
@@ -112,7 +113,7 @@ def test_the_table_of_runs_has_settings_and_final_metrics(run):
     }
     (group,) = ask("plugin/hparams/session_groups", request)["sessionGroups"]
     assert group["hparams"]["train.learning_rate"] == 5e-3
-    assert group["hparams"]["network.arguments.dense"] == 4
+    assert group["hparams"]["network.arguments.num_classes"] == 2
     assert group["hparams"]["source.class_names"] == '["star", "circle"]'
     (session,) = group["sessions"]
     assert session["status"] == "STATUS_SUCCESS"

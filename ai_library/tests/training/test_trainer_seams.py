@@ -12,7 +12,6 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from ai_library import (
-    CNN,
     ArrayDataSource,
     Augmentation,
     EarlyStopping,
@@ -26,7 +25,7 @@ from ai_library import (
 )
 from ai_library.networks.network import described, initialise
 from ai_library.networks.transfer import digest
-from ai_library.tests.own_networks import Linear, Stock
+from ai_library.tests.own_networks import Linear, Shallow, Stock
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "without_curves")]
 
@@ -45,7 +44,7 @@ def fitted(folder, model=Linear(3), source=SOURCE, settings=None, resume=False, 
 def test_a_second_run_with_another_seed_and_rate_compiles_nothing(tmp_path, caplog):
     def run(name, seed, rate, epochs):
         source = ShapeDataSource(seed=seed, image_size=16, class_names=NAMES, sizes=(64, 32, 300))
-        model = CNN(num_classes=3, features=(4,) * 5, dense=4)
+        model = Shallow(3)
         settings = config(seed=seed, learning_rate=rate, epochs=epochs, warmup=rate)
         fitted(tmp_path / name, model, source, settings)
 
@@ -162,23 +161,27 @@ def test_balanced_class_weights_make_up_for_rare_classes(tmp_path):
         fitted(tmp_path / "x", source=missing, settings=config(class_weights="balanced"))
 
 
+def one_block(num_classes=3):
+    return Stock(num_classes, widths=(4,))
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    return fitted(tmp_path_factory.mktemp("first") / "run", Stock(3))
+    return fitted(tmp_path_factory.mktemp("first") / "run", one_block())
 
 
 def test_a_training_begins_with_the_weights_of_another(first, tmp_path):
-    state = Trainer(Stock(3), SOURCE, config(), tmp_path / "x", initial=first)._first_state()
+    state = Trainer(one_block(), SOURCE, config(), tmp_path / "x", initial=first)._first_state()
     jax.tree.map(np.testing.assert_array_equal, state.current_variables, first.variables)
 
 
 def test_another_head_begins_anew_where_the_classes_are_others(first, tmp_path):
     for names in (("circle", "square"), ("circle", "square", "cross")):  # fewer, and as many others
         source = ShapeDataSource(image_size=16, class_names=names, sizes=(64, 32, 32))
-        model = Stock(len(names))
+        model = one_block(len(names))
         trainer = Trainer(model, source, config(seed=4), tmp_path / "x", initial=first)
         state = trainer._first_state()
-        assert str(trainer._transfer) == "12 of 14 arrays of the initial classifier; Dense_0 anew"
+        assert str(trainer._transfer) == "6 of 8 arrays of the initial classifier; Dense_0 anew"
         fresh = initialise(model, 4, (16, 16, 1))
         for path, leaf in jax.tree_util.tree_leaves_with_path(state.current_variables):
             of = dict(jax.tree_util.tree_leaves_with_path(fresh if "Dense" in str(path) else first.variables))
@@ -188,21 +191,21 @@ def test_another_head_begins_anew_where_the_classes_are_others(first, tmp_path):
 def test_a_classifier_of_another_network_is_no_beginning(tmp_path):
     first = fitted(tmp_path / "first", Linear(3))
     with pytest.raises(InputError, match="initial must share weights with the network"):
-        fitted(tmp_path / "x", CNN(num_classes=3, features=(4,) * 5, dense=4), initial=first)
+        fitted(tmp_path / "x", Shallow(3), initial=first)
 
 
 def test_a_run_that_began_with_another_goes_on_without_it_but_not_with_a_third(first, tmp_path, capsys):
     """Frozen layers stay as they are, also over a signal, and the run ends as if it had not been interrupted."""
-    settings = config(freeze=2, ema_decay=0.9, augmentation=Augmentation(flip=0.5, brightness=0.2, erase=0.5))
+    settings = config(freeze=2, ema_decay=0.9, augmentation=Augmentation(flip=0.5, brightness=0.2))
 
     def run(name, resume=False, **more):
-        return Trainer(Stock(3), SOURCE, settings, tmp_path / name, **more).fit(resume)
+        return Trainer(one_block(), SOURCE, settings, tmp_path / name, **more).fit(resume)
 
     def began_with(name):
         return json.loads((tmp_path / name / "config.json").read_text())["initial"]
 
     whole = run("whole", initial=first)
-    assert "begins with 14 of 14 arrays of the initial classifier\n" in capsys.readouterr().out
+    assert "begins with 8 of 8 arrays of the initial classifier\n" in capsys.readouterr().out
     assert began_with("whole") == digest(first.variables)
     before, after = (flatten_dict(each.variables) for each in (first, whole))
     same = {path[1] for path in before if np.array_equal(before[path], after[path])}
@@ -222,10 +225,10 @@ def test_a_run_that_began_with_another_goes_on_without_it_but_not_with_a_third(f
 
 
 def test_a_run_that_began_anew_does_not_go_on_with_a_classifier(first, tmp_path):
-    fitted(tmp_path / "run", Stock(3))
+    fitted(tmp_path / "run", one_block())
     assert json.loads((tmp_path / "run/config.json").read_text())["initial"] is None
     with pytest.raises(InputError, match=f'initial was null, is now "{digest(first.variables)}"$'):
-        fitted(tmp_path / "run", Stock(3), resume=True, initial=first)
+        fitted(tmp_path / "run", one_block(), resume=True, initial=first)
 
 
 def test_callbacks_get_the_history_and_end_a_run(tmp_path):
