@@ -77,7 +77,8 @@ def in_float64(architecture, variables, images):
 def test_logits_are_those_of_float64_and_of_flax_but_for_rounding(image_shape, patch):
     model = CNN(num_classes=4, features=(8, 12, 16, 20, 24), dense=16, patch=patch)
     architecture, variables = Architecture(**arguments(model)), lively(model, image_shape)
-    images = np.random.default_rng(1).integers(0, 256, (2 * PART, *image_shape), np.uint8)
+    n = 2 * PART if (patch, image_shape) in BY_FLAX else 5
+    images = np.random.default_rng(1).integers(0, 256, (n, *image_shape), np.uint8)
     found, exact = logits_by_numpy(architecture, variables, images), in_float64(architecture, variables, images)
     largest = np.abs(exact).max()
     for logits in (found, OnnxEngine(architecture, variables, image_shape)(images)):
