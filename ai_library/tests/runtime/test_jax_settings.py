@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from ai_library import (
-    CNN,
     Augmentation,
     Classifier,
     DataSource,
@@ -28,6 +27,7 @@ from ai_library import (
 from ai_library.networks import network
 from ai_library.runtime.jax_settings import random_key
 from ai_library.tests.own_networks import Shallow
+from ai_library.tests.several_processes import untrained
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "without_curves")]
 
@@ -52,7 +52,6 @@ EVERYTHING = {
     "transfer_guard": "disallow",
     "random_seed_offset": 1,
 }
-PREDICTING = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
 TRAINED = Shallow(num_classes=3)
 CONFIG = TrainConfig(
     epochs=2,
@@ -97,7 +96,7 @@ def draw():
 
 
 def initialise():
-    return PREDICTING.initialise(7, (16, 16, 1)), PREDICTING.summary((16, 16, 1))
+    return network.initialise(TRAINED, 7, (16, 16, 1)), network.summary(TRAINED, (16, 16, 1))
 
 
 def step(train_step=train_step):
@@ -112,8 +111,8 @@ def step(train_step=train_step):
 
 def predict():
     """By numpy, and by JAX where there are many images."""
-    source, variables = Noise(), jax.tree.map(np.array, PREDICTING.initialise(7, (16, 16, 1)))
-    classifier = Classifier(PREDICTING, variables, source.class_names, source.image_shape)
+    source = Noise()
+    classifier = untrained(source)
     images, _ = source.examples("evaluation", range(300))
     return (
         classifier.predict_proba(images[:9]),
