@@ -30,15 +30,19 @@ from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import distributed
 from ai_library.runtime.cpu import share_out_cores
 from ai_library.runtime.jax_settings import HELD
-from ai_library.tests.own_networks import Shallow
-from ai_library.training import step, trainer
+from ai_library.tests.own_networks import Linear, Shallow
+from ai_library.training import run_directory, step, trainer
 
-STEPS = 8
-AUGMENTATION = Augmentation(shift=1, rotation=5, flip=0.5, brightness=0.1, contrast=0.1, erase=0.5)
+STEPS, BATCH = 8, 12  # which 2 and 3 processes divide
 CONFIG = TrainConfig(
-    batch_size=16, augmentation=AUGMENTATION, ema_decay=0.9, label_smoothing=0.1, final_augmentation=0.2
+    batch_size=BATCH,
+    augmentation=Augmentation(flip=0.5, erase=0.5),  # two kinds that are soon compiled; all draw by an image's own key
+    ema_decay=0.9,
+    label_smoothing=0.1,
+    final_augmentation=0.2,
 )
 CHILD = "ai_library.tests.several_processes"
+SHALLOW = Shallow(num_classes=3)
 PREDICTING = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
 
 
@@ -48,8 +52,8 @@ class Noise(ShapeDataSource):
     While the batch of the step `at` is handed out, the last process gets a signal.
     """
 
-    def __init__(self, at=None, number=None, sizes=(16 * STEPS - 4, 30, 10_007)):
-        super().__init__(image_size=16, class_names=("dark", "grey", "light"), sizes=sizes, ranges=None)
+    def __init__(self, at=None, number=None, sizes=(BATCH * STEPS - 4, 30, 10_007), image_size=16):
+        super().__init__(image_size=image_size, class_names=("dark", "grey", "light"), sizes=sizes, ranges=None)
         self._at, self._number = at, number
 
     def batches(self, *arguments, first=0, **options):
@@ -60,21 +64,31 @@ class Noise(ShapeDataSource):
 
     def load(self, split):
         labels = np.arange(self._sizes[split]) % 3
-        images = np.random.default_rng(len(split)).integers(0, 128, (len(labels), 16, 16, 1))
+        images = np.random.default_rng(len(split)).integers(0, 128, (len(labels), *self.image_shape))
         return (images + 40 * labels[:, None, None, None]).astype(np.uint8), labels
 
 
-def fit(folder, name, source=None, config=CONFIG, resume=False):
+def fit(folder, name, source=None, config=CONFIG, resume=False, model=SHALLOW):
     """Trains in `folder / name` and leaves the weights beside it, those of each process."""
-    classifier = Trainer(Shallow(num_classes=3), source or Noise(), config, folder / name, checkpoint_seconds=0).fit(
-        resume
-    )
+    classifier = Trainer(model, source or Noise(), config, folder / name, checkpoint_seconds=0).fit(resume)
     np.savez(folder / f"{name}-{distributed.process_index()}.npz", *jax.tree.leaves(classifier.variables))
 
 
 def untrained(source, seed=0):
-    variables = jax.tree.map(np.asarray, PREDICTING.initialise(seed, source.image_shape))
+    """A classifier with weights that are drawn by numpy, since JAX would have to compile that first."""
+    rng = np.random.default_rng(seed)
+    shapes = PREDICTING.variable_shapes(source.image_shape)
+
+    def drawn(collection, lowest):
+        return jax.tree.map(lambda leaf: rng.uniform(lowest, 1, leaf.shape).astype(np.float32), shapes[collection])
+
+    variables = {"params": drawn("params", -1), "batch_stats": drawn("batch_stats", 0.1)}  # of which are variances
     return Classifier(PREDICTING, variables, source.class_names, source.image_shape)
+
+
+def without_curves(_):
+    """The runs of this process, from here on, write no TensorBoard files, which take time."""
+    run_directory._FOR_CURVES = ("a package that nobody has",)
 
 
 def train(folder):
@@ -116,7 +130,7 @@ def killed(folder):
 
 def endless(folder):
     """A run that goes on until something ends it."""
-    fit(folder, "endless", config=replace(CONFIG, epochs=10**6))
+    fit(folder, "endless", config=TrainConfig(batch_size=BATCH, epochs=10**6), model=Linear(num_classes=3))
 
 
 def unlike(folder):
@@ -135,7 +149,7 @@ def unlike(folder):
         fit(folder, "unlike", source)
 
     attempts = {
-        "settings": lambda: fit(folder, "unlike", config=TrainConfig(batch_size=16, seed=process)),
+        "settings": lambda: fit(folder, "unlike", config=replace(CONFIG, seed=process)),
         "images": other_images,
         "model": lambda: predict_samples(untrained(source, seed=process), [], folder / "out"),
         "data": lambda: read_samples(data, classifier),
@@ -158,10 +172,9 @@ def default_network(folder):
     It is compiled as users do it, because the bits of different programs are compared.
     """
     jax.config.update("jax_disable_most_optimizations", False)
-    source, model, config = ShapeDataSource(sizes=(192, 64, 1)), CNN(num_classes=9), TrainConfig()
+    source, config = Noise(sizes=(192, 64, 1), image_size=64), TrainConfig()
     share_out_cores(config.batch_size // distributed.process_count())
-    classifier = Trainer(model, source, config, folder / "run").fit()
-    np.savez(folder / f"run-{distributed.process_index()}.npz", *jax.tree.leaves(classifier.variables))
+    fit(folder, "run", source, config, model=CNN(num_classes=3))
 
 
 def predict(folder):
@@ -175,7 +188,7 @@ def predict(folder):
 
 
 def main():
-    tasks = (train, train_once, train_double, killed, endless, unlike, default_network, predict)
+    tasks = (without_curves, train, train_once, train_double, killed, endless, unlike, default_network, predict)
     tasks = {task.__name__: task for task in tasks}
     parser = argparse.ArgumentParser()
     parser.add_argument("tasks", help="their names, with spaces between")

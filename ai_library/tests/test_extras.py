@@ -35,6 +35,33 @@ print(report.n, report._repr_html_(), source._repr_html_())
 images, _ = source.examples("evaluation", range(3))
 assert (classifier.predict(images) == report.probabilities[:3].argmax(axis=1)).all()
 """
+"""A model's life, and how many images it evaluated and that neither its report nor its source can be shown."""
+NEEDING = {
+    "import ai_library.reporting.page": ("jinja2", "report"),
+    "import ai_library.laboratory.study_page": ("jinja2", "report"),
+    "from ai_library import ImageClassifier": ("sklearn", "sklearn"),
+    "ai_library.export_onnx('m', small_classifier())": ("onnx", "export"),
+    "ai_library.export_stablehlo('m', small_classifier())": ("flatbuffers", "export"),
+    "ai_library.ShapeDataSource().show()": ("matplotlib", "report"),
+    "from ai_library.data.preview import source_html as f; f(ai_library.ShapeDataSource())": ("jinja2", "report"),
+    "from ai_library.evaluation.figures import confusion_figure as f; f(None)": ("matplotlib", "report"),
+}
+"""Code that cannot do without an optional package, with that package and the extra that brings it."""
+MESSAGES = f"""
+import json
+import ai_library
+from ai_library.tests.model_files import small_classifier
+
+messages = {{}}
+for needing in {[*NEEDING]}:
+    try:
+        exec(needing)
+    except ai_library.InputError as error:
+        assert isinstance(error, ImportError)
+        messages[needing] = str(error)
+print(json.dumps(messages))
+"""
+"""What each of these tells."""
 
 
 def run_without(code, folder):
@@ -48,15 +75,16 @@ def run_without(code, folder):
 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory):
+    """The folder and the lines of one process that does all this, since importing JAX takes longer than most of it."""
     folder = tmp_path_factory.mktemp("without")
-    return folder, run_without(LIFE, folder).splitlines()
+    return folder, run_without(LIFE + MESSAGES, folder).splitlines()
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quickly_compiled")
 def test_a_model_is_trained_resumed_saved_read_and_evaluated_without_any_extra(life):
     folder, lines = life
-    assert lines[-1] == "24 None None"
+    assert lines[-2] == "24 None None"
     assert len((folder / "run/history.csv").read_text().splitlines()) == 3  # the names, and an epoch each
     assert json.loads((folder / "run/config.json").read_text())["train"]["epochs"] == 2
     assert {path.name for path in (folder / "run").iterdir()} == {"checkpoints", "config.json", "history.csv"}
@@ -72,45 +100,14 @@ def test_one_line_a_run_tells_that_there_are_no_curves_and_what_brings_them(life
     assert "'ai-library[tensorboard]'" in told[0]
 
 
-NEEDING = {
-    "import ai_library.reporting.page": ("jinja2", "report"),
-    "import ai_library.laboratory.study_page": ("jinja2", "report"),
-    "from ai_library import ImageClassifier": ("sklearn", "sklearn"),
-    "ai_library.export_onnx('m', small_classifier())": ("onnx", "export"),
-    "ai_library.export_stablehlo('m', small_classifier())": ("flatbuffers", "export"),
-    "ai_library.ShapeDataSource().show()": ("matplotlib", "report"),
-    "from ai_library.data.preview import source_html as f; f(ai_library.ShapeDataSource())": ("jinja2", "report"),
-    "from ai_library.evaluation.figures import confusion_figure as f; f(None)": ("matplotlib", "report"),
-}
-"""Code that cannot do without an optional package, with that package and the extra that brings it."""
-
-
-@pytest.fixture(scope="module")
-def messages(tmp_path_factory):
-    """What each of these tells; one process tries all, since importing JAX takes longer than they do."""
-    code = f"""
-import json
-import ai_library
-from ai_library.tests.model_files import small_classifier
-
-messages = {{}}
-for needing in {[*NEEDING]}:
-    try:
-        exec(needing)
-    except ai_library.InputError as error:
-        assert isinstance(error, ImportError)
-        messages[needing] = str(error)
-print(json.dumps(messages))
-"""
-    return json.loads(run_without(code, tmp_path_factory.mktemp("needing")))
-
-
 @pytest.mark.slow
+@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("needing", NEEDING)
-def test_what_needs_an_extra_says_which(needing, messages):
+def test_what_needs_an_extra_says_which(needing, life):
     package, extra = NEEDING[needing]
-    assert f"the package {package}, which is not installed" in messages[needing]
-    assert f"install 'ai-library[{extra}]'" in messages[needing]
+    message = json.loads(life[1][-1])[needing]
+    assert f"the package {package}, which is not installed" in message
+    assert f"install 'ai-library[{extra}]'" in message
 
 
 def imported():

@@ -57,10 +57,8 @@ def _assert_close(found, wanted, tolerance=ROUNDING):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [(1, 1, 1, 8), (2, 4, 4, 32), (3, 7, 7, 16), (2, 13, 10, 8), (2, 16, 16, 64), (2, 9, 9, 1), (4, 48, 48, 64)],
-)
+# One cell, parts of tiles, too few channels for Winograd's algorithm, and whole tiles in two parts.
+@pytest.mark.parametrize("shape", [(1, 1, 1, 8), (2, 13, 10, 8), (2, 9, 9, 1), (4, 48, 48, 64)])
 def test_convolution_and_its_gradients_are_the_textbooks(shape):
     x, kernel, gradient = _normal(0, *shape), _normal(1, 3, 3, shape[-1], 24), _normal(2, *shape[:3], 24)
     assert len(_parts(x, kernel)) == (2 if len(x) == 4 else 1)  # the largest is done in two parts
@@ -70,7 +68,7 @@ def test_convolution_and_its_gradients_are_the_textbooks(shape):
         _assert_close(found, wanted)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(h=st.integers(1, 18), w=st.integers(1, 18), channels=st.integers(8, 12), features=st.integers(1, 9))
 def test_convolution_takes_any_shape(h, w, channels, features):
     x, kernel = _normal(h, 2, h, w, channels), _normal(w, 3, 3, channels, features)

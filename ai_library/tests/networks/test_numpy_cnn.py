@@ -22,7 +22,7 @@ TOLERANCE = 5e-6
 """Of the largest logit's size. Float32 has steps of 6e-8; a logit is the sum of thousands of products."""
 
 
-BY_FLAX = [(1, (5, 9, 2)), (2, (17, 30, 3)), (4, (33, 96, 3)), (4, (28, 56, 1)), (16, (1, 1, 1))]
+BY_FLAX = [(1, (5, 9, 2)), (2, (17, 30, 3)), (4, (28, 56, 1)), (16, (1, 1, 1))]
 """Patches and image shapes for which the Flax network is compiled, which takes its time."""
 SHAPES = [(1, 1, 1), (5, 9, 2), (8, 8, 4), (17, 30, 3), (28, 56, 1), (33, 96, 3), (64, 64, 1)]
 
@@ -77,7 +77,8 @@ def in_float64(architecture, variables, images):
 def test_logits_are_those_of_float64_and_of_flax_but_for_rounding(image_shape, patch):
     model = CNN(num_classes=4, features=(8, 12, 16, 20, 24), dense=16, patch=patch)
     architecture, variables = Architecture(**arguments(model)), lively(model, image_shape)
-    images = np.random.default_rng(1).integers(0, 256, (2 * PART, *image_shape), np.uint8)
+    n = 2 * PART if (patch, image_shape) in BY_FLAX else 5
+    images = np.random.default_rng(1).integers(0, 256, (n, *image_shape), np.uint8)
     found, exact = logits_by_numpy(architecture, variables, images), in_float64(architecture, variables, images)
     largest = np.abs(exact).max()
     for logits in (found, OnnxEngine(architecture, variables, image_shape)(images)):

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from ai_library import (
-    CNN,
     Augmentation,
     Classifier,
+    DataSource,
     ShapeDataSource,
     TrainConfig,
     Trainer,
@@ -27,8 +27,9 @@ from ai_library import (
 from ai_library.networks import network
 from ai_library.runtime.jax_settings import random_key
 from ai_library.tests.own_networks import Shallow
+from ai_library.tests.several_processes import untrained
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "without_curves")]
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -51,24 +52,28 @@ EVERYTHING = {
     "transfer_guard": "disallow",
     "random_seed_offset": 1,
 }
-PREDICTING = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
 TRAINED = Shallow(num_classes=3)
 CONFIG = TrainConfig(
     epochs=2,
     batch_size=8,
     ema_decay=0.9,
     label_smoothing=0.1,
-    augmentation=Augmentation(rotation=9, elastic=1),
+    augmentation=Augmentation(shift=1),
 )
 STEPS, PER_EPOCH = 6, 3
 
 
-class Shapes(ShapeDataSource):
-    """Shapes; the batch `at` of the first epoch is never handed out, as if the process had been killed there."""
+class Noise(DataSource):
+    """Images that need no program to be drawn; the batch `at` of the first epoch is never handed out, as if the process
+    had been killed there."""
 
     def __init__(self, at=None):
-        super().__init__(image_size=16, class_names=("star", "circle", "cross"), sizes=(24, 16, 300))
+        super().__init__(image_shape=(16, 16, 1), class_names=("star", "circle", "cross"))
         self.at = at
+
+    def load(self, split):
+        n = {"train": 24, "validation": 16, "evaluation": 300}[split]
+        return np.random.default_rng(n).integers(0, 256, (n, 16, 16, 1), np.uint8), np.arange(n) % 3
 
     def batches(self, split, batch_size, epoch=None, *, first=0, **options):
         for index, batch in enumerate(super().batches(split, batch_size, epoch, first=first, **options), first):
@@ -77,8 +82,12 @@ class Shapes(ShapeDataSource):
             yield batch
 
 
+def shapes():
+    return ShapeDataSource(image_size=16, class_names=("star", "circle", "cross"), sizes=(24, 16, 300))
+
+
 def draw():
-    source = Shapes()
+    source = shapes()
     return (
         *source.examples("train", range(24)),
         source.factors("evaluation", [299, 3]),
@@ -87,11 +96,11 @@ def draw():
 
 
 def initialise():
-    return PREDICTING.initialise(7, (16, 16, 1)), PREDICTING.summary((16, 16, 1))
+    return network.initialise(TRAINED, 7, (16, 16, 1)), network.summary(TRAINED, (16, 16, 1))
 
 
 def step(train_step=train_step):
-    source = Shapes()
+    source = Noise()
     state = create_train_state(TRAINED, source.image_shape, CONFIG, STEPS)
     results = []
     for images, labels in source.batches("train", 8, 0):
@@ -102,8 +111,8 @@ def step(train_step=train_step):
 
 def predict():
     """By numpy, and by JAX where there are many images."""
-    source, variables = Shapes(), jax.tree.map(np.array, PREDICTING.initialise(7, (16, 16, 1)))
-    classifier = Classifier(PREDICTING, variables, source.class_names, source.image_shape)
+    source = Noise()
+    classifier = untrained(source)
     images, _ = source.examples("evaluation", range(300))
     return (
         classifier.predict_proba(images[:9]),
@@ -116,8 +125,8 @@ def fit(run_dir, at=None):
     """A run, which with `at` is killed before the batch of that number and resumed; what it leaves behind."""
     if at is not None:
         with pytest.raises(KeyboardInterrupt):
-            Trainer(TRAINED, Shapes(at), CONFIG, run_dir, checkpoint_seconds=0).fit()
-    classifier = Trainer(TRAINED, Shapes(), CONFIG, run_dir, checkpoint_seconds=0).fit(resume=at is not None)
+            Trainer(TRAINED, Noise(at), CONFIG, run_dir, checkpoint_seconds=0).fit()
+    classifier = Trainer(TRAINED, Noise(), CONFIG, run_dir, checkpoint_seconds=0).fit(resume=at is not None)
     files = [max((run_dir / "checkpoints").glob("*.msgpack")), run_dir / "history.csv", run_dir / "config.json"]
     return classifier.variables, classifier.temperature, classifier.metrics, [file.read_bytes() for file in files]
 
@@ -215,7 +224,7 @@ assert [bits(draw()), bits(initialise())] == pickle.load(sys.stdin.buffer)
 
 
 def test_the_program_keeps_its_settings_between_two_items_of_a_stream():
-    source, variables = Shapes(), network.initialise(TRAINED, 7, (16, 16, 1))
+    source, variables = shapes(), network.initialise(TRAINED, 7, (16, 16, 1))
     classifier = Classifier(TRAINED, variables, source.class_names, source.image_shape)
     images = np.zeros((300, 16, 16, 1), np.uint8)
     with jax.enable_x64(True):
@@ -229,7 +238,7 @@ def test_the_program_keeps_its_settings_between_two_items_of_a_stream():
 @pytest.mark.parametrize("compiled", [False, True])
 def test_labels_of_64_bits_are_labels(compiled):
     """As `jnp.arange(b)` gives them where the program has x64."""
-    source = Shapes()
+    source = Noise()
     images, labels = source.examples("train", range(8))
     own_step = jax.jit(lambda state, images, labels: train_step(state, images, labels)) if compiled else train_step
     config = TrainConfig() if compiled else CONFIG  # of which the library's own step is compiled already
