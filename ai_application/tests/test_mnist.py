@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
@@ -17,20 +16,35 @@ import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw, ImageFont
 
 from ai_application.mnist import FashionMnistDataSource, MnistDataSource
-from ai_library import CNN, Augmentation, InputError, TrainConfig, Trainer, evaluate, load_model
+from ai_application.tests import few_digits
+from ai_library import Augmentation, InputError, TrainConfig, Trainer, evaluate, load_model
 from ai_library.data.folders.samples import read_samples
 from ai_library.data.images.fitting import fit_image
 from ai_library.reporting.predictions import predict_samples
+from ai_library.tests.own_networks import Stock
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class FewDigits(MnistDataSource):
-    """The first digits of each split, for tests that train."""
+@pytest.fixture(scope="module")
+def few_files(tmp_path_factory):
+    """A folder with files like MNIST's, of few images, that a test lets tfds take for them."""
+    folder = tmp_path_factory.mktemp("files")
+    few_digits.write_files(folder)
+    return folder
 
-    def load(self, split):
-        images, labels = super().load(split)
-        return images[:256], labels[:256]
+
+@pytest.fixture
+def few_are_known(few_files, monkeypatch):
+    """tfds takes these files for MNIST's."""
+    monkeypatch.setattr(tfds.image_classification.MNIST, "url_infos", few_digits.url_infos(few_files))
+
+
+@pytest.fixture
+def few(few_are_known, few_files, tmp_path):
+    """A folder in which tfds has prepared them."""
+    MnistDataSource(data_dir=tmp_path / "data", files=few_files).size("evaluation")
+    return tmp_path / "data"
 
 
 def prepared(data_dir):
@@ -39,27 +53,30 @@ def prepared(data_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("missing", ["array_record", "tensorflow_datasets"])
-def test_where_a_package_has_no_build_mnist_says_so_and_all_else_works(missing, tmp_path):
+def test_where_packages_have_no_build_mnist_says_so_and_all_else_works(tmp_path):
+    packages = ("array_record", "tensorflow_datasets")
     code = f"""
 import sys
-sys.modules[{missing!r}] = None
+sys.modules.update(dict.fromkeys({packages}))
 import ai_application.commands.export_mnist, ai_application.commands.train_mnist
 from ai_application import MODELS
 from ai_application.mnist import MnistDataSource
 from ai_library import InputError, load_model
 
 print(load_model(MODELS / "mnist.msgpack").class_names[9], MnistDataSource())
-try:
-    MnistDataSource(data_dir={str(tmp_path)!r}).size("train")
-except InputError as error:
-    print(error)
+for package in {packages}:
+    try:
+        MnistDataSource(data_dir={str(tmp_path)!r}).size("train")
+    except InputError as error:
+        print(error)
+    del sys.modules[package]  # the others are still missing
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    *works, told = done.stdout.splitlines()
-    assert works == ["9 MnistDataSource: 28x28x1 images of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"]
-    assert told.startswith(f"MNIST needs the package {missing}, which is not installed")
-    assert "Windows" in told
+    works, *told = done.stdout.splitlines()
+    assert works == "9 MnistDataSource: 28x28x1 images of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    for package, line in zip(packages, told, strict=True):
+        assert line.startswith(f"MNIST needs the package {package}, which is not installed")
+        assert "Windows" in line
 
 
 @pytest.mark.slow
@@ -85,11 +102,8 @@ def test_splits_are_those_of_tfds_divided_in_proportion(mnist_data_dir, mnist_fi
     assert not seen[0] & seen[1]
 
 
-@pytest.mark.slow
-def test_division_does_not_depend_on_the_seed(mnist_data_dir):
-    first, other = (
-        MnistDataSource(seed=seed, data_dir=mnist_data_dir).examples("validation", range(50)) for seed in (0, 1)
-    )
+def test_division_does_not_depend_on_the_seed(few):
+    first, other = (MnistDataSource(seed=seed, data_dir=few).examples("validation", range(50)) for seed in (0, 1))
     np.testing.assert_array_equal(first[0], other[0])
 
 
@@ -100,22 +114,20 @@ def test_fashion_mnist_is_told_apart_by_its_checksums(mnist_files, tmp_path):
         source.size("train")
 
 
-@pytest.mark.slow
-def test_a_missing_or_a_corrupted_file_is_named_and_the_next_run_recovers(mnist_files, tmp_path):
+def test_a_missing_or_a_corrupted_file_is_named_and_the_next_run_recovers(few_are_known, few_files, tmp_path):
     (tmp_path / "files").mkdir()
     with pytest.raises(InputError, match="lacks train-images-idx3-ubyte.gz: it needs the four files"):
         MnistDataSource(data_dir=tmp_path / "data", files=tmp_path / "files").size("train")
     assert not prepared(tmp_path / "data")
-    shutil.copytree(mnist_files, tmp_path / "files", dirs_exist_ok=True)
+    shutil.copytree(few_files, tmp_path / "files", dirs_exist_ok=True)
     broken = tmp_path / "files/t10k-labels-idx1-ubyte.gz"
     whole = broken.read_bytes()
-    broken.chmod(0o644)
-    broken.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    broken.write_bytes(whole[:30] + bytes([whole[30] ^ 1]) + whole[31:])
     with pytest.raises(InputError, match="t10k-labels-idx1-ubyte.gz is not the file that tfds knows.*fetch it again"):
         MnistDataSource(data_dir=tmp_path / "data", files=tmp_path / "files").size("train")
     assert not prepared(tmp_path / "data")
     broken.write_bytes(whole)
-    assert MnistDataSource(data_dir=tmp_path / "data", files=tmp_path / "files").size("evaluation") == 10_000
+    assert MnistDataSource(data_dir=tmp_path / "data", files=tmp_path / "files").size("evaluation") == 600
 
 
 def test_no_network_is_named_with_the_mend(tmp_path, monkeypatch):
@@ -132,59 +144,72 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_mend(mnist_files, tmp
         MnistDataSource(data_dir=tmp_path / "file", files=mnist_files).size("train")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_read_only_or_full_disk_is_named_and_the_next_run_recovers(mnist_files, tmp_path):
+def test_a_read_only_or_full_disk_is_named_and_the_next_run_recovers(few_are_known, few_files, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,ro", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,ro", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount")
     try:
-        for then in ("rw,size=3m", "rw,size=300m"):
+        for then in ("rw,size=512k", "rw,size=30m"):
             with pytest.raises(InputError, match="cannot be prepared in .*--data-dir"):
-                MnistDataSource(data_dir=disk, files=mnist_files).size("train")
+                MnistDataSource(data_dir=disk, files=few_files).size("train")
             assert not prepared(disk)
             subprocess.run(["mount", "-o", f"remount,{then}", disk], check=True)
-        assert MnistDataSource(data_dir=disk, files=mnist_files).size("evaluation") == 10_000
+        assert MnistDataSource(data_dir=disk, files=few_files).size("evaluation") == 600
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 @pytest.mark.slow
-def test_what_a_killed_preparation_left_is_not_trusted_and_two_that_begin_at_once_prepare_it_once(
-    mnist_files, tmp_path
-):
+def test_what_a_killed_preparation_left_is_not_trusted_and_two_that_begin_at_once_prepare_it_once(few_files, tmp_path):
+    """Three processes, forked from one that has imported what they need."""
     code = f"""
-import sys
-sys.path.insert(0, {str(ROOT)!r})
+import multiprocessing, os, signal, sys
+from pathlib import Path
+import tensorflow_datasets as tfds
 from ai_application.mnist import MnistDataSource
-print(MnistDataSource(data_dir={str(tmp_path)!r}, files={str(mnist_files)!r}).size("evaluation"))
-print("tensorflow" in sys.modules)
+from ai_application.tests import few_digits
+
+tfds.image_classification.MNIST.url_infos = few_digits.url_infos({str(few_files)!r})
+folder = Path({str(tmp_path)!r})
+
+def prepare(begin=None):
+    begin and begin.wait()
+    size = MnistDataSource(data_dir=folder, files={str(few_files)!r}).size("evaluation")
+    print(size, "tensorflow" in sys.modules, flush=True)
+
+def killed_after_the_first_split():
+    write = tfds.core.writer.Writer.finalize
+    tfds.core.writer.Writer.finalize = lambda self: (write(self), os.kill(os.getpid(), signal.SIGKILL))
+    prepare()
+
+def run(*processes):
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    print([process.exitcode for process in processes], flush=True)
+
+fork = multiprocessing.get_context("fork")
+run(fork.Process(target=killed_after_the_first_split))
+print(*(path.name for path in folder.glob("*/incomplete.*/*")), *folder.glob("*/[0-9]*"), flush=True)
+begin = fork.Barrier(2)
+run(*(fork.Process(target=prepare, args=[begin]) for _ in range(2)))
 """
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    killed = subprocess.Popen([sys.executable, "-c", code], **pipes)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("*/incomplete.*/*")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert list(tmp_path.glob("*/incomplete.*"))
-    assert not prepared(tmp_path)
-
-    processes = [subprocess.Popen([sys.executable, "-c", code], **pipes) for _ in range(2)]
-    said = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert sum("preparing MNIST" in output for output, _ in said) == 1
-    assert all(output.endswith("10000\nFalse\n") for output, _ in said)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    left = "mnist_pixels-train.array_record-00000-of-00001"  # and no data set
+    assert f"\n[{-signal.SIGKILL}]\n{left}\n" in done.stdout
+    assert done.stdout.endswith("\n[0, 0]\n")
+    assert done.stdout.count("preparing MNIST") == 2  # by the one that was killed, and by one of the two
+    assert done.stdout.count("600 False") == 2
 
 
-@pytest.mark.slow
-def test_damaged_prepared_data_is_named(mnist_data_dir, tmp_path):
-    shutil.copytree(mnist_data_dir, tmp_path / "data")
-    [record] = (tmp_path / "data").glob("*/*/*test*array_record*")
-    record.write_bytes(record.read_bytes()[:1_000_000])
+def test_damaged_prepared_data_is_named(few):
+    [record] = few.glob("*/*/*test*array_record*")
+    record.write_bytes(record.read_bytes()[:100_000])
     with pytest.raises(InputError, match="holds damaged data of MNIST .*delete it"):
-        MnistDataSource(data_dir=tmp_path / "data").size("evaluation")
+        MnistDataSource(data_dir=few).size("evaluation")
 
 
 @pytest.mark.slow
@@ -267,15 +292,16 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quickly_compiled")
-def test_two_runs_with_one_seed_are_bitwise_equal(mnist_data_dir, tmp_path):
+def test_two_runs_with_one_seed_are_bitwise_equal(few, tmp_path):
     config = TrainConfig(
+        epochs=2,
         batch_size=64,
         label_smoothing=0.1,
         ema_decay=0.9,
         augmentation=Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1),
     )
-    model = CNN(num_classes=10, features=(8,) * 5, dense=8, patch=2)
-    runs = [Trainer(model, FewDigits(data_dir=mnist_data_dir), config, tmp_path / str(run)) for run in range(2)]
+    model = Stock(num_classes=10, widths=(4,))
+    runs = [Trainer(model, MnistDataSource(data_dir=few), config, tmp_path / str(run)) for run in range(2)]
     first, again = (run.fit().variables for run in runs)
     assert jax.tree.all(jax.tree.map(np.array_equal, first, again))
     assert runs[0].history == runs[1].history

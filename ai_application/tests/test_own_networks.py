@@ -10,7 +10,7 @@ import pytest
 
 from ai_application.own_networks import network_class
 from ai_application.tests.test_training_arguments import OWN_NETWORK, training_arguments
-from ai_library import Classifier, InputError, ShapeDataSource, TrainConfig, Trainer, load_model, save_model
+from ai_library import ArrayDataSource, Classifier, InputError, TrainConfig, Trainer, load_model, save_model
 
 NETWORK_WITH_A_DICTIONARY = """
 import dataclasses
@@ -29,6 +29,7 @@ class Mine(nn.Module):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize(("given", "widths"), [([], {"wide": 3}), (["--network.widths.wide", "2"], {"wide": 2})])
 def test_a_field_of_a_network_that_is_a_dictionary_is_the_models_unless_it_is_given(given, widths, tmp_path):
     (tmp_path / "mine.py").write_text(NETWORK_WITH_A_DICTIONARY)
@@ -42,7 +43,8 @@ def test_a_field_of_a_network_that_is_a_dictionary_is_the_models_unless_it_is_gi
     assert loaded.predict_proba(np.zeros((3, 8, 8, 1), np.uint8)).shape == (3, 2)
     save_model(tmp_path / "again.msgpack", loaded)
     assert (tmp_path / "again.msgpack").read_bytes() == (tmp_path / "model.msgpack").read_bytes()
-    source = ShapeDataSource(image_size=16, class_names=("circle", "star"), sizes=(16, 8, 8))
+    pair = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1), np.uint8), np.arange(8) % 2
+    source = ArrayDataSource(train=pair, validation=pair, evaluation=pair)
     with pytest.raises(InputError, match="widths is a dict: use a tuple, or flax.core.FrozenDict for a dict"):
         Trainer(network, source, run_dir=False)
     Trainer(taken, source, TrainConfig(epochs=1, batch_size=8), tmp_path / "run", verbose=False).fit()

@@ -12,10 +12,10 @@ from ai_application import training_run
 from ai_application.commands import study
 from ai_application.configs import MNIST_RECIPES
 from ai_library.laboratory.results import StudyResults
+from ai_library.tests import own_networks
 
 DATA = ["--image-size", "16", "--sizes", "32", "16", "24", "--class-names", "star", "cross"]
-NETWORK = ["--network.features", "4", "4", "4", "4", "4", "--network.dense", "4"]
-SMALL = [*DATA, *NETWORK, "--epochs", "1", "--batch-size", "16"]
+SMALL = [*DATA, "--network", f"{own_networks.__file__}:Linear", "--epochs", "1", "--batch-size", "16"]
 
 
 @pytest.fixture(autouse=True)

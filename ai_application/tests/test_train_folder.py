@@ -1,6 +1,7 @@
 """The command that trains on a folder tells what it found before it trains, and measures what it says."""
 
 import csv
+import functools
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ import pytest
 
 from ai_application import training_run
 from ai_application.commands import train_folder
+from ai_application.own_networks import network_class
 from ai_library import CNN, Classifier, load_model, save_model
 from ai_library.tests import own_networks
 from ai_library.tests.data.folders.image_folders import draw_folder
@@ -22,8 +24,12 @@ from ai_library.tests.processes import free_port
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["--image-size", "16", "--network", f"{own_networks.__file__}:Linear", "--epochs", "1"]
+SHORT = ["--epochs", "1", "--batch-size", "8"]
+"""No folder is smaller than a batch, so that all have the same program."""
+SMALL = [*SHORT, "--image-size", "16", "--network", f"{own_networks.__file__}:Linear"]
 """For what any network shows: this one is compiled in a fraction of the time."""
+imported_once = functools.cache(network_class)
+"""With one class of a network, all runs have the same program; elsewhere each run is a process of its own."""
 
 
 @pytest.fixture
@@ -31,9 +37,10 @@ def train(monkeypatch, capsys):
     """Runs the command in this process, which keeps its devices and its memory; returns what it printed."""
     monkeypatch.setattr(training_run, "share_out_cores", lambda *_: None)
     monkeypatch.setattr(training_run, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr("ai_application.training_arguments.network_class", imported_once)
 
     def run(*given, status=0, sized=True):
-        network = SMALL if sized else ["--epochs", "1"]
+        network = SMALL if sized else SHORT
         monkeypatch.setattr(sys, "argv", ["train_folder.py", *map(str, given), *network])
         assert train_folder.main() == status
         printed = capsys.readouterr()
@@ -262,7 +269,7 @@ def test_a_training_begins_with_a_model_and_its_network_and_goes_on_without_it(o
 def test_a_cross_validation_that_begins_with_a_model_goes_on_without_it(other_model, train, tmp_path, monkeypatch):
     images = draw_folder(tmp_path / "images", {"a": 20, "b": 20})
     monkeypatch.chdir(tmp_path)
-    given = [images, "--image-size", 16, "--channels", 1, "--cross-validate", 2]
+    given = [images, "--image-size", 16, "--channels", 1, "--cross-validate", 2, "--freeze", 4]
     train(*given, "--from", other_model, sized=False)
     (metrics,) = tmp_path.glob("runs/*/metrics.json")
     before = json.loads(metrics.read_text())

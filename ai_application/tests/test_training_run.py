@@ -1,11 +1,14 @@
 """What a training leaves in its run's folder belongs together."""
 
+import numpy as np
 import pytest
 
 from ai_application import training_run
 from ai_application.configs import FOLDER_RECIPE, MNIST_RECIPES
 from ai_application.training_arguments import TrainingArguments
-from ai_library import CNN, Augmentation, InputError, ShapeDataSource, TrainConfig, load_model
+from ai_library import CNN, ArrayDataSource, Augmentation, InputError, TrainConfig, load_model
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 FILES = ("model.msgpack", "report.html", "metrics.json")
 RECIPES = {"shapes": (CNN(num_classes=2, features=(4,) * 5, dense=4), TrainConfig(epochs=1, batch_size=8))}
@@ -19,7 +22,8 @@ def process_as_it_is(monkeypatch):
 
 
 def train(run_dir, *given):
-    source = ShapeDataSource(image_size=16, class_names=("star", "circle"), sizes=(16, 8, 8))
+    pair = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), np.uint8), np.arange(8) % 2
+    source = ArrayDataSource(train=pair, validation=pair, evaluation=pair)
     arguments = TrainingArguments("Trains.", RECIPES, given=["--run-dir", str(run_dir), *map(str, given)])
     training_run.train_and_save(arguments, source, "shapes")
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ai_library import CNN, ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate, folds
+from ai_library import ImageFolderDataSource, InputError, TrainConfig, Trainer, evaluate, folds
 from ai_library.data.source import SPLITS
 from ai_library.tests.data.folders.image_folders import draw_folder, sizes
+from ai_library.tests.own_networks import Linear
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -52,8 +53,9 @@ def test_copies_in_other_formats_come_into_one_split(tmp_path):
 @pytest.mark.slow
 def test_copies_of_noise_are_recognised_by_chance(tmp_path):
     source = ImageFolderDataSource(copied_noise(tmp_path / "images", 60), image_size=16, channels=3)
-    model = CNN(num_classes=2, features=(8, 8, 8, 8, 8), dense=16, patch=2)
-    classifier = Trainer(model, source, TrainConfig(epochs=25, batch_size=32, learning_rate=1e-2), False).fit()
+    classifier = Trainer(
+        Linear(num_classes=2), source, TrainConfig(epochs=25, batch_size=32, learning_rate=1e-2), False
+    ).fit()
     assert evaluate(classifier, source, "train").accuracy > 0.95
     report = evaluate(classifier, source)
     low, high = report.accuracy_interval
