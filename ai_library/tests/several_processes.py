@@ -30,7 +30,7 @@ from ai_library.reporting.predictions import predict_samples
 from ai_library.runtime import distributed
 from ai_library.runtime.cpu import share_out_cores
 from ai_library.runtime.jax_settings import HELD
-from ai_library.tests.own_networks import Linear, Shallow
+from ai_library.tests.own_networks import Linear, Shallow, drawn
 from ai_library.training import run_directory, step, trainer
 
 STEPS, BATCH = 8, 12  # which 2 and 3 processes divide
@@ -75,14 +75,7 @@ def fit(folder, name, source=None, config=CONFIG, resume=False, model=SHALLOW):
 
 
 def untrained(source, seed=0):
-    """A classifier with weights that are drawn by numpy, since JAX would have to compile that first."""
-    rng = np.random.default_rng(seed)
-    shapes = PREDICTING.variable_shapes(source.image_shape)
-
-    def drawn(collection, lowest):
-        return jax.tree.map(lambda leaf: rng.uniform(lowest, 1, leaf.shape).astype(np.float32), shapes[collection])
-
-    variables = {"params": drawn("params", -1), "batch_stats": drawn("batch_stats", 0.1)}  # of which are variances
+    variables = drawn(PREDICTING, source.image_shape, seed)
     return Classifier(PREDICTING, variables, source.class_names, source.image_shape)
 
 

@@ -29,7 +29,7 @@ from ai_library.runtime.jax_settings import random_key
 from ai_library.tests.own_networks import Shallow
 from ai_library.tests.several_processes import untrained
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "without_curves")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_curves")]
 
 ROOT = Path(__file__).resolve().parents[3]
 
