@@ -192,6 +192,7 @@ def main():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "then", "status"),
     [
@@ -215,6 +216,7 @@ def test_output_that_fails_changes_no_status(kind, then, status):
     assert subprocess.run(command, **given).returncode == status
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", ["stdout", "stderr"])
 @pytest.mark.parametrize("kind", ["closed", "full", "pipe", "terminal"])
 def test_one_stream_that_fails_leaves_the_other(kind, failing):

@@ -112,6 +112,7 @@ def test_without_conditions_there_is_one(run, studied, tmp_path):
     assert "5 runs of 5 not finished yet" in output
 
 
+@pytest.mark.slow
 def test_a_folder_is_read_once_for_all_seeds_and_conditions(run, studied, tmp_path):
     for name, value in (("dark", 40), ("light", 200)):
         (tmp_path / "images" / name).mkdir(parents=True)

@@ -25,6 +25,7 @@ def assert_shares(counts, size, tolerance=0.0):
         assert abs(counts[split] - share * size) <= max(1, 0.01 * size, tolerance)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.lists(names, min_size=1, max_size=4))
 def test_each_split_has_its_share_of_each_class_whatever_the_names(classes):
@@ -117,6 +118,7 @@ def is_possible(groups, shares):
 shares_of_splits = st.sampled_from([SHARES, {"train": 0.85, "validation": 0.15}, dict.fromkeys(range(4), 1 / 4)])
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=2, max_size=7), shares_of_splits)
 def test_each_class_with_enough_groups_is_in_each_split_if_any_division_does_that(groups, shares):
@@ -128,6 +130,7 @@ def test_each_class_with_enough_groups_is_in_each_split_if_any_division_does_tha
     assert all(reached) == is_possible(groups, shares)
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=3, max_size=30), st.randoms())
 def test_the_split_of_a_group_of_several_classes_does_not_depend_on_the_order_of_the_rows(groups, random):
     labels, names = table(groups)

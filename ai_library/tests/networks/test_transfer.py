@@ -50,6 +50,7 @@ def test_between_grey_and_rgb_a_grey_image_gives_the_same(kind, old, new):
     np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_begins_anew_and_is_named():
     """Other classes have another head; a dense layer on all cells is of one size of images."""
     found, variables = taken_over(Stock(2), (32, 32, 3), trained(Stock(3)), ("a", "b"))
@@ -64,6 +65,7 @@ def test_other_classes_of_the_same_number_have_a_new_head():
     assert found.anew == (("Dense_0",),)
 
 
+@pytest.mark.slow
 def test_transparency_is_not_guessed():
     found, _ = taken_over(Stock(3), (16, 16, 4), trained(Stock(3)))
     assert found.anew == (("Conv_0",),)

@@ -168,6 +168,7 @@ def test_groups_across_the_splits_of_a_table_are_told_and_leak(tmp_path):
     assert "of one group" not in str(alone.summary())
 
 
+@pytest.mark.slow
 def test_sub_folders_across_the_splits_of_a_user_are_told_and_leak(tmp_path):
     images = {f"{split}/{name}/patient{i}": 5 for split in ("train", "val", "test") for name in "ab" for i in range(2)}
     draw_folder(tmp_path, images | {"test/a/patient7": 3, "test/b": 4}, side=16)
@@ -185,6 +186,7 @@ def test_sub_folders_across_the_splits_of_a_user_are_told_and_leak(tmp_path):
     assert {leak.other_split for leak in source.leaks} == {"train"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tops", [("train", "test"), ("train", "training", "test")])
 def test_images_of_one_name_in_the_splits_of_a_user_are_no_group(tops, tmp_path):
     draw_folder(tmp_path, {f"{top}/{name}": 6 for top in tops for name in ("cat", "dog")}, side=16)
@@ -196,6 +198,7 @@ def test_images_of_one_name_in_the_splits_of_a_user_are_no_group(tops, tmp_path)
     assert sum(len(np.unique(fold.groups_of("evaluation"))) for fold in sources) == 12 * len(tops)
 
 
+@pytest.mark.slow
 def test_validation_out_of_train_does_not_depend_on_the_names_in_test(tmp_path):
     for folder, first in (("one", 0), ("two", 50)):
         draw_folder(tmp_path / folder, {f"{top}/{name}": 30 for top in ("train", "test") for name in "ab"}, side=16)
@@ -206,6 +209,7 @@ def test_validation_out_of_train_does_not_depend_on_the_names_in_test(tmp_path):
     assert first == second
 
 
+@pytest.mark.slow
 def test_each_class_of_a_table_of_patients_has_images_in_each_split(tmp_path):
     patients = ["abababba", "ccaab", "aaaaa", "bcbcaaaa", "bbaabaa", "ccccccab"]
     labels = "".join(patients)

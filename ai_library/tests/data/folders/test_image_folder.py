@@ -95,6 +95,7 @@ def test_settings_tell_images_from_others_of_the_same_names_and_not_how_they_are
     assert not contents().items() & before.items()
 
 
+@pytest.mark.slow
 def test_images_of_one_name_in_folders_of_a_class_fall_into_all_splits(folder):
     for path in sorted(folder.glob("*/*.png")):
         path.with_suffix("").mkdir()

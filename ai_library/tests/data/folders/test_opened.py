@@ -80,6 +80,7 @@ def test_names_of_a_zip_may_be_in_utf8_without_its_flag_or_in_the_code_page_of_d
     assert source.class_names == ImageFolderDataSource(folder, image_size=8).class_names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../../escaped.png", "/escaped.png", "a\\..\\..\\escaped.png", "C:\\escaped.png"])
 def test_nothing_is_unpacked_outside_the_temporary_folder(name, tmp_path, temporary):
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
