@@ -73,10 +73,10 @@ class Undescribed(ShapeDataSource):
 
 @pytest.fixture(scope="module")
 def findings(classifier, source):
-    """Those of a source that knows what its images show, some of them wrong, at a temperature other than 1."""
+    """Those of a source that knows what its images show, one of ten of them wrong, at a temperature other than 1."""
     warm = dataclasses.replace(classifier, temperature=1.5)
     report = evaluate(warm, source)
-    labels = np.where(np.arange(report.n) % 10 == 0, (report.labels + 1) % 3, report.labels)
+    labels = np.where(np.arange(report.n) % 10 == 0, (report.predictions + 1) % 3, report.predictions)
     return dataclasses.replace(
         examine(warm, source, report, "python scripts/train.py --seed 3"),
         report=dataclasses.replace(report, labels=labels),

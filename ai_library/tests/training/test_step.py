@@ -43,8 +43,8 @@ def equal(first, second):
     return jax.tree.all(jax.tree.map(np.array_equal, first, second))
 
 
-def test_learns_far_above_chance(classifier, source):
-    assert evaluate(classifier, source).accuracy > 0.8
+def test_learns_far_above_chance(trained, source):
+    assert evaluate(trained[1], source).accuracy > 0.8
 
 
 def test_two_runs_with_one_seed_are_bitwise_equal(tmp_path):
