@@ -28,8 +28,8 @@ PAGES = sorted(
     ]
 )
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
-QUICK = ("calibration", "model_file")
-SLOW = ("README", "quick_start", "shapes", "folder", "own_network", "slices", "mnist")
+QUICK = ("model_file",)
+SLOW = ("calibration", "README", "quick_start", "shapes", "folder", "own_network", "slices", "mnist")
 
 
 def name_of(path):

@@ -62,6 +62,7 @@ def test_a_page_of_a_model_file(model, export, tmp_path):
     assert '"class_names": ["ant", "bee"]' in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_is_exported_for_jax_and_not_as_onnx(own_model, export, tmp_path):
     status, output, errors = export(own_model, *OWN, "--format", "onnx", "--output", tmp_path / "m.onnx")
     assert (status, output, errors.count("\n")) == (1, "", 1)

@@ -102,6 +102,7 @@ def test_splits_are_those_of_tfds_divided_in_proportion(mnist_data_dir, mnist_fi
     assert not seen[0] & seen[1]
 
 
+@pytest.mark.slow
 def test_division_does_not_depend_on_the_seed(few):
     first, other = (MnistDataSource(seed=seed, data_dir=few).examples("validation", range(50)) for seed in (0, 1))
     np.testing.assert_array_equal(first[0], other[0])
@@ -114,6 +115,7 @@ def test_fashion_mnist_is_told_apart_by_its_checksums(mnist_files, tmp_path):
         source.size("train")
 
 
+@pytest.mark.slow
 def test_a_missing_or_a_corrupted_file_is_named_and_the_next_run_recovers(few_are_known, few_files, tmp_path):
     (tmp_path / "files").mkdir()
     with pytest.raises(InputError, match="lacks train-images-idx3-ubyte.gz: it needs the four files"):
@@ -144,6 +146,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_mend(mnist_files, tmp
         MnistDataSource(data_dir=tmp_path / "file", files=mnist_files).size("train")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_a_read_only_or_full_disk_is_named_and_the_next_run_recovers(few_are_known, few_files, tmp_path):
     disk = tmp_path / "disk"
@@ -205,6 +208,7 @@ run(*(fork.Process(target=prepare, args=[begin]) for _ in range(2)))
     assert done.stdout.count("600 False") == 2
 
 
+@pytest.mark.slow
 def test_damaged_prepared_data_is_named(few):
     [record] = few.glob("*/*/*test*array_record*")
     record.write_bytes(record.read_bytes()[:100_000])

@@ -80,6 +80,7 @@ def begin(code, *prefix):
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "number"),
     [
@@ -240,6 +241,7 @@ def test_a_file_does_not_get_what_goes_to_a_closed_stream(tmp_path):
         assert (tmp_path / "file").read_text() == "data"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoding", "unbuffered"), [("ascii:strict", ""), ("latin-1", "1"), ("utf-8:strict", ""), ("cp1252:replace", "1")]
 )

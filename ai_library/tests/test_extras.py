@@ -120,6 +120,7 @@ def imported():
     return {DISTRIBUTIONS.get(package, package) for package in packages}
 
 
+@pytest.mark.slow
 def test_the_library_asks_for_what_it_imports_and_for_nothing_else():
     with open(FOLDER / "pyproject.toml", "rb") as file:
         project = tomllib.load(file)["project"]

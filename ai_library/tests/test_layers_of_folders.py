@@ -38,9 +38,9 @@ MODULES = [name for name in FILES if ".tests." not in name and not name.endswith
 
 @lru_cache
 def parsed(name):
-    """The text of a module and all nodes of its syntax tree, which several tests read."""
-    text = FILES[name].read_text()
-    return text, list(ast.walk(ast.parse(text)))
+    """The text of a module, and the nodes of its syntax tree that several tests look at."""
+    text, kinds = FILES[name].read_text(), (ast.Import, ast.ImportFrom, ast.If, ast.FunctionDef)
+    return text, [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
 
 
 def imports(name, outside=None):

@@ -54,6 +54,7 @@ def test_a_whole_pixel_shift_equals_scipys(images):
         np.testing.assert_allclose(image, wanted, atol=0.03)
 
 
+@pytest.mark.slow
 def test_rotation_keeps_the_distance_to_the_middle(images):
     before, after = centers(images) - 13.5, centers(Augmentation(rotation=30)(KEYS, images)) - 13.5
     np.testing.assert_allclose(np.hypot(*after.T), np.hypot(*before.T), atol=0.1)
@@ -135,6 +136,7 @@ def test_brightness_multiplies_the_distance_from_black(noise):
     assert 1.15 < ratio.max() <= 1.2001
 
 
+@pytest.mark.slow
 def test_contrast_multiplies_the_distance_from_the_mean(noise):
     changed = Augmentation(contrast=0.3)(KEYS, noise)
     np.testing.assert_allclose(changed.mean(axis=(1, 2, 3)), noise.mean(axis=(1, 2, 3)), atol=1e-5)
@@ -179,6 +181,7 @@ def test_erasing_fills_one_rectangle_of_its_share_of_images_with_noise(noise):
     assert (np.max(sizes, axis=0) >= [5, 4]).all()
 
 
+@pytest.mark.slow
 def test_images_move_as_they_always_did_under_their_keys(images):
     """A run that an earlier version began goes on: the first half of a key has six numbers, the shift's come first."""
     draws = jax.vmap(lambda key: jax.random.uniform(jax.random.split(key)[0], (6,), minval=-1)[:2])(KEYS)
@@ -190,6 +193,7 @@ def test_images_move_as_they_always_did_under_their_keys(images):
 NEW = {"flip": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "erase": 0.0, "erase_side": 0.7}
 
 
+@pytest.mark.slow
 def test_what_is_off_leaves_the_bits_of_everything_else(images):
     wanted = Augmentation(shift=2, rotation=10, scale=0.1, shear=10, elastic=1)
     changed = wanted(KEYS, images)

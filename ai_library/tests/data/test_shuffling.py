@@ -25,6 +25,7 @@ def assert_even(counts, expected):
     assert abs((chi / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) < 4 * math.sqrt(2 / (9 * freedom))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(size=st.integers(1, 5000), entropy=st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 10**6)))
 def test_an_order_holds_every_item_once(size, entropy):

@@ -41,6 +41,7 @@ def test_numbered_names_are_divided_into_their_shares(name, n):
     assert_shares(Counter(stratified([0] * n, [name.format(i) for i in range(n)])), n)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(names, st.randoms(use_true_random=False))
 def test_a_split_follows_from_names_and_not_from_their_order(members, random):
@@ -68,6 +69,7 @@ def test_groups_are_never_divided_and_reach_every_split(group_sizes):
     assert set(splits) == set(SHARES)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 4), min_size=60, max_size=90))
 def test_small_groups_come_near_to_the_shares(group_sizes):
     groups = [f"animal {index}" for index, size in enumerate(group_sizes) for _ in range(size)]

@@ -24,6 +24,7 @@ def log_loss(temperature, logits, labels):
     return (scipy.special.logsumexp(scaled, axis=1) - scaled[np.arange(len(labels)), labels]).mean()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -15,6 +15,7 @@ from ai_library.evaluation.confusions import MOST_CELLS, MOST_CLASSES, Confusion
 labels_of = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=60)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(labels_of, st.sets(st.integers(0, 5), min_size=1))
 def test_cells_sums_and_parts_are_those_of_the_matrix(pairs, chosen):

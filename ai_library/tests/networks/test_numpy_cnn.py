@@ -1,7 +1,6 @@
 """The engines of a CPU, numpy and ONNX Runtime, compute what the Flax network computes."""
 
 import dataclasses
-import math
 import pickle
 
 import jax
@@ -15,6 +14,7 @@ from ai_library.networks.numpy_cnn import logits_by_numpy
 from ai_library.networks.onnx_engine import OnnxEngine
 from ai_library.runtime.cpu import cores
 from ai_library.tests.memory import peak_bytes
+from ai_library.tests.own_networks import drawn
 
 pytestmark = pytest.mark.slow
 
@@ -29,13 +29,7 @@ SHAPES = [(1, 1, 1), (5, 9, 2), (8, 8, 4), (17, 30, 3), (28, 56, 1), (33, 96, 3)
 
 def lively(model, image_shape, seed=0):
     """Variables like those of a trained network, where no statistic is 0 or 1 and slopes have both signs."""
-    rng = np.random.default_rng(seed)
-
-    def drawn(leaf):
-        """Of the size that keeps the size of what a kernel is multiplied with."""
-        return rng.normal(0, math.prod(leaf.shape[:-1]) ** -0.5, leaf.shape).astype(np.float32)
-
-    variables = jax.tree.map(drawn, model.variable_shapes(image_shape))
+    rng, variables = np.random.default_rng(seed), drawn(model, image_shape, seed)
     for layer in (f"BatchNorm_{i}" for i in range(6)):
         params, statistics = variables["params"][layer], variables["batch_stats"][layer]
         width = len(params["scale"])

@@ -106,6 +106,7 @@ def test_a_class_of_ones_own_needs_a_name_of_its_own(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_argument_that_json_cannot_hold_is_refused_unless_it_is_the_default(tmp_path):
     variables = classifier_of(Dropping).variables
     with pytest.raises(InputError, match="Dropping.activation must be a number, a text"):

@@ -206,6 +206,7 @@ def some(source, n=3, labelled=True):
     return [Sample(f"{i}", int(labels[i]) if labelled else None, images[i]) for i in range(n)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", ["confusion_figure", "metrics", "coverage_curve"])
 def test_an_error_at_the_end_leaves_all_of_the_earlier_results(classifier, source, tmp_path, monkeypatch, fails):
     def failing(*_):

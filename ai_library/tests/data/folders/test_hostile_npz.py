@@ -44,6 +44,7 @@ def test_any_archive_that_zipfile_writes_is_read_or_refused(tmp_path, members, w
     is_read_or_refused(path)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from([(N, 9, 5), (N, 4, 4, 1), (N, 1, 9, 2), (N, 8, 8, 3), (N, 3, 2, 4)]),

@@ -89,6 +89,7 @@ def test_values_without_a_scale_are_refused(tmp_path):
         read_image(tmp_path / "float.tif", (32, 32, 1))
 
 
+@pytest.mark.slow
 def test_long_thin_images_need_no_more_memory_than_they_have(tmp_path):
     Image.new("RGB", (1, 60_000), "white").save(tmp_path / "thin.png")
     assert peak_bytes(lambda: read_image(tmp_path / "thin.png", (64, 64, 3))) < 10e6
@@ -216,6 +217,7 @@ def test_what_may_not_be_read_is_refused(public_folder):
             list(image_files(public_folder))
 
 
+@pytest.mark.slow
 def test_broken_files_are_read_or_refused_and_leave_no_trace(tmp_path, capfd):
     rng = random.Random(0)
     image = picture((50, 40))

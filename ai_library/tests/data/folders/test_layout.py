@@ -160,6 +160,7 @@ def test_a_link_to_itself_is_a_file_that_is_no_image(tmp_path):
     assert find_layout(tmp_path).passed_over == {"without an ending": 1}
 
 
+@pytest.mark.slow
 def test_of_two_sets_of_splits_the_same_is_taken_each_time(tmp_path):
     tops = ("train_rgb", "test_rgb", "train_depth", "test_depth")
     draw_folder(tmp_path, {f"{top}/{name}": 3 for top in tops for name in "ab"})
