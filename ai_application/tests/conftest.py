@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ai_library import CNN
+import ai_library
 from ai_library.tests.compiled_programs import of_all_processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,5 +33,5 @@ def mnist_data_dir(mnist_files, request, tmp_path_factory):
 @pytest.fixture
 def small_networks(monkeypatch):
     """Networks whose size code does not say are small, so that it takes seconds."""
-    defaults = CNN.__init__.__wrapped__.__defaults__
-    monkeypatch.setattr(CNN.__init__.__wrapped__, "__defaults__", ((4, 4, 4, 4, 4), 4, 8, *defaults[3:]))
+    init = ai_library.CNN.__init__.__wrapped__
+    monkeypatch.setattr(init, "__defaults__", ((4, 4, 4, 4, 4), 4, 8, *init.__defaults__[3:]))

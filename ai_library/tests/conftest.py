@@ -1,10 +1,14 @@
-"""What several tests share: a small, easy source, and classifiers of its images."""
+"""What several tests share: a small, easy source, and classifiers of its images.
+
+JAX is imported by what needs it, after `pytest_configure` has set where compiled programs are kept, and never by the
+process that only hands out tests to others.
+"""
 
 import filelock
 import numpy as np
 import pytest
 
-from ai_library import CNN, Classifier, ShapeDataSource, ShapeRanges, TrainConfig, Trainer, load_model, save_model
+import ai_library
 from ai_library.tests.compiled_programs import (  # noqa: F401 - hooks and a fixture
     of_all_processes,
     pytest_collection_modifyitems,
@@ -13,7 +17,6 @@ from ai_library.tests.compiled_programs import (  # noqa: F401 - hooks and a fix
     pytest_xdist_auto_num_workers,
     quickly_compiled,
 )
-from ai_library.tests.own_networks import drawn
 
 CLASSES = ("circle", "rectangle", "star")
 
@@ -29,20 +32,22 @@ def without_curves(monkeypatch):
 
 @pytest.fixture(scope="session")
 def source():
-    easy = ShapeRanges(size=(0.35, 0.45), contrast=(0.7, 1.0), noise=(0.0, 0.02), outlined=0.0)
-    return ShapeDataSource(seed=3, image_size=32, class_names=CLASSES, sizes=(960, 96, 201), ranges=easy)
+    easy = ai_library.ShapeRanges(size=(0.35, 0.45), contrast=(0.7, 1.0), noise=(0.0, 0.02), outlined=0.0)
+    return ai_library.ShapeDataSource(seed=3, image_size=32, class_names=CLASSES, sizes=(960, 96, 201), ranges=easy)
 
 
 @pytest.fixture(scope="session")
 def small_model():
-    return CNN(num_classes=len(CLASSES), features=(16, 16, 16, 32, 32), dense=32)
+    return ai_library.CNN(num_classes=len(CLASSES), features=(16, 16, 16, 32, 32), dense=32)
 
 
 @pytest.fixture(scope="session")
 def trained(source, small_model, tmp_path_factory):
     """A finished run: the trainer and the classifier that it returned."""
     run_dir = tmp_path_factory.mktemp("run") / "shapes"
-    trainer = Trainer(small_model, source, TrainConfig(epochs=3, batch_size=32, learning_rate=1e-2), run_dir)
+    trainer = ai_library.Trainer(
+        small_model, source, ai_library.TrainConfig(epochs=3, batch_size=32, learning_rate=1e-2), run_dir
+    )
     return trainer, trainer.fit()
 
 
@@ -52,7 +57,7 @@ def model_path(request, tmp_path_factory):
     path = of_all_processes(request, tmp_path_factory) / "shapes.msgpack"
     with filelock.FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            save_model(path, _soon_made(*map(request.getfixturevalue, ("small_model", "source"))))
+            ai_library.save_model(path, _soon_made(*map(request.getfixturevalue, ("small_model", "source"))))
     return path
 
 
@@ -61,17 +66,19 @@ def _soon_made(network, source):
 
     That takes no training, most of whose time would be compilation.
     """
+    from ai_library.tests.own_networks import drawn
+
     images, labels = source.examples("train", range(200))
     variables = drawn(network, source.image_shape, seed=1)
-    untrained = Classifier(network, variables, source.class_names, source.image_shape)
+    untrained = ai_library.Classifier(network, variables, source.class_names, source.image_shape)
     features = np.column_stack([untrained.features(images), np.ones(len(images))])
     ridge = features.T @ features + 0.1 * np.eye(features.shape[1])
     *kernel, bias = 8 * np.linalg.solve(ridge, features.T @ np.eye(source.num_classes)[labels])
     variables["params"]["Dense_1"] = {"kernel": np.float32(kernel), "bias": np.float32(bias)}
     metrics = {"validation": {"validation_accuracy": 0.67, "epoch": 1}}
-    return Classifier(network, variables, source.class_names, source.image_shape, metrics=metrics)
+    return ai_library.Classifier(network, variables, source.class_names, source.image_shape, metrics=metrics)
 
 
 @pytest.fixture(scope="session")
 def classifier(model_path):
-    return load_model(model_path)
+    return ai_library.load_model(model_path)
