@@ -64,6 +64,7 @@ def test_rotation_keeps_the_distance_to_the_middle(images):
     assert angles.max() > 25
 
 
+@pytest.mark.slow
 def test_shear_slants_the_vertical_lines(images):
     """What lies above the middle moves along x by the tangent of the angle times its height, and nothing along y."""
     offset = centers(Augmentation(shear=20)(KEYS, images)) - centers(images)
@@ -72,6 +73,7 @@ def test_shear_slants_the_vertical_lines(images):
     assert 0.8 * reach < np.abs(offset[:, 1]).max() < 1.05 * reach
 
 
+@pytest.mark.slow
 def test_scale_changes_the_distance_to_the_middle_by_its_share(images):
     ratio = (centers(Augmentation(scale=0.2)(KEYS, images)) - 13.5) / (centers(images) - 13.5)
     assert ratio.min() > 0.79

@@ -29,6 +29,7 @@ def test_sources_of_one_seed_are_equal_and_of_two_are_not():
     assert (first != other).reshape(64, -1).any(axis=1).all()
 
 
+@pytest.mark.slow
 def test_a_larger_split_begins_with_the_same_examples():
     small, large = ShapeDataSource(sizes=(50, 1, 1)), ShapeDataSource(sizes=(500, 7, 7))
     np.testing.assert_array_equal(small.examples("train", range(50))[0], large.examples("train", range(50))[0])

@@ -71,6 +71,7 @@ def test_the_parts_of_a_batch_are_together_the_batch(full_source, batch_size, pa
         assert max(len(share[1]) for share in shares) - min(len(share[1]) for share in shares) <= 1
 
 
+@pytest.mark.slow
 def test_epochs_have_their_own_order_and_keep_it(full_source):
     def order(epoch):
         return np.concatenate([labels for _, labels in full_source.batches("validation", 100, epoch)])
@@ -79,6 +80,7 @@ def test_epochs_have_their_own_order_and_keep_it(full_source):
     assert (order(1) != order(2)).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [None, 3])
 def test_an_epoch_goes_on_in_its_middle_as_it_would_have_come_there(full_source, epoch):
     whole = list(full_source.batches("validation", 64, epoch, full=True))
@@ -99,6 +101,7 @@ def test_an_epoch_of_billions_of_examples_begins_at_once_and_in_no_memory(epoch)
     assert images.shape == (63, 16, 16, 1)
 
 
+@pytest.mark.slow
 def test_show_draws_each_image_under_its_class_name(full_source):
     figure = full_source.show(9)
     assert [axis.get_title() for axis in figure.axes] == list(SHAPES)

@@ -12,6 +12,7 @@ SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
 pieces = st.sampled_from([*SIGNS, *",;|\t \"'\r\n\u3000\u200d\u00a0", "1", "a", "\u202e", "cmd"])
 
 
+@pytest.mark.slow
 @given(st.lists(pieces, max_size=8).map("".join) | st.text())
 @example("x;=1+1")
 @example("a\t+1")

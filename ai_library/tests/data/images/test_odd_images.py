@@ -42,6 +42,7 @@ def test_a_blurred_image_is_found_among_sharp_ones():
     assert "variance of the Laplacian" in found.detail
 
 
+@pytest.mark.slow
 def test_sizes_and_proportions_far_from_the_rest_are_found(shapes):
     sizes = [(640 + index % 40, 480) for index in range(200)]
     sizes[10], sizes[11] = (64, 48), (1400, 220)
