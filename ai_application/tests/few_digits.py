@@ -11,7 +11,7 @@ SIZES = {"train": 1_200, "t10k": 600}
 
 
 def write_files(folder):
-    """The images are noise, which takes as many bytes however it is stored: 1.4 million of all."""
+    """Writes them. Noise cannot be compressed, so that the data set takes 1.4 MB in any format."""
     rng = np.random.default_rng(0)
     for name, size in SIZES.items():
         images, labels = rng.bytes(size * 28 * 28), bytes(range(10)) * (size // 10)

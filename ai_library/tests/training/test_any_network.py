@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled", "wit
 
 ROOT = Path(__file__).resolve().parents[3]
 ON_ONE = [ResNet, *OWN]
-"""With `Mirrored`, a `CNN` that a user derives: it is compiled for as long, and does all that a `CNN` does."""
+"""`Mirrored` among them, which a user derives from `CNN`, stands for `CNN`, too: it runs the same code."""
 ON_TWO = [CNN, ResNet, Stock, Dropping, Linear]
 CONFIG = TrainConfig(epochs=2, batch_size=16, ema_decay=0.9)
 
