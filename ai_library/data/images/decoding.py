@@ -70,7 +70,7 @@ class Decoded(NamedTuple):
     pixels: "NDArray[np.uint8]"
     """(h, w) or (h, w, c), upright."""
     size: tuple[int, int]
-    """(width, height) in pixels, as in the file's header."""
+    """(width, height) in pixels of the upright image."""
     mode: str
     """Pillow's mode, such as "RGB"."""
     remarks: tuple[str, ...]
@@ -119,7 +119,7 @@ def decode_pillow(image: Image.Image, channels: int) -> Decoded:
         pixels, remarks = _pixels(image.copy(), channels, _white_is_zero(image))
     except OSError as error:
         raise InputError(f"cannot be read: {error}") from error
-    return Decoded(pixels, image.size, image.mode, remarks)
+    return Decoded(pixels, _upright(image.size, pixels), image.mode, remarks)
 
 
 def reduced(image: Image.Image) -> Image.Image:
@@ -168,11 +168,17 @@ def _decoded(path, channels, needed):
             if cut_off:
                 with _completed(path, needed) as whole:
                     pixels, remarks = _pixels(whole, channels)
-                return Decoded(pixels, size, mode, (ENDS_EARLY, *remarks))
+                return Decoded(pixels, _upright(size, pixels), mode, (ENDS_EARLY, *remarks))
             pixels, remarks = _pixels(file, channels, _white_is_zero(file))
             frames = _has_several_frames(file)
     more = [remark for remark, applies in ((SEVERAL_FRAMES, frames), (DEEP_COLOUR, deep)) if applies]
-    return Decoded(pixels, size, mode, (*more, *remarks))
+    return Decoded(pixels, _upright(size, pixels), mode, (*more, *remarks))
+
+
+def _upright(size, pixels):
+    """The size of an upright image, from that in its file's header and its pixels, which may be fewer."""
+    (width, height), (rows, columns) = size, pixels.shape[:2]
+    return (width, height) if (width - height) * (columns - rows) >= 0 else (height, width)
 
 
 def _size(path):

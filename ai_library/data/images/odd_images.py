@@ -33,7 +33,7 @@ def odd_images(images: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> l
 
     Args:
         images: (n, h, w, c) uint8, after fitting.
-        sizes: (width, height) of each file in pixels.
+        sizes: (width, height) of each upright image in pixels, before fitting.
     """
     return [*_without_content(images), *_of_odd_size(np.array(sizes, float).reshape(-1, 2))]
 

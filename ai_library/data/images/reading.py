@@ -36,7 +36,7 @@ class ReadFile(NamedTuple):
     image: "NDArray[np.uint8] | None"
     """(h, w, c) uint8 of the requested shape; None if the file cannot be read."""
     size: tuple[int, int] = (0, 0)
-    """(width, height) in pixels, as in the file's header."""
+    """(width, height) in pixels of the upright image, before fitting."""
     mode: str = ""
     """Pillow's mode, such as "RGB"."""
     remarks: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class ReadFiles:
     kept: "NDArray[np.intp]"
     """(n,) int, their indices among all files."""
     sizes: list[tuple[int, int]]
-    """(width, height) of each in pixels, as in the file's header."""
+    """(width, height) of each upright image in pixels, before fitting."""
     modes: list[str]
     """Pillow's mode of each."""
     remarks: Counter[str] = field(default_factory=Counter)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ai_library import InputError
 from ai_library.data.folders.image_files import image_files
-from ai_library.data.images.decoding import MAX_PIXELS, SEVERAL_FRAMES
+from ai_library.data.images.decoding import MAX_PIXELS, SEVERAL_FRAMES, decode_pillow
 from ai_library.data.images.reading import read_file, read_image
 from ai_library.tests.memory import peak_bytes
 
@@ -141,6 +141,17 @@ def test_photographs_are_turned_upright(tmp_path, ending):
     found = read_image_of(tmp_path / "image.png", turned, (32, 32, 1))[..., 0]
     assert found[:12, 20:].min() > 200
     assert found[20:].max() < 50
+
+
+@pytest.mark.parametrize(("number", "size"), [(1, (2000, 1125)), (3, (2000, 1125)), (6, (1125, 2000)), (8, (1125, 2000))])
+def test_the_size_told_is_that_of_the_upright_image(tmp_path, number, size):
+    """Cameras turn none of the pixels, so that upright photographs had odd proportions among others."""
+    content = encoded(picture((2000, 1125)), "jpg", exif=orientation(number))
+    for path, bytes_ in ((tmp_path / "whole.jpg", content), (tmp_path / "cut.jpg", content[:-2])):
+        path.write_bytes(bytes_)
+        assert read_file(path, (32, 32, 1)).size == size
+    with Image.open(tmp_path / "whole.jpg") as image:
+        assert decode_pillow(image, 3).size == size
 
 
 def test_a_damaged_orientation_turns_nothing(tmp_path):
