@@ -61,7 +61,8 @@ def find_layout(folder: str | Path, *, groups: bool = True) -> Layout:
     """Lists the images of a folder and finds its classes, splits and groups.
 
     A class is a sub-folder of `folder`; or of two or three sub-folders that are named like splits (train, val, test, or
-    other usual names); or of the only sub-folder with images. Names are compared in Unicode's normal form NFC.
+    other usual names); or of the only sub-folder with images. Names are compared, ordered and grouped in Unicode's
+    normal form NFC, so that a copy of the folder on another system has the same splits.
 
     Args:
         folder: The folder of the images.
@@ -115,7 +116,7 @@ def walk(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
             continue  # it is passed over in any case
         with listing(place):
             status = os.stat(place)
-            for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+            for entry in sorted(os.scandir(place), key=lambda entry: (_composed(entry.name), entry.name)):
                 (folders if is_folder(entry) else files).append(entry.name)
         if (status.st_dev, status.st_ino) in listed_already:
             raise InputError(f"{place} leads to a folder that is there already: remove the link")
@@ -260,6 +261,11 @@ def _split_names(names):
     return {}
 
 
+def _composed(name):
+    """A name in Unicode's normal form NFC: macOS may store "é" as two characters."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _spaced(name):
     """Splits a name into lower-case words: TrainingSet is "training set"."""
     return re.sub("(?<=[a-z])(?=[A-Z])", " ", name).casefold()
@@ -278,7 +284,7 @@ def _members(found, splits, root, warnings):
             places[entry.parts[: depth + 1]].append(entry)
     spelt = {}
     for place, entries in places.items():
-        name = unicodedata.normalize("NFC", place[-1])
+        name = _composed(place[-1])
         if spelt.setdefault((place[:-1], name), place) != place:
             raise InputError(f"{root.joinpath(*place)} and another folder have the same name in Unicode: rename one")
         members[name] += [entry for entry in entries if not entry.reason]
@@ -317,7 +323,7 @@ def _grouped(entries, splits, groups):
     In all folders of `splits` but the first, which is trained on, the folder is added to the name: images of one name
     in two splits are no group.
     """
-    rest = [entry.parts[2 if splits else 1 :] for entry in entries]
+    rest = [tuple(map(_composed, entry.parts[2 if splits else 1 :])) for entry in entries]
     while all(len(parts) > 1 for parts in rest) and len({parts[0] for parts in rest}) == 1:
         rest = [parts[1:] for parts in rest]
     for entry, parts in zip(entries, rest, strict=True):

@@ -142,6 +142,21 @@ def test_names_of_classes_are_composed(tmp_path):
     assert layout.class_names == ("z", unicodedata.normalize("NFC", name))
 
 
+def test_a_copy_whose_names_are_stored_otherwise_has_the_same_groups_in_the_same_order(tmp_path):
+    """Copies between macOS and other systems, and zip archives made there, may store an accent as a character more."""
+    found = []
+    for form in ("NFC", "NFD"):
+        images = {f"a/{unicodedata.normalize(form, 'é')}": 3, "a/f": 3, "b": 3}
+        draw_folder(tmp_path / form, images)
+        for index, name in enumerate(("éa", "ez", "f")):
+            (tmp_path / form / f"b/{index:06}.png").rename(
+                tmp_path / form / f"b/{unicodedata.normalize(form, name)}.png"
+            )
+        found.append([(file.label, file.group) for file in find_layout(tmp_path / form).files])
+    assert found[0] == found[1]
+    assert len(set(found[0])) == 5
+
+
 def test_a_split_given_alone_tells_of_those_beside_it(tmp_path):
     draw_folder(tmp_path, {"train/a": 2, "train/b": 2, "test/a": 2, "test/b": 2})
     assert "beside train there is test" in find_layout(tmp_path / "train").notes[0]
