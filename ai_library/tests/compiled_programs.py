@@ -1,13 +1,13 @@
-"""How the tests save time: what XLA compiles is kept until the end of a run, since most of a test's time is that, and
-many tests, and the processes they start, need the same programs. And how many tests run at once."""
+"""How the tests save time: what XLA compiles is kept, since most of a test's time is that, and many tests, the
+processes they start, and the next run need the same programs. And how many tests run at once."""
 
 import os
-import shutil
+import platform
 import signal
 import sys
-import tempfile
 
 import pytest
+from filelock import FileLock
 
 from ai_library.runtime.cpu import cores
 
@@ -27,14 +27,22 @@ def pytest_configure(config):
     # A shell has a command in the background ignore Ctrl-C, and so would the processes that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # A folder that is set is the user's own, or that of the process that started this one.
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = tempfile.mkdtemp(prefix="compiled-")
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
-        os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)  # with a limit, access to the folder is locked
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and config.pluginmanager.has_plugin("cacheprovider"):
+        folder = config.cache.mkdir(f"compiled-{platform.node()}")  # another machine may not be able to run them
+        _remove_incomplete(folder)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+        os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(10**8)  # with a limit, access to the folder is locked
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
         if not TAKES_BACK_SILENTLY:
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+
+def _remove_incomplete(folder):
+    """Removes programs that a process was writing when it was killed: JAX writes their time of use last."""
+    with FileLock(folder / ".lockfile"):  # JAX's own
+        for program in folder.glob("*-cache"):
+            if not program.with_name(program.name.removesuffix("cache") + "atime").exists():
+                program.unlink()
 
 
 @pytest.fixture
