@@ -230,7 +230,7 @@ def described(value: Any, depth: int = 3) -> str:
     """The name of a function or class, or the text of another object, without addresses in memory.
 
     An object whose class does not define its text is told by its attributes, and objects among these likewise, down to
-    this depth. Functions of one name are not told apart.
+    this depth. Functions of one name are not told apart: see `training.program` for what they compute.
     """
     told = partial(described, depth=depth - 1)
     if name := getattr(value, "__qualname__", None):

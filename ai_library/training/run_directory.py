@@ -22,6 +22,7 @@ from ..files.folder_lock import locked
 from ..files.sealed_file import SealedFileError, check_arrays
 from ..runtime import distributed
 from ..runtime.agreement import differences
+from . import program
 from .checkpoints import Checkpoints
 from .config import TrainConfig
 
@@ -260,6 +261,8 @@ def _check_settings(path, old, new):
         if different := differences(_as_may_be(path, old, new), new, "{name} was {first}, is now {second}"):
             changed = _changed_images(old.get("source"), new.get("source"))
             raise InputError(f"{path} cannot be resumed with other settings: {changed}{different}")
+        if "program" in new:
+            program.check_same(path, old.get("program"), new["program"])
     except RecursionError as error:
         raise InputError(f"{path} cannot be resumed: its settings are nested too deeply") from error
 
@@ -286,11 +289,13 @@ def _part(settings, name) -> dict[str, Any]:
 def _as_may_be(path, old, new):
     """The old settings, updated by the new ones that a resumed run may change.
 
-    These are a larger number of epochs, and settings that the version of the old run did not have: defaults of the
-    configuration, the initial classifier, and the digests of the images.
+    These are a larger number of epochs, the program, which is compared by itself, and settings that the version of the
+    old run did not have: defaults of the configuration, the initial classifier, and the digests of the images.
     """
     if "initial" in new:
         old = {"initial": None, **old}
+    if "program" in new:
+        old = {**old, "program": new["program"]}
     train, source = old.get("train"), old.get("source")
     if isinstance(train, dict):
         defaults = json.loads(json.dumps(asdict(TrainConfig())))

@@ -224,25 +224,26 @@ def train_step(
 @settings()
 def check_step(
     state: TrainState, image_shape: Sequence[int], batch_size: int, sharding: NamedSharding | None = None
-) -> None:
-    """Raises `InputError` if a step on such a batch fails, or returns a state with other shapes or types.
+) -> jax.stages.Traced:
+    """Returns the trace of a step, which serves all batches with this size and sharding. Nothing is computed.
 
-    For example, an optimizer may need more than gradients, or a loss may raise an error. Nothing is computed. The step
-    is traced, and that trace serves batches with this sharding.
+    Raises `InputError` if a step on such a batch fails, or returns a state with other shapes or types. For example, an
+    optimizer may need more than gradients, or a loss may raise an error.
     """
     images = jax.ShapeDtypeStruct((batch_size, *image_shape), np.uint8, sharding=sharding)
     labels = jax.ShapeDtypeStruct((batch_size,), np.int32, sharding=sharding)
     try:
-        new, _ = _train_step.eval_shape(state, images, labels)
+        traced = _train_step.trace(state, images, labels)
     except InputError:
         raise
     except Exception as error:  # whatever the user's own functions raise is about them
         raise InputError(
             f"a training step cannot be taken with this network, optimizer and loss: {_first_line(error)}"
         ) from error
-    old, new = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state, new))
+    old, new = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state, traced.out_info[0]))
     if old != new:
         raise InputError("a training step must leave the shapes and types of the network's and the optimizer's state")
+    return traced
 
 
 def _first_line(error):

@@ -24,6 +24,7 @@ from ..networks.transfer import digest, transfer
 from ..runtime import display, distributed
 from ..runtime.agreement import check_alike, code_version
 from ..runtime.jax_settings import settings
+from . import program
 from .callbacks import Callback, out_of_patience
 from .config import TrainConfig
 from .freezing import check_beginning
@@ -171,10 +172,11 @@ class Trainer:
         if self.config.freeze and not (self._transfer or resume):
             raise InputError("freeze must be 0 without an initial classifier: what is frozen would stay random")
         state = self._first_state()
+        step = check_step(state, self.source.image_shape, self.config.batch_size, self._shared_out)
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
         stop = StopSignals()
         hearing = contextlib.nullcontext() if self.run_dir is None else stop
-        made_of = self.settings()
+        made_of = self.settings() if self.run_dir is None else {**self.settings(), "program": program.described(step)}
         check_alike(lambda: {**made_of, "code": code_version(type(self.model), type(self.source))})
         with RunDirectory.opened(self.run_dir, made_of, resume) as run, hearing:
             progress = progress.restored(*distributed.broadcast_from_first(lambda: self._begin(progress, run, resume)))
@@ -193,7 +195,7 @@ class Trainer:
         return replace(classifier, temperature=chosen["temperature"], metrics={"validation": chosen})
 
     def _first_state(self):
-        """The state before the first step, after a check that a step can be taken."""
+        """The state before the first step."""
         state = create_train_state(
             self.model,
             self.source.image_shape,
@@ -204,9 +206,7 @@ class Trainer:
             class_weights=self._class_weights(),
             variables=self._first_variables(),
         )
-        state = distributed.place(state, self._everywhere)
-        check_step(state, self.source.image_shape, self.config.batch_size, self._shared_out)
-        return state
+        return distributed.place(state, self._everywhere)
 
     def _class_weights(self):
         """The weights of the configuration, computed from the training labels if they are "balanced"."""
@@ -341,7 +341,7 @@ class Trainer:
         return f"epoch {epoch + 1}/{self.config.epochs}"
 
     def settings(self) -> dict[str, Any]:
-        """Returns the settings of the run, as in `config.json`. A run resumes only with the same settings."""
+        """Returns the settings of the run: `config.json` but for "program" (see `program.described`)."""
         return {
             "train": asdict(self.config),
             "network": {"name": type(self.model).__name__, "arguments": settings_of(self.model)},

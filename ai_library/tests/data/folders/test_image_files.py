@@ -143,7 +143,9 @@ def test_photographs_are_turned_upright(tmp_path, ending):
     assert found[20:].max() < 50
 
 
-@pytest.mark.parametrize(("number", "size"), [(1, (2000, 1125)), (3, (2000, 1125)), (6, (1125, 2000)), (8, (1125, 2000))])
+@pytest.mark.parametrize(
+    ("number", "size"), [(1, (2000, 1125)), (3, (2000, 1125)), (6, (1125, 2000)), (8, (1125, 2000))]
+)
 def test_the_size_told_is_that_of_the_upright_image(tmp_path, number, size):
     """Cameras turn none of the pixels, so that upright photographs had odd proportions among others."""
     content = encoded(picture((2000, 1125)), "jpg", exif=orientation(number))
