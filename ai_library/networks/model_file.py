@@ -1,10 +1,12 @@
 """One file with everything that a trained model needs: `save_model` and `load_model`.
 
 It is a sealed file (see `sealed_file.py`). Its header has class names, image shape, preprocessing, temperature,
-metrics, versions of the packages, and the network's name and arguments; its arrays are the variables: "params" and the
-collections of the network's state. Files of version 2 are read: they have an "architecture", that of a `CNN`.
+metrics, versions of the packages, and the network's name and arguments, with a digest of what it computes if its class
+is not the library's; its arrays are the variables: "params" and the collections of the network's state. Files of
+version 2 are read: they have an "architecture", that of a `CNN`.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,8 +52,6 @@ def save_model(path: str | Path, classifier: Classifier) -> None:
     Raises:
         InputError: The file cannot be written, or it could not be read again as the same network.
     """
-    import importlib.metadata  # its import takes a tenth of the time of predicting one image
-
     header = {
         "class_names": classifier.class_names,
         "image_shape": classifier.image_shape,
@@ -59,7 +59,7 @@ def save_model(path: str | Path, classifier: Classifier) -> None:
         "network": _described(classifier),
         "temperature": float(classifier.temperature),
         "metrics": classifier.metrics,
-        "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
+        "versions": _versions(),
     }
     own = {} if classifier.architecture else _by_name([type(classifier.model)])
     FORMAT.write(path, header, classifier.variables, check=lambda *read: _classifier(*read, networks=own))
@@ -79,7 +79,8 @@ def load_model(path: str | Path, networks: Sequence[type["nn.Module"]] = ()) -> 
             known without it.
 
     Returns:
-        The `Classifier`.
+        The `Classifier`. A warning is given where the code of your network computes something else than when the model
+        was saved, with the same versions of JAX and Flax.
 
     Raises:
         ModelFileError: The file is missing or damaged, is not a model, has a format version that this code does not
@@ -92,18 +93,48 @@ def load_model(path: str | Path, networks: Sequence[type["nn.Module"]] = ()) -> 
             header["temperature"] = 1.0
         if version < 3:
             header["network"] = {"name": "CNN", "arguments": header.pop("architecture", None)}
-        return replace(_classifier(header, variables, own), origin=escaped(str(path)))
+        classifier = replace(_classifier(header, variables, own), origin=escaped(str(path)))
     except SealedFileError as error:
         raise ModelFileError(f"{path} {error}: {error.mend or 'fetch it again, or train one'}") from error
+    if _has_other_code(header, classifier):
+        warnings.warn(
+            f"{path} was saved when the code of {type(classifier.model).__name__} computed something else: its figures "
+            "are not those of the code as it is now",
+            stacklevel=2,
+        )
+    return classifier
+
+
+def _versions():
+    """The versions of the packages on which a model depends."""
+    import importlib.metadata  # its import takes a tenth of the time of predicting one image
+
+    return {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")}
+
+
+def _has_other_code(header, classifier):
+    """Whether a network of the user's own computes something else than when it was saved, as far as can be told."""
+    saved = header["network"].get("computes")
+    if saved is None or classifier.architecture:
+        return False
+    from .network import prediction_digest
+
+    had, have = header.get("versions"), _versions()
+    alike = isinstance(had, dict) and all(had.get(name) == have[name] for name in ("jax", "flax"))
+    return alike and saved != prediction_digest(classifier.model, classifier.image_shape)
 
 
 def _described(classifier):
     """The name and the arguments of a classifier's network."""
     if classifier.architecture:
         return {"name": "CNN", "arguments": vars(classifier.architecture)}
-    from .network import arguments
+    from .network import arguments, prediction_digest
+    from .registry import NETWORKS
 
-    return {"name": type(classifier.model).__name__, "arguments": arguments(classifier.model)}
+    described = {"name": type(classifier.model).__name__, "arguments": arguments(classifier.model)}
+    if described["name"] not in NETWORKS:  # the library's own may be written anew, and are tested to compute the same
+        described["computes"] = prediction_digest(classifier.model, classifier.image_shape)
+    return described
 
 
 def _by_name(networks):

@@ -16,12 +16,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.core import FrozenDict
 from flax.errors import InvalidRngError, ModifyScopeVariableError
 
 from ..errors import InputError, check_image_shape
 from ..files.text import listed
 from ..runtime.jax_settings import random_key, settings
+from ..runtime.lowered import digest
 from .architecture import PREPROCESSING
 
 PART = 8
@@ -169,6 +171,18 @@ def predict_logits(
     if not part_by_part:
         return logits(images)
     return jax.lax.platform_dependent(images, cpu=in_parts, default=logits)
+
+
+@settings()
+def prediction_digest(model: nn.Module, image_shape: Sequence[int]) -> str:
+    """A digest of all that a network computes when it predicts images (h, w, c), on whatever device.
+
+    It does not depend on the weights, which are arguments of the program. With another version of JAX or Flax, it may
+    be another one.
+    """
+    image = jax.ShapeDtypeStruct((1, *image_shape), np.uint8)
+    traced = predict_logits.trace(model, variable_shapes(model, image_shape), image)
+    return digest(traced.lower(lowering_platforms=("cpu",)))
 
 
 @partial(jax.jit, static_argnames="model")

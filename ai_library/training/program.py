@@ -1,7 +1,5 @@
 """The program of a training step, described so that a resumed run can tell whether it still computes the same."""
 
-import hashlib
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,18 +8,16 @@ import jax
 
 from ..errors import InputError
 from ..runtime.agreement import code_version, differences
-
-_FUNCTION = re.compile(r'(?<!custom_call )@(?:"[^"]*"|[\w.$-]+)')
+from ..runtime.lowered import digest
 
 
 def described(step: jax.stages.Traced) -> dict[str, Any]:
     """Returns, as JSON values, a digest of all that a traced step computes, and what else the digest depends on.
 
-    Comments, names of functions and values that are arguments of the step do not change it; constants and whatever the
-    functions read do. It is that of the step's StableHLO, which JAX does not make a second time to compile the step.
+    JAX does not lower the step a second time to compile it.
     """
     return {
-        "digest": hashlib.sha256(_without_names(step.lower().as_text()).encode()).hexdigest()[:16],
+        "digest": digest(step.lower()),
         **code_version(),
         "platform": jax.default_backend(),
         "devices": jax.device_count(),
@@ -49,9 +45,3 @@ def check_same(path: Path, old: object, new: dict[str, Any]) -> None:
             "the network, the optimizer or the loss was changed, or a value that it reads: undo the change, or start a "
             "new run in another folder"
         )
-
-
-def _without_names(text):
-    """A program's text with its functions numbered as they come, since a function's name computes nothing."""
-    numbers: dict[str, str] = {}
-    return _FUNCTION.sub(lambda found: numbers.setdefault(found[0], f"@{len(numbers)}"), text)

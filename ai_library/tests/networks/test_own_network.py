@@ -22,6 +22,7 @@ from ai_library import (
     load_model,
     save_model,
 )
+from ai_library.networks import model_file
 from ai_library.networks.network import arguments, network_of
 from ai_library.tests.memory import peak_bytes
 from ai_library.tests.own_networks import OWN, Dropping, Linear, Mirrored, Stock, drawn, made
@@ -95,6 +96,31 @@ def test_another_class_of_the_name_is_refused_where_its_variables_are_others(tmp
     other = type("Stock", (Linear,), {"__module__": __name__})
     with pytest.raises(ModelFileError, match="does not describe a model|has the unexpected|lacks"):
         load_model(tmp_path / "model.msgpack", networks=[other])
+
+
+def mine(activation, p=0.1):
+    """A network as its file has it before and after a change."""
+
+    class Mine(nn.Module):
+        num_classes: int
+
+        @nn.compact
+        def __call__(self, images, train):
+            hidden = activation(nn.Dense(8)(images.reshape(len(images), -1)))
+            return nn.Dense(self.num_classes)(nn.Dropout(p, deterministic=not train)(hidden))
+
+    return Mine
+
+
+def test_a_class_whose_code_was_changed_since_is_told(tmp_path, monkeypatch):
+    save_model(tmp_path / "model.msgpack", classifier_of(mine(nn.relu)))
+    load_model(tmp_path / "model.msgpack", networks=[mine(nn.relu)])
+    load_model(tmp_path / "model.msgpack", networks=[mine(nn.relu, p=0.5)])  # for training alone
+    with pytest.warns(UserWarning, match=r"model.msgpack was saved when the code of Mine computed something else"):
+        load_model(tmp_path / "model.msgpack", networks=[mine(nn.gelu)])
+    # Another version may write the same program in another way: nothing can be told.
+    monkeypatch.setattr(model_file, "_versions", lambda: {"jax": "9", "flax": "9"})
+    load_model(tmp_path / "model.msgpack", networks=[mine(nn.gelu)])
 
 
 def test_a_class_of_ones_own_needs_a_name_of_its_own(tmp_path):
