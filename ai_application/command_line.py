@@ -93,6 +93,17 @@ PROCESS_ARGUMENTS = {
 """The arguments that `joined` takes: type, default and help of each."""
 
 
+def add_groups_argument(parser: argparse.ArgumentParser):
+    """Adds the argument that says whether sub-folders of classes are groups."""
+    parser.add_argument(
+        "--groups",
+        choices=("folders", "none"),
+        default="folders",
+        help="folders: images in one sub-folder of a class depend on each other; intervals and tests account for it. "
+        "none: these folders are ignored (%(default)s)",
+    )
+
+
 def add_process_arguments(parser: argparse.ArgumentParser):
     """Adds the arguments that `joined` takes."""
     group = parser.add_argument_group("several processes, on one machine or many")

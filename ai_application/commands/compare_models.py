@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from ai_library import InputError, Report, compare, load_model
-from ai_library.data.folders.samples import read_samples
+from ai_library.data.folders.samples import group_numbers, read_samples
 
 from .. import EVALUATION
-from ..command_line import command, short, shown
+from ..command_line import add_groups_argument, command, short, shown
 from ..own_networks import add_network_argument, network_classes
 
 
@@ -25,25 +25,28 @@ def main():
         metavar="PATH",
         help="a folder with sub-folders named like classes, or an .npz with labels (%(default)s)",
     )
+    add_groups_argument(parser)
     add_network_argument(parser)
     arguments = parser.parse_args()
-    networks = network_classes(arguments.network)
+    networks, groups = network_classes(arguments.network), arguments.groups == "folders"
     first, second = load_model(arguments.first, networks), load_model(arguments.second, networks)
-    comparison = compare(report(first, arguments.data), report(second, arguments.data))
+    comparison = compare(report(first, arguments.data, groups), report(second, arguments.data, groups))
     print(f"first       {shown(arguments.first)}\nsecond      {shown(arguments.second)}\n\n{comparison}")
 
 
-def report(classifier, data):
+def report(classifier, data, groups):
     """The report of a classifier on the readable images that have a label."""
-    labels = []
+    labels, names = [], []
 
     def images():
-        for sample in read_samples(data, classifier):
+        for sample in read_samples(data, classifier, groups=groups):
             if sample.label is not None and sample.image is not None:
                 labels.append(sample.label)
+                names.append(sample.group)
                 yield sample.image[np.newaxis]
 
     logits = [*classifier.predict_logits(images())]
     if not labels:
         raise InputError(f"{data} has no readable image with a label: put images into sub-folders named like classes")
-    return Report(classifier.probabilities(np.concatenate(logits)), np.array(labels), classifier.class_names)
+    probabilities = classifier.probabilities(np.concatenate(logits))
+    return Report(probabilities, np.array(labels), classifier.class_names, groups=group_numbers(names))

@@ -17,6 +17,7 @@ from ai_library.runtime.devices import device_name
 
 from .. import EVALUATION, MODELS
 from ..command_line import (
+    add_groups_argument,
     add_process_arguments,
     check_apart,
     command,
@@ -46,6 +47,7 @@ def main():
     parser.add_argument(
         "--output", type=Path, default=Path("results"), metavar="DIR", help="folder for the results (%(default)s)"
     )
+    add_groups_argument(parser)
     add_network_argument(parser)
     add_process_arguments(parser)
     arguments = parser.parse_args()
@@ -62,6 +64,7 @@ def predict_all(arguments):
         arguments.output,
         network_classes(arguments.network),
         arguments.unlabelled,
+        arguments.groups == "folders",
     )
     if not arguments.model and not arguments.data:
         digits = short(EVALUATION / "mnist.npz")
@@ -72,11 +75,11 @@ def predict_all(arguments):
             print(f"MNIST is left out: {digits} is not there, '{command_of('export_mnist')}' writes it")
 
 
-def predict(model, data, output, networks=(), unlabelled=False):
+def predict(model, data, output, networks=(), unlabelled=False, groups=True):
     """Predicts one set of images; prints a summary and the path of the results."""
     check_apart(output, data, "--output")
     classifier = load_model(model, networks)
-    samples = read_samples(data, classifier, unlabelled=unlabelled)
+    samples = read_samples(data, classifier, unlabelled=unlabelled, groups=groups)
     for note in samples.notes:
         print(shown(note))
     findings = predict_samples(

@@ -1,11 +1,13 @@
 """The command that compares two models, run as a user runs it."""
 
 import dataclasses
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
+from ai_application import EVALUATION
 from ai_application.tests.test_scripts import SHAPES_MODEL, run
 from ai_library import load_model, save_model
 
@@ -30,6 +32,20 @@ def test_the_better_model_is_named(weaker):
     assert status == 0, errors
     assert "The second one is better." in output
     assert "n = 450" in output
+
+
+@pytest.mark.slow
+def test_images_in_sub_folders_of_classes_are_groups(weaker, tmp_path):
+    for path in sorted(EVALUATION.glob("shapes/*/*.png")):
+        film = tmp_path / "films" / path.parent.name / str(int(path.stem) % 2)
+        film.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, film)
+    outputs = [
+        run("compare_models.py", weaker, SHAPES_MODEL, "--data", tmp_path / "films", "--groups", groups)[1]
+        for groups in ("folders", "none")
+    ]
+    assert ["in 18 groups" in output for output in outputs] == [True, False]
+    assert ["sign-flip test" in output for output in outputs] == [True, False]
 
 
 def test_a_model_is_no_better_than_itself(tmp_path):

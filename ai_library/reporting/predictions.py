@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.folders.samples import Sample
+from ..data.folders.samples import Sample, group_numbers
 from ..evaluation.figures import png_of
 from ..evaluation.report import Report
 from ..files.text import as_cell
@@ -52,7 +52,8 @@ def _predicted_findings(classifier, samples, rows, command):
     """Predicts the samples of this process, writes their rows, and returns the findings of all processes."""
     names, cells = classifier.class_names, [*map(as_cell, classifier.class_names)]
     remarks, fault = collections.Counter(), ""
-    images, unreadable, labels, logits, hardest = 0, 0, [], [np.zeros((0, len(names)), np.float32)], []
+    images, unreadable, labels, groups, hardest = 0, 0, [], [], []
+    logits = [np.zeros((0, len(names)), np.float32)]
     table = csv.writer(rows, lineterminator="\n")
     if is_first():
         table.writerow(["file", "label", "prediction", "confidence", *cells, "error"])
@@ -69,20 +70,22 @@ def _predicted_findings(classifier, samples, rows, command):
             table.writerow([as_cell(sample.name), label, *more])
         labelled = [row for row, sample in enumerate(readable) if sample.label is not None]
         labels += [readable[row].label for row in labelled]
+        groups += [group and _as_bytes(group) for group in (readable[row].group for row in labelled)]
         logits.append(block_logits[labelled])
         examples = [_example(readable[row], predicted[row], names) for row in labelled]
         hardest = heapq.nlargest(HARDEST, [*hardest, *examples], key=lambda example: example.loss)
         images, unreadable = images + len(block), unreadable + len(block) - len(readable)
     hardest = [[_as_bytes(name), *rest] for name, *rest in hardest]
     told = [dict(remarks), _as_bytes(fault)]
-    own = [images, unreadable, np.array(labels, np.int64), np.concatenate(logits), hardest, *told]
-    images, unreadable, labels, logits, hardest, remarks, faults = zip(*all_gather(own), strict=True)
+    own = [images, unreadable, np.array(labels, np.int64), groups, np.concatenate(logits), hardest, *told]
+    images, unreadable, labels, groups, logits, hardest, remarks, faults = zip(*all_gather(own), strict=True)
     labels = np.concatenate(labels)
     report = None
     if len(labels):
         probabilities = classifier.probabilities(np.concatenate(logits))
         del own, logits  # they take most of the memory
-        report = Report(probabilities, labels, names, classifier.temperature)
+        numbers = group_numbers([*itertools.chain(*groups)])
+        report = Report(probabilities, labels, names, classifier.temperature, numbers)
     hardest = [Example(_as_text(name), *rest) for name, *rest in itertools.chain(*hardest)]
     return Findings(
         classifier=classifier,

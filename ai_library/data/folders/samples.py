@@ -6,15 +6,16 @@ import hashlib
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import MAX_CHANNELS, InputError
-from ...files.text import listed
+from ...files.text import counted, listed
 from ...runtime.agreement import check_alike
 from ...runtime.distributed import shard
 from ..class_names import nfc
@@ -39,6 +40,8 @@ class Sample(NamedTuple):
     error: str = ""
     remarks: tuple[str, ...] = ()
     """Remarks on the reading: see `ReadFile`."""
+    group: str | None = None
+    """The group, such as a film, that an image with a label shares with others; None: it is independent."""
 
 
 class Reader(Protocol):
@@ -79,12 +82,12 @@ class Samples(Iterable[Sample]):
         return self.read()
 
 
-def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = False) -> Samples:
+def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = False, groups: bool = True) -> Samples:
     """Finds the images to predict in a file, a folder, a zip of a folder, a table of pixels, or an npz file.
 
-    A sub-folder with the name of a class is the label of its images. See `read_pixels` for tables. Class names are
-    compared in Unicode's normal form NFC. If all class names are numbers, but not 0, 1, ... in this order, the labels
-    of an npz file are taken as these names, and a note says so.
+    A sub-folder with the name of a class is the label of its images; those in one sub-folder of it are a group. See
+    `read_pixels` for tables. Class names are compared in Unicode's normal form NFC. If all class names are numbers, but
+    not 0, 1, ... in this order, the labels of an npz file are taken as these names, and a note says so.
 
     Files are read in threads, a few ahead. Of several processes (see `distributed`) each gets its part, in order. All
     must find the same images, by the names and sizes of files, or the headers of an npz file.
@@ -94,23 +97,25 @@ def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = Fal
         classifier: The classifier that will predict them. Its `class_names`, `image_shape` and `content_size` define
             labels and images; processes divide the images in units of its `block`.
         unlabelled: Whether to ignore the names of sub-folders.
+        groups: Whether images in one sub-folder of a class are a group, as in `find_layout`.
 
     Raises:
         InputError: There is nothing to predict, a label is not a class, or another process has other images.
     """
     path = Path(path)
-    check_alike(lambda: {"data": _listed(path), "unlabelled": unlabelled, **_read_for(classifier)})
+    alike = {"unlabelled": unlabelled, "groups": groups, **_read_for(classifier)}
+    check_alike(lambda: {"data": _listed(path), **alike})
     if os.path.isdir(path):
-        return _from_folder(path, path, classifier, unlabelled)
+        return _from_folder(path, path, classifier, unlabelled, groups)
     _check_exists(path)
     if is_zip(path) and not _is_npz(path):
-        return _from_zip(path, classifier, unlabelled)
+        return _from_zip(path, classifier, unlabelled, groups)
     if is_table(path):
         return _from_table(path, classifier, unlabelled)
     if _is_npz(path):
         return _from_arrays(path, classifier)
     own = len(shard(1, classifier.block))
-    return Samples(own, lambda: _read([path] * own, [path.name], [None], classifier))
+    return Samples(own, lambda: _read([path] * own, [(path.name, None, None)] * own, classifier))
 
 
 def _read_for(classifier):
@@ -145,13 +150,13 @@ def _listed(path):
     return digest.hexdigest()[:16]
 
 
-def _from_zip(path, classifier, unlabelled):
+def _from_zip(path, classifier, unlabelled, groups):
     unpacked = unpacked_images(path)
     folder = unpacked.folder
     tops = [each for each in folder.iterdir() if not folder_passed_over(each.name)]
     if len(tops) == 1 and tops[0].is_dir() and nfc(tops[0].name) not in _labels_by_name(classifier.class_names):
         folder = tops[0]  # the folder that was packed
-    found = _from_folder(folder, path, classifier, unlabelled)
+    found = _from_folder(folder, path, classifier, unlabelled, groups)
 
     def read(_unpacked=unpacked):  # held until the last file is read
         yield from found
@@ -177,45 +182,73 @@ def _from_table(path, classifier, unlabelled):
     return Samples(len(own), read)
 
 
-def _from_folder(folder, given, classifier, unlabelled):
+def _from_folder(folder, given, classifier, unlabelled, groups):
     """Samples of a folder; messages name it as it was `given`."""
     start = len(str(folder / "x")) - 1  # of a path below the folder; `relative_to` is slow
 
     def below(path):
         return str(path)[start:]
 
-    def sub_folder(path):
-        """The first sub-folder on the path to a file; None for a file directly in the folder."""
-        first, separator, _ = below(path).partition(os.sep)
-        return first if separator else None
-
     passed_over = collections.Counter()
-    found = collections.Counter(map(sub_folder, image_files(folder, passed_over)))  # before any is read
+    folders = collections.Counter(os.path.dirname(below(path)) for path in image_files(folder, passed_over))
     left_out = f"passed over: {reasons_told(passed_over)}" if passed_over else ""
-    if not found:
+    if not folders:
         raise InputError(
             f"{given} holds no images{f' ({left_out})' if left_out else ''}: a folder, or a zip of one, needs files "
             f"that end in {', '.join(IMAGE_ENDINGS)}"
         )
-    labels = _labels_by_name(classifier.class_names)
-    unknown = sorted(name for name in found if name is not None and nfc(name) not in labels)
+    by_name, tops = _labels_by_name(classifier.class_names), {place.partition(os.sep)[0] for place in folders}
+    unknown = sorted(name for name in tops if name and nfc(name) not in by_name)
     if unknown and not unlabelled:
-        known = len(found) > len(unknown) + (None in found)
+        known = len(tops) > len(unknown) + ("" in tops)
         raise InputError(
             f"{given} has the sub-folder {unknown[0]!r}, but this model's classes are "
             f"{listed(classifier.class_names)}: {'rename it' if known else 'rename its sub-folders'}, use a model that "
             "was trained on these classes, or predict the images without labels by unlabelled=True"
         )
-    own = shard(found.total(), classifier.block)
+    labels = {name: by_name.get(name, by_name[nfc(name)]) for name in tops if name} if not unlabelled else {}
+    group_of = _groups(folders) if groups and not unlabelled else {}
+    own = shard(folders.total(), classifier.block)
+
+    def named(path):
+        place = os.path.dirname(below(path))
+        return below(path), labels.get(place.partition(os.sep)[0]), group_of.get(place)
 
     def read():
         paths, again = itertools.tee(itertools.islice(image_files(folder), own.start, own.stop))
-        names, once_more = itertools.tee(again)
-        places = (None if unlabelled else sub_folder(path) for path in once_more)
-        known = (None if name is None else labels.get(name, labels[nfc(name)]) for name in places)
-        return _read(paths, map(below, names), known, classifier)
+        return _read(paths, map(named, again), classifier)
 
-    return Samples(len(own), read, (left_out,) if left_out else ())
+    notes = [left_out] if left_out else []
+    if count := len(set(group_of.values())):
+        notes.append(
+            f"{counted(count, 'sub-folder')} of classes: the images of each are a group, and intervals account for it"
+        )
+    return Samples(len(own), read, tuple(notes))
+
+
+def _groups(folders):
+    """The group of the images of each folder that has one: the first sub-folder that a class does not wholly share."""
+    of_class, found = collections.defaultdict(list), {}
+    for place in folders:
+        of_class[place.partition(os.sep)[0]].append(place)
+    for places in of_class.values():
+        shared = len(os.path.commonpath(places).split(os.sep))
+        for place in places:
+            if len(parts := place.split(os.sep)) > shared:
+                found[place] = os.sep.join(parts[: shared + 1])
+    return found
+
+
+def group_numbers(groups: Sequence[Hashable]) -> NDArray[np.int64] | None:
+    """The groups (n,) of images as numbers, for a `Report`: equal for equal groups. None if none has a group.
+
+    An image whose group is None is alone in its own.
+    """
+    if not any(group is not None for group in groups):
+        return None
+    numbers: dict[Hashable, int] = {}
+    keys = ((index, "alone") if group is None else group for index, group in enumerate(groups))
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
 
 
 def _labels_by_name(class_names):
@@ -224,11 +257,11 @@ def _labels_by_name(class_names):
     return {**{nfc(name): label for name, label in labels.items()}, **labels}
 
 
-def _read(paths, names, labels, classifier):
-    """Reads files, each with a name and a label."""
+def _read(paths, named, classifier):
+    """Reads files, each with a name, a label and a group."""
     found = read_files(paths, classifier.image_shape, classifier.content_size)
-    for read, name, label in zip(found, names, labels, strict=True):
-        yield Sample(name, label, read.image, read.error, read.remarks)
+    for read, (name, label, group) in zip(found, named, strict=True):
+        yield Sample(name, label, read.image, read.error, read.remarks, group)
 
 
 def _from_arrays(path, classifier):

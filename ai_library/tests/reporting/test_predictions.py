@@ -15,6 +15,7 @@ from PIL import Image
 
 from ai_library import InputError, Report, evaluate
 from ai_library.data.folders.samples import Sample, read_samples
+from ai_library.evaluation.metrics import accuracy_interval
 from ai_library.reporting.predictions import predict_samples
 from ai_library.tests.memory import peak_bytes
 from ai_library.tests.model_files import small_classifier
@@ -32,6 +33,20 @@ def folder(source, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.squeeze()).save(path)
     return tmp_path / "images"
+
+
+def test_images_in_sub_folders_of_classes_widen_the_intervals(classifier, source, folder, tmp_path):
+    for path in sorted(folder.glob("*/*.png")):
+        film = path.parent / str(int(path.stem) % 2)
+        film.mkdir(exist_ok=True)
+        path.rename(film / path.name)
+    report, alone = (
+        predict_samples(classifier, read_samples(folder, classifier, groups=groups), tmp_path / "out").report
+        for groups in (True, False)
+    )
+    groups = np.unique([str(path.parent) for path in sorted(folder.glob("*/*/*.png"))], return_inverse=True)[1]
+    assert report.accuracy_interval == accuracy_interval(report.hits, groups) != alone.accuracy_interval
+    assert alone.accuracy_interval == accuracy_interval(alone.hits)
 
 
 def predicted(classifier, data, output):

@@ -47,12 +47,12 @@ def distance(first, second, run, other_run=None):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A folder with 10,007 images as an npz file, which no number of processes here divides, and with 801 as files,
-    some of them broken."""
+    in groups of a class, some of them broken."""
     folder = tmp_path_factory.mktemp("runs")
     images, labels = Noise().examples("evaluation", range(10_007))
     np.savez(folder / "images.npz", images=images, labels=labels)
     for index in range(801):
-        path = folder / "images" / Noise().class_names[labels[index]] / f"{index:03}.png"
+        path = folder / "images" / Noise().class_names[labels[index]] / str(index // 90) / f"{index:03}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(images[index].squeeze()).save(path)
         if index % 37 == 5:

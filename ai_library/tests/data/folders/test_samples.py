@@ -8,10 +8,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from ai_library import InputError
-from ai_library.data.folders.samples import read_samples
+from ai_library.data.folders.layout import find_layout
+from ai_library.data.folders.samples import group_numbers, read_samples
+from ai_library.tests.data.folders.image_folders import draw_folder
 from ai_library.tests.data.folders.npz_files import header
 from ai_library.tests.memory import peak_bytes
 
@@ -42,7 +46,7 @@ def test_a_folder_gives_its_images_with_their_labels_in_the_order_of_their_names
         index = int(sample.name.split("/")[1][0])
         assert sample.label == LABELS[index]
         np.testing.assert_array_equal(sample.image, IMAGES[index])
-    assert broken == ("star/broken.png", 2, None, "not an image, or of an unknown format", ())
+    assert broken == ("star/broken.png", 2, None, "not an image, or of an unknown format", (), None)
 
 
 def test_one_file_is_one_image_without_a_label(folder):
@@ -148,6 +152,46 @@ def test_sub_folders_may_be_no_labels(folder):
     assert {(sample.name.split("/")[0], sample.label) for sample in samples} == {
         (name, None) for name in ("2024-01", "circle", "rectangle")
     }
+
+
+PLACES = st.lists(st.sampled_from(["", "a", "b", "a/x", "a/y", "b/x"]), max_size=6)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.tuples(PLACES, PLACES, PLACES))
+def test_groups_are_those_that_a_training_on_the_folder_keeps_together(tmp_path, places):
+    folder = tmp_path / "groups"
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, its in zip(READER.class_names, places, strict=True):
+        draw_folder(folder, {f"{name}/{place}": its.count(place) for place in its} or {name: 1})
+    samples = list(read_samples(folder, READER))
+    wanted = {
+        file.path.relative_to(folder).as_posix(): file.group.removesuffix("/") if file.group.endswith("/") else None
+        for file in find_layout(folder).files
+    }
+
+    def together(groups):
+        """The names of images that share a group, as sets."""
+        names = {group: frozenset(name for name in groups if groups[name] == group) for group in groups.values()}
+        return {frozenset(each) for group, each in names.items() if group is not None}
+
+    assert together({sample.name: sample.group for sample in samples}) == together(wanted)
+
+
+def test_groups_are_told_and_can_be_left_out(folder):
+    for name in ("circle", "star"):
+        for index, path in enumerate(sorted((folder / name).iterdir())):
+            (folder / name / "film" / str(index % 2)).mkdir(parents=True, exist_ok=True)
+            path.rename(folder / name / "film" / str(index % 2) / path.name)
+    samples = read_samples(folder, READER)
+    found = [sample.group for sample in samples]
+    assert found == [*["circle/film/0"] * 2, "circle/film/1", None, None, "star/film/0", "star/film/1"]
+    assert samples.notes == ("4 sub-folders of classes: the images of each are a group, and intervals account for it",)
+    assert group_numbers(found).tolist() == [0, 0, 1, 2, 3, 4, 5]
+    for how in ({"groups": False}, {"unlabelled": True}):
+        samples = read_samples(folder, READER, **how)
+        assert (samples.notes, [*{sample.group for sample in samples}]) == ((), [None])
+    assert group_numbers([None, None]) is None
 
 
 def test_class_names_that_look_alike_are_alike(folder):
