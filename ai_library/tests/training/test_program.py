@@ -81,6 +81,20 @@ def test_a_helper_in_the_place_of_another_is_noticed_and_its_name_is_not():
     assert digest(text) != digest(text.replace("other(one(one(x)))", "one(other(one(x)))"))
 
 
+@pytest.mark.parametrize("donated", [(), (0,)])
+def test_settings_of_jax_that_are_left_to_the_user_change_nothing(donated):
+    """Who looks for a nan resumes a run with `jax_debug_nans`, which has no array donated."""
+
+    def digest():
+        jax.clear_caches()
+        made = jax.jit(lambda x, y: (x @ y, jax.debug.callback(print, y)), donate_argnums=donated)
+        return program.described(made.trace(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32)))["digest"]
+
+    wanted = digest()
+    with jax.debug_nans(True), jax.default_matmul_precision("highest"):
+        assert digest() == wanted
+
+
 def test_with_another_version_it_goes_on_and_says_what_cannot_be_promised(tmp_path, monkeypatch):
     monkeypatch.setattr(program, "code_version", lambda: {**code_version(), "jax": "0.0.9"})
     fitted(tmp_path / "run", 1, loss=parts()["loss"])
