@@ -14,7 +14,7 @@ from ..runtime.lowered import digest
 def described(step: jax.stages.Traced) -> dict[str, Any]:
     """Returns, as JSON values, a digest of all that a traced step computes, and what else the digest depends on.
 
-    JAX does not lower the step a second time to compile it.
+    Where steps are taken one by one, JAX does not lower the step a second time to compile it.
     """
     return {
         "digest": digest(step.lower()),

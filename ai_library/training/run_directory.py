@@ -184,7 +184,7 @@ class RunDirectory:
         self._check()
         metrics = {name: value for name, value in chosen.items() if name not in ("epoch", "step")}
         table = EventFile(self.path, 0)  # replaces the row of a finished run that was resumed
-        table.hparams(dict(_flat(self._settings)), metrics, chosen["step"])
+        table.hparams(dict(_flat({**self._settings, "program": None})), metrics, chosen["step"])
         table.close()
 
     def save(self, record: dict[str, Any], tree: dict[str, Any]) -> None:

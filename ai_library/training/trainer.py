@@ -165,8 +165,8 @@ class Trainer:
 
         Raises:
             DivergedError: The loss became infinite or nan. It is an `InputError`.
-            InputError: `run_dir` holds a run and `resume` is not set, or holds none and it is set; or it cannot be
-                written.
+            InputError: `run_dir` holds a run and `resume` is not set; or it is set, and there is none, or one with
+                other settings, images or code; or it cannot be written.
             TrainingStopped: A signal stopped the run, after a checkpoint.
         """
         if self.config.freeze and not (self._transfer or resume):
