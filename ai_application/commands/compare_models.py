@@ -30,6 +30,8 @@ def main():
     arguments = parser.parse_args()
     networks, groups = network_classes(arguments.network), arguments.groups == "folders"
     first, second = load_model(arguments.first, networks), load_model(arguments.second, networks)
+    for note in read_samples(arguments.data, first, groups=groups).notes:
+        print(shown(note))
     comparison = compare(report(first, arguments.data, groups), report(second, arguments.data, groups))
     print(f"first       {shown(arguments.first)}\nsecond      {shown(arguments.second)}\n\n{comparison}")
 

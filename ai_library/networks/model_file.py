@@ -52,6 +52,8 @@ def save_model(path: str | Path, classifier: Classifier) -> None:
     Raises:
         InputError: The file cannot be written, or it could not be read again as the same network.
     """
+    import importlib.metadata  # its import takes a tenth of the time of predicting one image
+
     header = {
         "class_names": classifier.class_names,
         "image_shape": classifier.image_shape,
@@ -59,7 +61,7 @@ def save_model(path: str | Path, classifier: Classifier) -> None:
         "network": _described(classifier),
         "temperature": float(classifier.temperature),
         "metrics": classifier.metrics,
-        "versions": _versions(),
+        "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")},
     }
     own = {} if classifier.architecture else _by_name([type(classifier.model)])
     FORMAT.write(path, header, classifier.variables, check=lambda *read: _classifier(*read, networks=own))
@@ -80,7 +82,7 @@ def load_model(path: str | Path, networks: Sequence[type["nn.Module"]] = ()) -> 
 
     Returns:
         The `Classifier`. A warning is given where the code of your network computes something else than when the model
-        was saved, with the same versions of JAX and Flax.
+        was saved. It can be told with the same versions of this library, JAX and Flax.
 
     Raises:
         ModelFileError: The file is missing or damaged, is not a model, has a format version that this code does not
@@ -96,7 +98,7 @@ def load_model(path: str | Path, networks: Sequence[type["nn.Module"]] = ()) -> 
         classifier = replace(_classifier(header, variables, own), origin=escaped(str(path)))
     except SealedFileError as error:
         raise ModelFileError(f"{path} {error}: {error.mend or 'fetch it again, or train one'}") from error
-    if _has_other_code(header, classifier):
+    if _has_other_code(header["network"], classifier):
         warnings.warn(
             f"{path} was saved when the code of {type(classifier.model).__name__} computed something else: its figures "
             "are not those of the code as it is now",
@@ -105,35 +107,27 @@ def load_model(path: str | Path, networks: Sequence[type["nn.Module"]] = ()) -> 
     return classifier
 
 
-def _versions():
-    """The versions of the packages on which a model depends."""
-    import importlib.metadata  # its import takes a tenth of the time of predicting one image
-
-    return {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")}
-
-
-def _has_other_code(header, classifier):
+def _has_other_code(described, classifier):
     """Whether a network of the user's own computes something else than when it was saved, as far as can be told."""
-    saved = header["network"].get("computes")
-    if saved is None or classifier.architecture:
-        return False
-    from .network import prediction_digest
-
-    had, have = header.get("versions"), _versions()
-    alike = isinstance(had, dict) and all(had.get(name) == have[name] for name in ("jax", "flax"))
-    return alike and saved != prediction_digest(classifier.model, classifier.image_shape)
+    saved, now = described.get("computes"), None
+    if isinstance(saved, dict) and not classifier.architecture:
+        now = _described(classifier).get("computes")
+    # Other versions may write the same in another way.
+    return now is not None and saved != now and {**saved, "digest": ""} == {**now, "digest": ""}
 
 
 def _described(classifier):
     """The name and the arguments of a classifier's network."""
     if classifier.architecture:
         return {"name": "CNN", "arguments": vars(classifier.architecture)}
+    from ..runtime.agreement import code_version
     from .network import arguments, prediction_digest
     from .registry import NETWORKS
 
     described = {"name": type(classifier.model).__name__, "arguments": arguments(classifier.model)}
     if described["name"] not in NETWORKS:  # the library's own may be written anew, and are tested to compute the same
-        described["computes"] = prediction_digest(classifier.model, classifier.image_shape)
+        versions = {name: code_version()[name] for name in ("ai_library", "jax", "jaxlib", "flax")}
+        described["computes"] = {"digest": prediction_digest(classifier.model, classifier.image_shape), **versions}
     return described
 
 

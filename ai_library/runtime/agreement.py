@@ -60,7 +60,7 @@ def differences(first: Any, second: Any, text: str) -> str:
     one, other = dict(_leaves(first)), dict(_leaves(second))
     different = [name for name in {**one, **other} if one.get(name, _ABSENT) != other.get(name, _ABSENT)]
     more = [f"and {len(different) - _MOST} more"] if len(different) > _MOST else []
-    shown = [(ascii(name)[1:-1], _shown(one, name), _shown(other, name)) for name in different[:_MOST]]
+    shown = [(ascii(name)[1:-1][:80], _shown(one, name), _shown(other, name)) for name in different[:_MOST]]
     return "; ".join([*(text.format(name=name, first=a, second=b) for name, a, b in shown), *more])
 
 

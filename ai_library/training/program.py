@@ -1,26 +1,34 @@
-"""The program of a training step, described so that a resumed run can tell whether it still computes the same."""
+"""What a run computes, described so that a resumed run can tell whether it still computes the same."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 
 from ..errors import InputError
+from ..networks.network import prediction_digest
+from ..networks.registry import NETWORKS
 from ..runtime.agreement import code_version, differences
 from ..runtime.lowered import digest
 
 
-def described(step: jax.stages.Traced) -> dict[str, Any]:
-    """Returns, as JSON values, a digest of all that a traced step computes, and what else the digest depends on.
+def described(step: jax.stages.Traced, model: nn.Module, image_shape: Sequence[int]) -> dict[str, Any]:
+    """Returns, as JSON values, digests of what a run computes, and what else these depend on.
 
+    They are those of a traced step, and of the predictions of a network of the user's own, by which epochs are chosen.
     Where steps are taken one by one, JAX does not lower the step a second time to compile it.
     """
+    own = type(model) not in NETWORKS.values()  # those of the library change with its version alone
     return {
-        "digest": digest(step.lower()),
+        "step": digest(step.lower()),
+        "prediction": prediction_digest(model, image_shape) if own else None,
         **code_version(),
         "platform": jax.default_backend(),
         "devices": jax.device_count(),
+        "jit": not jax.config.jax_disable_jit,
     }
 
 
@@ -28,20 +36,21 @@ def check_same(path: Path, old: object, new: dict[str, Any]) -> None:
     """Raises `InputError` if a run began with another program than the new one.
 
     With other versions or devices the programs cannot be compared, and the result may not be that of an uninterrupted
-    run: a warning tells it. A run of an earlier version, without a program, is not checked.
+    run; nor can they be where the run does not tell its program. A warning says so.
     """
-    if not isinstance(old, dict) or old == new:
+    if not isinstance(old, dict):
+        warnings.warn(f"{path} does not tell what its training step computed: the same is assumed", stacklevel=2)
         return
-    where = {**old, "digest": ""}, {**new, "digest": ""}
-    if different := differences(*where, text="{name} was {first}, is now {second}"):
+    digests = {"step": "", "prediction": ""}
+    if different := differences({**old, **digests}, {**new, **digests}, "{name} was {first}, is now {second}"):
         warnings.warn(
             f"{path} goes on with other versions or devices than it began with: its result may not be, bit by bit, "
             f"that of an uninterrupted run, and a change to its code is not noticed; {different}",
             stacklevel=2,
         )
-    else:
+    elif old != new:
         raise InputError(
-            f"{path} cannot be resumed: its training step computes something else than when the run began. The code of "
-            "the network, the optimizer or the loss was changed, or a value that it reads: undo the change, or start a "
-            "new run in another folder"
+            f"{path} cannot be resumed: it computes something else than when it began. The code of the network, the "
+            "optimizer or the loss was changed, or a value that it reads, such as a number of steps: undo the change, "
+            "or start a new run in another folder"
         )

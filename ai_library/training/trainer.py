@@ -57,8 +57,7 @@ class _Progress:
 
     def record(self) -> dict[str, Any]:
         """The JSON-serialisable part of the progress."""
-        names = ("step", "loss", "correct", "history", "stopped")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("step", "loss", "correct", "history", "stopped")}
 
     def tree(self) -> dict[str, Any]:
         """The arrays of the progress."""
@@ -176,7 +175,9 @@ class Trainer:
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
         stop = StopSignals()
         hearing = contextlib.nullcontext() if self.run_dir is None else stop
-        made_of = self.settings() if self.run_dir is None else {**self.settings(), "program": program.described(step)}
+        made_of = self.settings()
+        if self.run_dir is not None:
+            made_of["program"] = program.described(step, self.model, self.source.image_shape)
         check_alike(lambda: {**made_of, "code": code_version(type(self.model), type(self.source))})
         with RunDirectory.opened(self.run_dir, made_of, resume) as run, hearing:
             progress = progress.restored(*distributed.broadcast_from_first(lambda: self._begin(progress, run, resume)))
@@ -341,7 +342,7 @@ class Trainer:
         return f"epoch {epoch + 1}/{self.config.epochs}"
 
     def settings(self) -> dict[str, Any]:
-        """Returns the settings of the run: `config.json` but for "program" (see `program.described`)."""
+        """Returns the settings of the run: `config.json` without its "program" (see `program.described`)."""
         return {
             "train": asdict(self.config),
             "network": {"name": type(self.model).__name__, "arguments": settings_of(self.model)},

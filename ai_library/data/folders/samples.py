@@ -235,7 +235,7 @@ def _groups(folders):
         shared = len(os.path.commonpath(places).split(os.sep))
         for place in places:
             if len(parts := place.split(os.sep)) > shared:
-                found[place] = os.sep.join(parts[: shared + 1])
+                found[place] = nfc(os.sep.join(parts[: shared + 1]))
     return found
 
 

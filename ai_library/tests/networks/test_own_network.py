@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import Primitive
+from jax.interpreters.mlir import register_lowering
 
 from ai_library import (
     CNN,
@@ -22,8 +24,8 @@ from ai_library import (
     load_model,
     save_model,
 )
-from ai_library.networks import model_file
 from ai_library.networks.network import arguments, network_of
+from ai_library.runtime import agreement
 from ai_library.tests.memory import peak_bytes
 from ai_library.tests.own_networks import OWN, Dropping, Linear, Mirrored, Stock, drawn, made
 
@@ -119,8 +121,19 @@ def test_a_class_whose_code_was_changed_since_is_told(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match=r"model.msgpack was saved when the code of Mine computed something else"):
         load_model(tmp_path / "model.msgpack", networks=[mine(nn.gelu)])
     # Another version may write the same program in another way: nothing can be told.
-    monkeypatch.setattr(model_file, "_versions", lambda: {"jax": "9", "flax": "9"})
+    versions = agreement.code_version()
+    monkeypatch.setattr(agreement, "code_version", lambda: {**versions, "jax": "9"})
     load_model(tmp_path / "model.msgpack", networks=[mine(nn.gelu)])
+
+
+def test_a_network_for_an_accelerator_alone_is_saved_and_read(tmp_path):
+    gpu = Primitive("only_on_a_gpu")
+    gpu.def_abstract_eval(lambda x: x)
+    register_lowering(gpu, lambda context, x: [x], platform="cuda")
+    model = mine(gpu.bind)(num_classes=3)
+    variables = drawn(mine(nn.relu)(num_classes=3), SHAPE)
+    save_model(tmp_path / "model.msgpack", Classifier(model, variables, NAMES, SHAPE))
+    load_model(tmp_path / "model.msgpack", networks=[mine(gpu.bind)])
 
 
 def test_a_class_of_ones_own_needs_a_name_of_its_own(tmp_path):

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from ai_library import InputError, ShapeDataSource, TrainConfig, Trainer
+from ai_library.runtime import lowered
 from ai_library.runtime.agreement import code_version
 from ai_library.tests.own_networks import Linear
 from ai_library.training import program
@@ -61,19 +62,22 @@ def test_a_run_goes_on_with_the_same_code_made_anew_and_not_with_other_code_of_i
     fitted(tmp_path / "run", 2, **parts(loss="# summed" + LOSS.replace("helper", "f"), network=f"{NETWORK}\n# relu"))
     others = [
         parts(network=NETWORK.replace("relu", "gelu")),
+        parts(
+            network=NETWORK.replace("nn.Dense(5)", "(1 if train else 2) * nn.Dense(5)")
+        ),  # validation's, not the step's
         parts(loss=LOSS.replace("1.5", "1.6")),
         parts(loss=LOSS.replace("sum()", "max()")),
         parts(weight=0.2),
         parts(momentum=0.8),
     ]
     for other in others:
-        with pytest.raises(InputError, match="computes something else than when the run began"):
+        with pytest.raises(InputError, match="computes something else than when it began"):
             fitted(tmp_path / "run", 3, **other)
 
 
 def test_a_helper_in_the_place_of_another_is_noticed_and_its_name_is_not():
     def digest(text):
-        return program.described(jax.jit(code(text)).trace(np.ones(3, np.float32)))["digest"]
+        return lowered.digest(jax.jit(code(text)).lower(np.ones(3, np.float32)))
 
     text = "one = jax.jit(lambda x: x + 1)\nother = jax.jit(lambda x: x * 3)\nmade = lambda x: other(one(one(x)))"
     assert digest(text) == digest(text.replace("lambda x: x", "lambda y: y"))
@@ -88,11 +92,19 @@ def test_settings_of_jax_that_are_left_to_the_user_change_nothing(donated):
     def digest():
         jax.clear_caches()
         made = jax.jit(lambda x, y: (x @ y, jax.debug.callback(print, y)), donate_argnums=donated)
-        return program.described(made.trace(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32)))["digest"]
+        return lowered.digest(made.lower(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32)))
 
     wanted = digest()
-    with jax.debug_nans(True), jax.default_matmul_precision("highest"):
-        assert digest() == wanted
+    for precision in ("highest", "F32_F32_F32"):
+        with jax.debug_nans(True), jax.default_matmul_precision(precision):
+            assert digest() == wanted
+
+
+@pytest.mark.parametrize("old", [None, [1], {}, {"step": 5, "x" * 10**6: {"a": [2] * 9999}}])
+def test_a_checkpoint_that_tells_no_program_of_use_goes_on_and_a_line_says_so(old, tmp_path):
+    with pytest.warns(UserWarning, match="does not tell what|may not be") as told:
+        program.check_same(tmp_path / "run", old, {"step": "0", "jax": "1"})
+    assert len(str(told[0].message)) < 900
 
 
 def test_with_another_version_it_goes_on_and_says_what_cannot_be_promised(tmp_path, monkeypatch):

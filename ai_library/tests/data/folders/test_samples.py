@@ -154,7 +154,7 @@ def test_sub_folders_may_be_no_labels(folder):
     }
 
 
-PLACES = st.lists(st.sampled_from(["", "a", "b", "a/x", "a/y", "b/x"]), max_size=6)
+PLACES = st.lists(st.sampled_from(["", "a", "b", "a/x", "a/y", "b/x", "\u00e9", "e\u0301"]), max_size=6)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
