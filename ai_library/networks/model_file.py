@@ -121,13 +121,15 @@ def _described(classifier):
     if classifier.architecture:
         return {"name": "CNN", "arguments": vars(classifier.architecture)}
     from ..runtime.agreement import code_version
-    from .network import arguments, prediction_digest
+    from .network import arguments, network_of, prediction_digest
     from .registry import NETWORKS
 
-    described = {"name": type(classifier.model).__name__, "arguments": arguments(classifier.model)}
-    if described["name"] not in NETWORKS:  # the library's own may be written anew, and are tested to compute the same
+    kind = type(classifier.model)
+    described = {"name": kind.__name__, "arguments": arguments(classifier.model)}
+    if kind.__name__ not in NETWORKS:  # the library's own may be written anew, and are tested to compute the same
         versions = {name: code_version()[name] for name in ("ai_library", "jax", "jaxlib", "flax")}
-        described["computes"] = {"digest": prediction_digest(classifier.model, classifier.image_shape), **versions}
+        as_read = network_of(kind, described["arguments"])
+        described["computes"] = {"digest": prediction_digest(as_read, classifier.image_shape), **versions}
     return described
 
 
