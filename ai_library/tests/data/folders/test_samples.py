@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ai_library import InputError
+from ai_library.data.folders import samples
 from ai_library.data.folders.layout import find_layout
 from ai_library.data.folders.samples import group_numbers, read_samples
 from ai_library.tests.data.folders.image_folders import draw_folder
@@ -176,6 +177,11 @@ def test_groups_are_those_that_a_training_on_the_folder_keeps_together(tmp_path,
         return {frozenset(each) for group, each in names.items() if group is not None}
 
     assert together({sample.name: sample.group for sample in samples}) == together(wanted)
+
+
+def test_of_one_image_only_one_process_reads_it(folder, monkeypatch):
+    monkeypatch.setattr(samples, "shard", lambda n, block: range(n, n))  # as another process has it
+    assert list(read_samples(folder / "circle/0.png", READER)) == []
 
 
 def test_groups_are_told_and_can_be_left_out(folder):
