@@ -114,6 +114,7 @@ def mine(activation, p=0.1):
     return Mine
 
 
+@pytest.mark.slow
 def test_a_class_whose_code_was_changed_since_is_told(tmp_path, monkeypatch):
     save_model(tmp_path / "model.msgpack", classifier_of(mine(nn.relu)))
     load_model(tmp_path / "model.msgpack", networks=[mine(nn.relu)])

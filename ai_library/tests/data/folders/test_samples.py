@@ -158,6 +158,7 @@ def test_sub_folders_may_be_no_labels(folder):
 PLACES = st.lists(st.sampled_from(["", "a", "b", "a/x", "a/y", "b/x", "\u00e9", "e\u0301"]), max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.tuples(PLACES, PLACES, PLACES))
 def test_groups_are_those_that_a_training_on_the_folder_keeps_together(tmp_path, places):
