@@ -34,7 +34,7 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
 
 
 def nfc(name: str) -> str:
-    """A class name in Unicode's normal form NFC, so that names that look the same are equal.
+    """A name in Unicode's normal form NFC, so that names that look the same are equal.
 
     File systems and archive programs store letters with accents in different forms.
     """

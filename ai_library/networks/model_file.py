@@ -100,8 +100,8 @@ def load_model(path: str | Path, networks: Sequence[type["nn.Module"]] = ()) -> 
         raise ModelFileError(f"{path} {error}: {error.mend or 'fetch it again, or train one'}") from error
     if _has_other_code(header["network"], classifier):
         warnings.warn(
-            f"{path} was saved when the code of {type(classifier.model).__name__} computed something else: its figures "
-            "are not those of the code as it is now",
+            f"{path} was saved when the code of {type(classifier.model).__name__} computed something else: its metrics "
+            "were measured with that code, and predictions may now be wrong",
             stacklevel=2,
         )
     return classifier

@@ -2,7 +2,6 @@
 
 import os
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from ...errors import InputError
 from ...files.text import counted, escaped, listed
+from ..class_names import nfc
 from .file_kinds import file_passed_over, folder_passed_over, is_image_of_another_kind, reasons_told
 from .image_files import IMAGE_ENDINGS, is_folder, listing
 
@@ -116,7 +116,7 @@ def walk(root: Path) -> Iterator[tuple[Path, tuple[str, ...], str]]:
             continue  # it is passed over in any case
         with listing(place):
             status = os.stat(place)
-            for entry in sorted(os.scandir(place), key=lambda entry: (_composed(entry.name), entry.name)):
+            for entry in sorted(os.scandir(place), key=lambda entry: (nfc(entry.name), entry.name)):
                 (folders if is_folder(entry) else files).append(entry.name)
         if (status.st_dev, status.st_ino) in listed_already:
             raise InputError(f"{place} leads to a folder that is there already: remove the link")
@@ -261,11 +261,6 @@ def _split_names(names):
     return {}
 
 
-def _composed(name):
-    """A name in Unicode's normal form NFC: macOS may store "é" as two characters."""
-    return unicodedata.normalize("NFC", name)
-
-
 def _spaced(name):
     """Splits a name into lower-case words: TrainingSet is "training set"."""
     return re.sub("(?<=[a-z])(?=[A-Z])", " ", name).casefold()
@@ -284,7 +279,7 @@ def _members(found, splits, root, warnings):
             places[entry.parts[: depth + 1]].append(entry)
     spelt = {}
     for place, entries in places.items():
-        name = _composed(place[-1])
+        name = nfc(place[-1])
         if spelt.setdefault((place[:-1], name), place) != place:
             raise InputError(f"{root.joinpath(*place)} and another folder have the same name in Unicode: rename one")
         members[name] += [entry for entry in entries if not entry.reason]
@@ -323,7 +318,7 @@ def _grouped(entries, splits, groups):
     In all folders of `splits` but the first, which is trained on, the folder is added to the name: images of one name
     in two splits are no group.
     """
-    rest = [tuple(map(_composed, entry.parts[2 if splits else 1 :])) for entry in entries]
+    rest = [tuple(map(nfc, entry.parts[2 if splits else 1 :])) for entry in entries]
     while all(len(parts) > 1 for parts in rest) and len({parts[0] for parts in rest}) == 1:
         rest = [parts[1:] for parts in rest]
     for entry, parts in zip(entries, rest, strict=True):

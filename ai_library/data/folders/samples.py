@@ -227,22 +227,25 @@ def _from_folder(folder, given, classifier, unlabelled, groups):
 
 
 def _groups(folders):
-    """The group of the images of each folder that has one: the first sub-folder that a class does not wholly share."""
+    """The group of each folder's images: the first sub-folder on its path that not all images of the class share.
+
+    A folder that all images of its class share has none.
+    """
     of_class, found = collections.defaultdict(list), {}
     for place in folders:
-        of_class[place.partition(os.sep)[0]].append(place)
+        of_class[nfc(place).partition(os.sep)[0]].append(place)
     for places in of_class.values():
-        shared = len(os.path.commonpath(places).split(os.sep))
+        shared = len(os.path.commonpath(map(nfc, places)).split(os.sep))
         for place in places:
-            if len(parts := place.split(os.sep)) > shared:
-                found[place] = nfc(os.sep.join(parts[: shared + 1]))
+            if len(parts := nfc(place).split(os.sep)) > shared:
+                found[place] = os.sep.join(parts[: shared + 1])
     return found
 
 
 def group_numbers(groups: Sequence[Hashable]) -> NDArray[np.int64] | None:
-    """The groups (n,) of images as numbers, for a `Report`: equal for equal groups. None if none has a group.
+    """The groups (n,) of images as numbers, for a `Report`. None if no image has a group.
 
-    An image whose group is None is alone in its own.
+    An image whose group is None counts as a group of its own.
     """
     if not any(group is not None for group in groups):
         return None

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -161,6 +161,7 @@ PLACES = st.lists(st.sampled_from(["", "a", "b", "a/x", "a/y", "b/x", "\u00e9", 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.tuples(PLACES, PLACES, PLACES))
+@example(([], [], ["\u00e9", "e\u0301"]))
 def test_groups_are_those_that_a_training_on_the_folder_keeps_together(tmp_path, places):
     folder = tmp_path / "groups"
     shutil.rmtree(folder, ignore_errors=True)
