@@ -28,7 +28,7 @@ def described(step: jax.stages.Traced, model: nn.Module, image_shape: Sequence[i
         **code_version(),
         "platform": jax.default_backend(),
         "devices": jax.device_count(),
-        "jit": not jax.config.jax_disable_jit,
+        "jit": not jax.config.jax_disable_jit,  # pyright: ignore[reportAttributeAccessIssue] - untyped in JAX 0.10
     }
 
 
