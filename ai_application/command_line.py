@@ -99,8 +99,8 @@ def add_groups_argument(parser: argparse.ArgumentParser):
         "--groups",
         choices=("folders", "none"),
         default="folders",
-        help="folders: images in one sub-folder of a class depend on each other; intervals and tests account for it. "
-        "none: these folders are ignored (%(default)s)",
+        help="folders: images in one sub-folder of a class, or of one number in the groups of an .npz, depend on each "
+        "other; intervals and tests account for it. none: they are ignored (%(default)s)",
     )
 
 

@@ -42,7 +42,9 @@ def main():
         f"pixels, or an .npz ({short(EVALUATION / 'shapes')})",
     )
     parser.add_argument(
-        "--unlabelled", action="store_true", help="do not take the names of sub-folders of --data as labels"
+        "--unlabelled",
+        action="store_true",
+        help="predict without labels: the names of sub-folders of --data, or the labels in the file, are ignored",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("results"), metavar="DIR", help="folder for the results (%(default)s)"

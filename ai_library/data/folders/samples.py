@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import MAX_CHANNELS, InputError
-from ...files.text import counted, listed
+from ...files.text import counted, escaped, listed
 from ...runtime.agreement import check_alike
 from ...runtime.distributed import shard
 from ..class_names import nfc
@@ -96,8 +96,9 @@ def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = Fal
         path: The file or folder.
         classifier: The classifier that will predict them. Its `class_names`, `image_shape` and `content_size` define
             labels and images; processes divide the images in units of its `block`.
-        unlabelled: Whether to ignore the names of sub-folders.
-        groups: Whether images in one sub-folder of a class are a group, as in `find_layout`.
+        unlabelled: Whether to ignore all labels.
+        groups: Whether images in one sub-folder of a class are a group, as in `find_layout`, and those of an npz file
+            that have one number in its array `groups`.
 
     Raises:
         InputError: There is nothing to predict, a label is not a class, or another process has other images.
@@ -113,7 +114,7 @@ def read_samples(path: str | Path, classifier: Reader, *, unlabelled: bool = Fal
     if is_table(path):
         return _from_table(path, classifier, unlabelled)
     if _is_npz(path):
-        return _from_arrays(path, classifier)
+        return _from_arrays(path, classifier, unlabelled, groups)
     own = len(shard(1, classifier.block))
     return Samples(own, lambda: _read([path] * own, [(path.name, None, None)] * own, classifier))
 
@@ -267,33 +268,50 @@ def _read(paths, named, classifier):
         yield Sample(name, label, read.image, read.error, read.remarks, group)
 
 
-def _from_arrays(path, classifier):
+def _from_arrays(path, classifier, unlabelled, groups):
     with archive_of(path) as archive:
-        names = archive.namelist()
-        if "images.npy" not in names:
-            raise InputError(f"{path} has no array 'images': save it by np.savez(file, images=..., labels=...)")
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        if "images" not in names:
+            raise InputError(
+                f"{path} has no array 'images'{f', but {_named(names)}' if names else ''}: save it by "
+                "np.savez(file, images=..., labels=...)"
+            )
         shape, by_columns, dtype = header(archive, "images")
         _check_images(path, shape, by_columns, dtype)
-        labelled = "labels.npy" in names
-        if labelled:
-            labels_shape, _, labels_dtype = header(archive, "labels")
-            if labels_shape != shape[:1] or labels_dtype.kind not in "iu":
-                raise InputError(
-                    f"{path} must have labels of integers of shape ({shape[0]},), got {labels_dtype} {labels_shape}"
-                )
-            check_size(archive, "labels", labels_shape, labels_dtype)
+        labelled = "labels" in names and not unlabelled
+        grouped = labelled and groups and "groups" in names
+        for name in ["labels"] * labelled + ["groups"] * grouped:
+            _check_numbers(path, archive, name, shape[0])
         check_size(archive, "images", shape, dtype)
         by_label, notes = _labels_of(path, archive, classifier.class_names) if labelled else ({}, ())
+    if grouped:
+        notes += (f"images of one number in the array 'groups' of {path} are a group, and intervals account for it",)
+    if unread := sorted(set(names) - {"images", "labels", "groups"}):
+        notes += (f"of {path}, only arrays named images, labels and groups are read, not {_named(unread)}",)
     own = shard(shape[0], classifier.block)
 
     def read():
         labels = rows(path, "labels") if labelled else itertools.repeat(None)
-        numbered = enumerate(zip(rows(path, "images"), labels, strict=False))
-        for i, (image, label) in itertools.islice(numbered, own.start, own.stop):
+        numbers = rows(path, "groups") if grouped else itertools.repeat(None)
+        found = enumerate(zip(rows(path, "images"), labels, numbers, strict=False))
+        for i, (image, label, group) in itertools.islice(found, own.start, own.stop):
             fitted = fit_image(image, classifier.image_shape, classifier.content_size)
-            yield Sample(str(i), None if label is None else by_label[int(label)], fitted)
+            label = None if label is None else by_label[int(label)]
+            yield Sample(str(i), label, fitted, group=None if group is None else str(group))
 
     return Samples(len(own), read, notes)
+
+
+def _named(arrays):
+    return listed([escaped(name) for name in arrays], 5)
+
+
+def _check_numbers(path, archive, name, count):
+    """Checks that an array has one integer for each image."""
+    shape, _, dtype = header(archive, name)
+    if shape != (count,) or dtype.kind not in "iu":
+        raise InputError(f"{path} must have {name} of integers of shape ({count},), got {dtype} {shape}")
+    check_size(archive, name, shape, dtype)
 
 
 def _check_images(path, shape, by_columns, dtype):
@@ -330,7 +348,8 @@ def _labels_of(path, archive, class_names):
     if not 0 <= lowest <= highest < len(class_names):
         raise InputError(
             f"{path} has labels from {lowest} to {highest}, but this model's classes are 0 to {len(class_names) - 1} "
-            f"({listed(class_names)}): use a model that was trained on these classes"
+            f"({listed(class_names)}): use a model that was trained on these classes, or predict the images without "
+            "labels by unlabelled=True"
         )
     if named:
         return numbers, (f"the labels in {path} are taken for the numbers of classes from 0 on, not for their names",)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ai_library import InputError
 from ai_library.data.folders.samples import read_samples
+from ai_library.files.text import is_printable
 
 READER = SimpleNamespace(class_names=("a", "b", "c"), image_shape=(8, 8, 1), content_size=None, block=128)
 
@@ -40,14 +41,16 @@ def is_read_or_refused(path):
     """How many samples are read, each such as it must be; None where they are refused, in a line that does no harm."""
     count = 0
     try:
-        for count, sample in enumerate(read_samples(path, READER), 1):
+        samples = read_samples(path, READER)
+        assert is_printable("".join(samples.notes).replace(str(path), ""))
+        for count, sample in enumerate(samples, 1):
             assert sample.name == str(count - 1)
             assert sample.image.shape == READER.image_shape
             assert sample.image.dtype == np.uint8
             assert sample.label is None or sample.label in range(3)
     except InputError as error:
         message = str(error).removeprefix(str(path))
-        assert message.isprintable()
+        assert is_printable(message)
         assert len(message) < 600
         assert "allow_pickle" not in message
         return None

@@ -24,7 +24,7 @@ images = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=0, max_dims=5, max
 labels = arrays.arrays(arrays.integer_dtypes() | arrays.floating_dtypes(), N, elements=st.integers(0, 3))
 whole = st.one_of(images, images.map(np.asfortranarray), labels, st.just(np.array([{}], object))).map(saved)
 contents = st.one_of(whole, st.builds(bytes.__add__, headers, st.binary(max_size=99)), st.binary(max_size=99))
-names = st.sampled_from(["images.npy", "labels.npy"]) | st.text(max_size=9)
+names = st.sampled_from(["images.npy", "labels.npy", "groups.npy"]) | st.text(max_size=9)
 
 
 @pytest.mark.slow

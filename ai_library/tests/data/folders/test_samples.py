@@ -76,6 +76,36 @@ def test_arrays_of_any_order_and_compression_give_the_same(tmp_path):
         np.testing.assert_array_equal(two.image, image)
 
 
+def test_the_groups_of_arrays_are_told_and_can_be_left_out(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, images=IMAGES[:4], labels=LABELS[:4], groups=[7, -1, 7, 2])
+    samples = read_samples(path, READER)
+    assert [sample.group for sample in samples] == ["7", "-1", "7", "2"]
+    assert samples.notes == (
+        f"images of one number in the array 'groups' of {path} are a group, and intervals account for it",
+    )
+    for how in ({"groups": False}, {"unlabelled": True}):
+        alone = read_samples(path, READER, **how)
+        assert [sample.group for sample in alone] == [None] * 4
+        assert alone.notes == ()
+    np.savez(path, images=IMAGES[:4], labels=LABELS[:4], groups=np.array(["a", "b", "a", "c"]))
+    with pytest.raises(InputError, match=r"must have groups of integers of shape \(4,\), got <U1"):
+        read_samples(path, READER)
+
+
+def test_arrays_that_are_not_read_are_told(tmp_path):
+    np.savez(tmp_path / "data.npz", images=IMAGES[:2], y=LABELS[:2], film=[0, 1])
+    samples = read_samples(tmp_path / "data.npz", READER)
+    assert [sample.label for sample in samples] == [None] * 2
+    (note,) = samples.notes
+    assert note.endswith("only arrays named images, labels and groups are read, not film, y")
+
+
+def test_labels_of_arrays_may_be_ignored(tmp_path):
+    np.savez(tmp_path / "data.npz", images=IMAGES[:2], labels=[7, 8])
+    assert [sample.label for sample in read_samples(tmp_path / "data.npz", READER, unlabelled=True)] == [None] * 2
+
+
 @pytest.mark.slow
 def test_arrays_larger_than_the_memory_are_read_in_parts(tmp_path):
     np.savez_compressed(tmp_path / "zeros.npz", images=np.zeros((1_500, 256, 256), np.uint8))  # 98 MB
@@ -114,7 +144,7 @@ def test_arrays_that_promise_more_than_they_hold_are_refused(tmp_path, images, l
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"pictures": np.zeros((1, 32, 32), np.uint8)}, "has no array 'images'"),
+        ({"pictures": np.zeros((1, 32, 32), np.uint8)}, "has no array 'images', but pictures: save it"),
         ({"images": np.full((1, 32, 32), np.nan, np.float32)}, r"must have images uint8 .*, got float32 \(1, 32, 32\)"),
         ({"images": np.zeros((1, 32, 32), np.uint16)}, r"got uint16 \(1, 32, 32\)"),
         ({"images": np.zeros((1, 32, 32, 5), np.uint8)}, "of 1 to 4 channels, got uint8"),
@@ -125,7 +155,10 @@ def test_arrays_that_promise_more_than_they_hold_are_refused(tmp_path, images, l
             {"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0])},
             r"labels of integers of shape \(2,\), got int64 \(1,\)",
         ),
-        ({"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0, 7])}, "labels from 0 to 7, but this model"),
+        (
+            {"images": np.zeros((2, 32, 32), np.uint8), "labels": np.array([0, 7])},
+            "labels from 0 to 7, but .* by unlabelled",
+        ),
         (
             {"images": np.zeros((1, 32, 32), np.uint8), "labels": np.array([0.0])},
             r"of integers of shape \(1,\), got float64",
