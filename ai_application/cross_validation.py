@@ -42,7 +42,7 @@ def cross_validate(arguments: TrainingArguments, source: DataSource, k: int, lis
     prepare(network, source, config)
     folder = Path(distributed.broadcast_from_first(lambda: str(folder_of(run, "fold-*/"))))
     places = [folder / f"fold-{number}" for number in range(1, k + 1)]
-    begun = distributed.broadcast_from_first(lambda: [place.is_dir() for place in places])
+    begun = distributed.broadcast_from_first(lambda: [any(place.glob("checkpoints/*.msgpack")) for place in places])
     if not run.resume and (folder / "checkpoints").is_dir():
         raise InputError(f"{shown(folder)} holds a run that is no cross-validation: choose another --run-dir")
     if run.resume and not any(begun):

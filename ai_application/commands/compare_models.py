@@ -7,6 +7,7 @@ import numpy as np
 
 from ai_library import InputError, Report, compare, load_model
 from ai_library.data.folders.samples import group_numbers, read_samples
+from ai_library.files.text import counted, listed
 
 from .. import EVALUATION
 from ..command_line import add_groups_argument, command, short, shown
@@ -30,25 +31,35 @@ def main():
     arguments = parser.parse_args()
     networks, groups = network_classes(arguments.network), arguments.groups == "folders"
     first, second = load_model(arguments.first, networks), load_model(arguments.second, networks)
-    for note in read_samples(arguments.data, first, groups=groups).notes:
+    found = [read_samples(arguments.data, each, groups=groups) for each in (first, second)]
+    for note in found[0].notes:
         print(shown(note))
-    comparison = compare(report(first, arguments.data, groups), report(second, arguments.data, groups))
-    print(f"first       {shown(arguments.first)}\nsecond      {shown(arguments.second)}\n\n{comparison}")
+    left_out: list[str] = []
+    reports = report(first, found[0], left_out), report(second, found[1], [])
+    if left_out:
+        print(shown(f"{counted(len(left_out), 'image')} left out: {listed(left_out, 3)}"))
+    if None in reports:
+        raise InputError(
+            f"{arguments.data} has no readable image with a label: put images into sub-folders named like classes"
+        )
+    print(f"first       {shown(arguments.first)}\nsecond      {shown(arguments.second)}\n\n{compare(*reports)}")
 
 
-def report(classifier, data, groups):
-    """The report of a classifier on the readable images that have a label."""
+def report(classifier, samples, left_out):
+    """The report of a classifier on the readable images that have a label. The others, and why, go into `left_out`."""
     labels, names = [], []
 
     def images():
-        for sample in read_samples(data, classifier, groups=groups):
+        for sample in samples:
             if sample.label is not None and sample.image is not None:
                 labels.append(sample.label)
                 names.append(sample.group)
                 yield sample.image[np.newaxis]
+            else:
+                left_out.append(f"{sample.name} ({sample.error or 'without a label'})")
 
     logits = [*classifier.predict_logits(images())]
     if not labels:
-        raise InputError(f"{data} has no readable image with a label: put images into sub-folders named like classes")
+        return None
     probabilities = classifier.probabilities(np.concatenate(logits))
     return Report(probabilities, np.array(labels), classifier.class_names, groups=group_numbers(names))

@@ -57,6 +57,16 @@ def test_a_model_is_no_better_than_itself(tmp_path):
     assert "The data do not tell which one is better." in output
 
 
+def test_images_that_are_left_out_are_told(tmp_path):
+    for name in ("star", "cross"):
+        shutil.copytree(EVALUATION / "shapes" / name, tmp_path / name)
+    (tmp_path / "star/broken.png").write_text("no image")
+    shutil.copy(next((tmp_path / "star").glob("0*.png")), tmp_path / "loose.png")
+    status, output, errors = run("compare_models.py", SHAPES_MODEL, SHAPES_MODEL, "--data", tmp_path)
+    assert status == 0, errors
+    assert "2 images left out: loose.png (without a label), star/broken.png (not an image" in output
+
+
 def test_data_without_labels_are_refused(tmp_path):
     np.savez(tmp_path / "data.npz", images=np.zeros((2, 64, 64), np.uint8))
     status, _, errors = run("compare_models.py", SHAPES_MODEL, SHAPES_MODEL, "--data", tmp_path / "data.npz")

@@ -11,6 +11,7 @@ from PIL import Image
 from ai_application.commands import predict, train_folder
 from ai_library import save_model
 from ai_library.tests.model_files import small_classifier
+from ai_library.tests.processes import without_progress
 
 
 @pytest.fixture
@@ -27,12 +28,12 @@ def folder(tmp_path):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Runs a command; gives its status, output and errors, without lines of progress, which a slow machine gets."""
+    """Runs a command; gives its status, output and errors."""
 
     def run(command, *arguments):
         monkeypatch.setattr(sys, "argv", ["command.py", *map(str, arguments)])
         status, (output, errors) = command.main(), capsys.readouterr()
-        return status, output, re.sub(r"^(reading images|predicting): .*\n", "", errors, flags=re.M)
+        return status, output, without_progress(errors)
 
     return run
 

@@ -19,7 +19,7 @@ from ai_application.own_networks import network_class
 from ai_library import CNN, Classifier, load_model, save_model
 from ai_library.tests import own_networks
 from ai_library.tests.data.folders.image_folders import draw_folder
-from ai_library.tests.processes import free_port
+from ai_library.tests.processes import free_port, without_progress
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -44,7 +44,7 @@ def train(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["train_folder.py", *map(str, given), *network])
         assert train_folder.main() == status
         printed = capsys.readouterr()
-        return printed.err if status else printed.out
+        return without_progress(printed.err) if status else printed.out
 
     return run
 
@@ -181,7 +181,7 @@ def test_cross_validation_predicts_each_image_once_and_resumes(train, tmp_path, 
     assert any(fold["temperature"] != 1 for fold in metrics["folds"])
     assert metrics["uncalibrated"]["log_loss"] != metrics["log_loss"]
     assert f"accuracy          {accuracy:.2%}  (95 % interval" in told
-    shutil.rmtree(tmp_path / "run/fold-3")  # as if it was stopped before
+    shutil.rmtree(tmp_path / "run/fold-3/checkpoints")  # as if it was killed before the first one
     (tmp_path / "run/metrics.json").unlink()
     train(*arguments, "--resume")
     assert json.loads((tmp_path / "run/metrics.json").read_text()) == metrics

@@ -103,6 +103,16 @@ def _pooled(source):
     splits = [split for split in source.splits if split in SPLITS]
     parts = [source.examples(split, range(source.size(split))) for split in splits]
     images, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
-    groups = [source.groups_of(split) for split in splits]
-    independent = any(each is None for each in groups)
-    return _Pool(images, labels, np.arange(len(labels)) if independent else np.concatenate(groups))
+    return _Pool(
+        images, labels, _all_groups([source.groups_of(split) for split in splits], [len(each[1]) for each in parts])
+    )
+
+
+def _all_groups(groups, sizes):
+    """The groups of all splits; the examples of a split without any, which are independent, get further numbers."""
+    number = 1 + max((int(each.max(initial=-1)) for each in groups if each is not None), default=-1)
+    found = []
+    for each, size in zip(groups, sizes, strict=True):
+        found.append(np.arange(number, number + size) if each is None else each)
+        number += size
+    return np.concatenate(found)

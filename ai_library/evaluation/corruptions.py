@@ -1,7 +1,8 @@
 """Accuracy on corrupted images: noise, blur, shift, rotation, occlusion and low contrast, in five severities each.
 
 The idea is that of Hendrycks and Dietterich (ICLR 2019); the levels are our own. Lengths are fractions of the image's
-shorter side, so that one table serves all image sizes.
+shorter side, so that one table serves all image sizes. Of images with alpha, noise, occlusion and contrast change the
+colours alone.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 
 def _noise(image, level, rng):
-    return image + 255 * level * rng.standard_normal(image.shape, np.float32)
+    colours = _colours(image)
+    colours += 255 * level * rng.standard_normal(colours.shape, np.float32)
+    return image
 
 
 def _blur(image, level, rng):
@@ -48,12 +51,19 @@ def _rotation(image, level, rng):
 def _occlusion(image, level, rng):
     side = round(level * _side(image))
     top, left = np.rint((np.array(image.shape[:2]) - side) * rng.random(2)).astype(int)
-    image[top : top + side, left : left + side] = 127.5
+    _colours(image)[top : top + side, left : left + side] = 127.5
     return image
 
 
 def _contrast(image, level, rng):
-    return image.mean() + level * (image - image.mean())
+    colours = _colours(image)
+    colours[:] = colours.mean() + level * (colours - colours.mean())
+    return image
+
+
+def _colours(image):
+    """A view of the image without its alpha."""
+    return image[..., : image.shape[2] - (image.shape[2] in (2, 4))]
 
 
 def _side(image):

@@ -4,6 +4,8 @@ The tests compare each with scikit-learn or scipy, which are not used here becau
 prediction of thousands of images. Ties are treated together, so that no figure depends on the order of the examples.
 """
 
+import functools
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -90,7 +92,8 @@ def grouped_interval(hits: np.ndarray, groups: np.ndarray, weights: np.ndarray |
     """The 95 % interval of a proportion of trials that come in groups.
 
     It is Wilson's interval for the effective sample size: the number of independent trials with the same variance
-    (Kish, Survey Sampling, 1965; Korn and Graubard, Survey Methodology 24, 1998).
+    (Kish, Survey Sampling, 1965; Korn and Graubard, Survey Methodology 24, 1998). Where groups differ in size, they
+    count for fewer.
 
     Args:
         hits: (n,) bool, the successes.
@@ -114,26 +117,29 @@ def effective_number(values: np.ndarray, groups: np.ndarray, weights: np.ndarray
         weights: (n,) float in (0, 1], the part of each value that counts. None: all count wholly.
 
     Returns:
-        At most the sum of the weights; 0 for a single group, which does not tell how groups vary.
+        At most the sum of the weights; 0 where the groups count for fewer than two, which do not tell how groups vary.
     """
     weights = np.ones(len(values)) if weights is None else weights
     n, mean = weights.sum(), np.average(values, weights=weights)
     _, which = np.unique(groups, return_inverse=True)
-    totals = np.bincount(which, weights * (values - mean))
-    count = len(totals)
-    if count < 2:
+    count = float(n**2 / (np.bincount(which, weights) ** 2).sum())  # of groups; fewer if they differ in size
+    if count < 2 - 1e-9:
         return 0.0
+    totals = np.bincount(which, weights * (values - mean))
     variance = (totals**2).sum() / n**2 * count / (count - 1)
     independent = np.average((values - mean) ** 2, weights=weights) / variance if variance else count
-    independent *= (_Z / _student(count - 1)) ** 2  # few groups estimate the variance badly
+    independent *= (_Z / _student(round(count - 1, 6))) ** 2  # few groups estimate the variance badly
     return float(min(n, independent))
 
 
+@functools.lru_cache(maxsize=1024)
 def _student(freedom):
-    """The 97.5 % point of Student's t distribution (Abramowitz and Stegun, 26.7.5)."""
-    z = _Z
-    terms = z**3 + z, 5 * z**5 + 16 * z**3 + 3 * z, 3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z
-    return z + terms[0] / (4 * freedom) + terms[1] / (96 * freedom**2) + terms[2] / (384 * freedom**3)
+    """The 97.5 % point of Student's t distribution with at least one degree of freedom: its density, integrated."""
+    t = np.linspace(0, 13, 10_001)
+    density = (1 + t**2 / freedom) ** (-(freedom + 1) / 2)
+    area = np.append(0, (density[1:] + density[:-1]).cumsum() * (t[1] / 2))
+    half = math.sqrt(freedom * math.pi) / 2 * math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2))
+    return float(np.interp(0.95 * half, area, t))
 
 
 def reliability_bins(

@@ -81,6 +81,8 @@ class Report:
     groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        for name in ("probabilities", "labels", "groups") if self.groups is not None else ("probabilities", "labels"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
         classes, shape = len(self.class_names), self.probabilities.shape
         if len(shape) != 2 or shape[1] != classes:
             raise InputError(
@@ -88,6 +90,8 @@ class Report:
                 "each class name"
             )
         check_labels(self.labels, *shape)
+        if self.groups is not None and self.groups.shape != shape[:1]:
+            raise InputError(f"groups must be ({shape[0]},), one for each prediction, got {self.groups.shape}")
         low, high = self.probabilities.min(), self.probabilities.max()
         if not np.isfinite([low, high]).all():
             raise InputError(

@@ -56,7 +56,7 @@ def _predicted_findings(classifier, samples, rows, command):
     logits = [np.zeros((0, len(names)), np.float32)]
     table = csv.writer(rows, lineterminator="\n")
     if is_first():
-        table.writerow(["file", "label", "prediction", "confidence", *cells, "error"])
+        table.writerow(_columns(cells))
     for block, block_logits in _predicted(classifier, samples):
         predicted = classifier.probabilities(block_logits)
         readable = [sample for sample in block if sample.image is not None]
@@ -97,6 +97,14 @@ def _predicted_findings(classifier, samples, rows, command):
         hardest=heapq.nlargest(HARDEST, hardest, key=lambda example: example.loss),
         command=command,
     )
+
+
+def _columns(names):
+    """The names of the columns; a class may be called like one of them."""
+    before, after = ["file", "label", "prediction", "confidence"], ["error"]
+    if not {*before, *after}.isdisjoint(names):
+        names = [f"probability of {name}" for name in names]
+    return [*before, *names, *after]
 
 
 def _as_bytes(text):

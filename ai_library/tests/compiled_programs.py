@@ -6,6 +6,7 @@ import platform
 import signal
 import sys
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -26,6 +27,8 @@ LONGEST += ("test_notebook.py", "test_container.py", "test_jax_settings.py", "te
 def pytest_configure(config):
     # A shell has a command in the background ignore Ctrl-C, and so would the processes that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)  # a machine may be slow
+    hypothesis.settings.load_profile("patient")
     # A folder that is set is the user's own, or that of the process that started this one.
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ and config.pluginmanager.has_plugin("cacheprovider"):
         folder = config.cache.mkdir(f"compiled-{platform.node()}")  # another machine may not be able to run them

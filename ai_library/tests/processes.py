@@ -1,5 +1,6 @@
-"""Several processes at tasks of `several_processes.py`, as tests start them."""
+"""Several processes at tasks of `several_processes.py`, as tests start them; and what commands print."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -38,3 +39,8 @@ def free_port():
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
+
+
+def without_progress(errors):
+    """Standard error without the lines of progress that a slow machine gets."""
+    return re.sub(r"^(reading images|predicting|trying corruptions on images|evaluating): .*\n", "", errors, flags=re.M)

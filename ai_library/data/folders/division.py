@@ -104,12 +104,12 @@ def divided(
     free = [index for index, file in enumerate(files) if shares and file.split in (None, "train")]
     labels = [files[index].label for index in free]
     groups, alike = _groups(files, same, near), set()
-    if few := _too_few(labels, [groups[index] for index in free], len(shares)):
+    if few := _too_few(files, groups, free, shares):
         rest = [index for index, file in enumerate(files) if file.label not in few]
         groups = _groups(files, same, [(rest[one], rest[other]) for one, other in near_copies(images[rest])])
-        alike = few - _too_few(labels, [groups[index] for index in free], len(shares))
+        alike = few - _too_few(files, groups, free, shares)
         few -= alike
-    if few:
+    if few and free:
         names = listed([class_names[label] for label in sorted(few)])
         raise InputError(
             f"classes that cannot be divided into {', '.join(shares)}: {names}; each needs {len(shares)} "
@@ -151,11 +151,14 @@ def _groups(files, *pairs):
     return [first_names[root] for root in roots]
 
 
-def _too_few(labels, groups, least):
-    """The classes that have fewer groups than there are splits."""
-    members = defaultdict(set)
-    for label, group in zip(labels, groups, strict=True):
-        members[label].add(group)
+def _too_few(files, groups, free, shares):
+    """The classes that have fewer groups of `free` images than there are splits to divide them into.
+
+    If the user divided all images, folds may still divide them anew.
+    """
+    members, least = defaultdict(set), len(shares) if free else len(SPLITS)
+    for index in free or range(len(files)):
+        members[files[index].label].add(groups[index])
     return {label for label, its_groups in members.items() if len(its_groups) < least}
 
 

@@ -1,13 +1,15 @@
 """Reads the labels of images from a table with the columns path,label[,split][,group]."""
 
 import csv
-import unicodedata
+import io
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import InputError
 from ...files.text import counted, listed, shortened
+from ..class_names import nfc
 from .layout import ImageFile, Layout, split_named, walk
 
 _COLUMNS = {
@@ -17,8 +19,9 @@ _COLUMNS = {
     ),
     "label": ("label", "class", "class_name", "category", "target", "species", "breed"),
     "split": ("split", "set", "subset"),
-    "group": ("group", "patient", "patient_id", "subject", "subject_id"),
+    "group": ("group", "group_id", "patient", "patient_id", "subject", "subject_id"),
 }
+"""The names of columns; capitals, spaces, "-" and "_" in them do not matter."""
 _NO_ROW = "without a row in the table of labels"
 
 
@@ -28,36 +31,33 @@ def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) 
     Args:
         table: A CSV file in UTF-8, separated by commas, semicolons or tabs. Its first line names the columns. "path" is
             the image's path below the folder, without its ending if it is unique, or its name if that is unique.
-            "label" is the class. "split" and "group" are optional.
+            "label" is the class. "split" and "group" are optional. These columns may have other usual names, such as
+            "PatientID"; a note tells the columns that are not used.
         folder: The folder of the images.
         groups: Whether images of one group, if the table has this column, stay in one split. If the table has splits,
             these remain as they are.
 
     Raises:
-        InputError: The table is invalid, or has images that are missing, twice with different labels, or of an unknown
-            split.
+        InputError: The table is invalid, or has images that are missing, of an unknown split, or twice with different
+            labels, splits or groups.
     """
     table, folder = Path(table), Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: name the one that holds the images of {table}")
-    rows = _rows(table)
+    rows, unused = _rows(table)
     images, passed_over = {}, Counter()
     for path, parts, reason in walk(folder):
         if reason:
             passed_over[reason] += 1
         else:
-            images[unicodedata.normalize("NFC", "/".join(parts))] = path
+            images[nfc("/".join(parts))] = path
     found, missing, elsewhere = _found(rows, images, folder)
     if missing:
         raise InputError(
             f"{len(missing):,} of {len(rows):,} images in {table} are not in {folder}, or there more than once: "
             f"{listed(missing, 5)}: give paths below the folder"
         )
-    labels_of = defaultdict(set)
-    for name, row in zip(found, rows, strict=True):
-        labels_of[name].add(row["label"])
-    if twice := next((name for name, its_labels in labels_of.items() if len(its_labels) > 1), None):
-        raise InputError(f"{table} has {twice} more than once, with different labels: leave one of them")
+    _check_repeated(table, found, rows, ("label", "split", "group") if groups else ("label", "split"))
     by_name = dict(zip(found, rows, strict=True))
     if left_out := len(images) - len(by_name):
         passed_over[_NO_ROW] += left_out
@@ -73,7 +73,7 @@ def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) 
         for name, row in sorted(by_name.items(), key=lambda item: (labels[item[1]["label"]], item[0]))
     ]
     _check_splits(table, files, class_names)
-    notes = [f"labels are those of {table}"]
+    notes = [f"labels are those of {table}" + (f"; its columns {listed(unused, 10)} are not used" if unused else "")]
     if groups and any(row["group"] for row in rows):
         meant = "are taken as dependent" if any(row["split"] for row in rows) else "are kept together in one split"
         notes.append(f"images of one group in it {meant}")
@@ -87,18 +87,29 @@ def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) 
     return Layout(folder, class_names, tuple(files), passed_over, tuple(notes), tuple(warnings))
 
 
+def _check_repeated(table, found, rows, kinds):
+    """Raises an `InputError` if two rows say something else of one image."""
+    for kind in kinds:
+        said = defaultdict(set)
+        for name, row in zip(found, rows, strict=True):
+            said[name].add(row[kind])
+        if twice := next((name for name, values in said.items() if len(values) > 1), None):
+            raise InputError(f"{table} has {twice} more than once, with different {kind}s: leave one of them")
+
+
 def _rows(table):
-    """The rows, each as {column: text}, with the library's name of the split."""
+    """The rows, each as {column: text}, with the library's name of the split; and the names of the other columns."""
     try:
         text = table.read_text(encoding="utf-8-sig")
-        first = text.partition("\n")[0]
+        first = io.StringIO(text, newline="").readline().rstrip("\r\n")
         delimiter = max(",;\t", key=first.count)
-        lines = list(csv.reader(text.splitlines(), delimiter=delimiter))
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table} cannot be read as a CSV file in UTF-8: {error}") from error
-    header = [name.strip().lower() for name in lines[0]] if lines else []
+    header = [_plain(name) for name in lines[0]] if lines else []
     places = {
-        kind: next((header.index(name) for name in names if name in header), None) for kind, names in _COLUMNS.items()
+        kind: next((header.index(name) for name in map(_plain, names) if name in header), None)
+        for kind, names in _COLUMNS.items()
     }
     if places["path"] is None or places["label"] is None:
         raise InputError(
@@ -116,7 +127,8 @@ def _rows(table):
             raise InputError(
                 f"{table} must have a path and a label in line {number:,}, got {row['path']!r} and {row['label']!r}"
             )
-        row["label"] = unicodedata.normalize("NFC", row["label"])
+        for kind in ("label", "group"):
+            row[kind] = row[kind] and nfc(row[kind])
         if row["split"] is not None and not split_named(row["split"]):
             raise InputError(
                 f"{table} must name train, validation or test as the split in line {number:,}, got {row['split']!r}"
@@ -125,7 +137,13 @@ def _rows(table):
         rows.append(row)
     if not rows:
         raise InputError(f"{table} has no rows below the names of its columns")
-    return rows
+    unused = [name.strip() for place, name in enumerate(lines[0]) if name.strip() and place not in places.values()]
+    return rows, unused
+
+
+def _plain(name):
+    """The name of a column without what does not matter in it."""
+    return re.sub(r"[\s_-]", "", name.casefold())
 
 
 def _found(rows, images, folder):
@@ -142,7 +160,7 @@ def _found(rows, images, folder):
     found, missing, elsewhere = [], [], []
     above = folder.resolve().as_posix()
     for row in rows:
-        wanted = unicodedata.normalize("NFC", row["path"].replace("\\", "/")).removeprefix("./")
+        wanted = nfc(row["path"].replace("\\", "/")).removeprefix("./")
         exact = images.keys() & {wanted, row["path"]}
         ends = ["/".join(wanted.split("/")[start:]) for start in range(wanted.count("/") + 1)]  # without folders above
         choices = exact or next((known[end] for end in (*ends, row["path"]) if end in known), ())

@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...files.text import counted, escaped, listed
 from ..class_names import nfc
 from .file_kinds import file_passed_over, folder_passed_over, is_image_of_another_kind, reasons_told
+from .groups import shared_folders
 from .image_files import IMAGE_ENDINGS, is_folder, listing
 
 _SPLIT_WORDS = {
@@ -80,14 +81,19 @@ def find_layout(folder: str | Path, *, groups: bool = True) -> Layout:
     root = _descended(folder, found, notes)
     splits = _splits(root, found, notes, warnings)
     members = _members(found, splits, root, warnings)
+    below = 2 if splits else 1
+    shared, ungrouped = shared_folders(
+        {name: [tuple(map(nfc, entry.parts[below:-1])) for entry in entries] for name, entries in members.items()}
+    )
     files = [
         ImageFile(entry.path, label, f"{name}/{group}", splits.get(entry.parts[0]))
         for label, (name, entries) in enumerate(sorted(members.items()))
-        for entry, group in _grouped(entries, tuple(splits), groups)
+        for entry, group in _grouped(entries, tuple(splits), groups, below + len(shared[name]))
     ]
     if count := len({file.group for file in files if file.group.endswith("/")}):
         meant = "are a group" if splits else "stay together in one split"
         notes.append(f"{counted(count, 'sub-folder')} of classes: the images of each {meant}")
+    notes += ungrouped if groups else ()
     passed_over = Counter(entry.reason for entry in found if entry.reason)
     return Layout(root, tuple(sorted(members)), tuple(files), passed_over, tuple(notes), tuple(warnings))
 
@@ -312,15 +318,13 @@ def _without(root, depth, entries):
     return f"{place}: {reasons_told(Counter(entry.reason for entry in entries))}"
 
 
-def _grouped(entries, splits, groups):
-    """Yields the images of a class with their group: the first sub-folder that they do not all share, or their name.
+def _grouped(entries, splits, groups, below):
+    """Yields the images of a class with their group: the first sub-folder from `below` on, or their name.
 
     In all folders of `splits` but the first, which is trained on, the folder is added to the name: images of one name
     in two splits are no group.
     """
-    rest = [tuple(map(nfc, entry.parts[2 if splits else 1 :])) for entry in entries]
-    while all(len(parts) > 1 for parts in rest) and len({parts[0] for parts in rest}) == 1:
-        rest = [parts[1:] for parts in rest]
-    for entry, parts in zip(entries, rest, strict=True):
+    for entry in entries:
+        parts = tuple(map(nfc, entry.parts[below:]))
         own = "/".join(parts) + (f" in {entry.parts[0]}" if entry.parts[0] in splits[1:] else "")
         yield entry, (parts[0] + "/" if groups and len(parts) > 1 else own)

@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from ...files.text import shortened
 
 _MOST_BYTES = 4_000_000_000
 _LABEL_NAMES = ("label", "class", "target", "y")
+_WITH_FRACTION = re.compile(r"[+-]?\d+\.\d*(?:e[+-]\d+)?", re.ASCII)
 
 
 class PixelTable(NamedTuple):
@@ -82,8 +84,8 @@ def _is_number(cell):
 def _as_label(cell):
     """The label of a cell: a whole number without its fraction, as numpy writes 7 as 7.000e+00."""
     text = cell.strip().strip('"')
-    if _is_number(text) and not text.isdecimal() and float(text).is_integer():
-        return str(int(float(text)))
+    if _WITH_FRACTION.fullmatch(text) and abs(value := float(text)) < 2**53 and value.is_integer():
+        return str(int(value))
     return text
 
 

@@ -23,6 +23,7 @@ from ..images.decoding import MAX_PIXELS
 from ..images.fitting import fit_image
 from ..images.reading import read_files
 from .file_kinds import folder_passed_over, reasons_told
+from .groups import shared_folders
 from .image_files import IMAGE_ENDINGS, image_files
 from .npz import WHOLE_BYTES, archive_of, blocks, check_size, header, rows
 from .opened import is_zip, unpacked_images
@@ -154,8 +155,8 @@ def _listed(path):
 def _from_zip(path, classifier, unlabelled, groups):
     unpacked = unpacked_images(path)
     folder = unpacked.folder
-    tops = [each for each in folder.iterdir() if not folder_passed_over(each.name)]
-    if len(tops) == 1 and tops[0].is_dir() and nfc(tops[0].name) not in _labels_by_name(classifier.class_names):
+    tops = [each for each in folder.iterdir() if each.is_dir() and not folder_passed_over(each.name)]
+    if len(tops) == 1 and nfc(tops[0].name) not in _labels_by_name(classifier.class_names):
         folder = tops[0]  # the folder that was packed
     found = _from_folder(folder, path, classifier, unlabelled, groups)
 
@@ -208,7 +209,7 @@ def _from_folder(folder, given, classifier, unlabelled, groups):
             "was trained on these classes, or predict the images without labels by unlabelled=True"
         )
     labels = {name: by_name.get(name, by_name[nfc(name)]) for name in tops if name} if not unlabelled else {}
-    group_of = _groups(folders) if groups and not unlabelled else {}
+    group_of, ungrouped = _groups(folders) if groups and not unlabelled else ({}, ())
     own = shard(folders.total(), classifier.block)
 
     def named(path):
@@ -219,7 +220,7 @@ def _from_folder(folder, given, classifier, unlabelled, groups):
         paths, again = itertools.tee(itertools.islice(image_files(folder), own.start, own.stop))
         return _read(paths, map(named, again), classifier)
 
-    notes = [left_out] if left_out else []
+    notes = [*([left_out] if left_out else []), *ungrouped]
     if count := len(set(group_of.values())):
         notes.append(
             f"{counted(count, 'sub-folder')} of classes: the images of each are a group, and intervals account for it"
@@ -228,19 +229,16 @@ def _from_folder(folder, given, classifier, unlabelled, groups):
 
 
 def _groups(folders):
-    """The group of each folder's images: the first sub-folder on its path that not all images of the class share.
-
-    A folder that all images of its class share has none.
-    """
-    of_class, found = collections.defaultdict(list), {}
-    for place in folders:
-        of_class[nfc(place).partition(os.sep)[0]].append(place)
-    for places in of_class.values():
-        shared = len(os.path.commonpath(map(nfc, places)).split(os.sep))
-        for place in places:
-            if len(parts := nfc(place).split(os.sep)) > shared:
-                found[place] = os.sep.join(parts[: shared + 1])
-    return found
+    """The group of each folder's images, as `find_layout` has it, and notes. Folders without a group are left out."""
+    parts = {place: nfc(place).split(os.sep) for place in folders if place}
+    of_class = collections.defaultdict(list)
+    for top, *below in parts.values():
+        of_class[top].append(tuple(below))
+    shared, notes = shared_folders(of_class)
+    ends = {place: 2 + len(shared[names[0]]) for place, names in parts.items()}
+    return {
+        place: os.sep.join(names[: ends[place]]) for place, names in parts.items() if len(names) >= ends[place]
+    }, notes
 
 
 def group_numbers(groups: Sequence[Hashable]) -> NDArray[np.int64] | None:

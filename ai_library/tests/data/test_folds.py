@@ -46,3 +46,18 @@ def test_what_is_too_small_for_folds_is_named(tmp_path):
         folds(source, 5)
     with pytest.raises(InputError, match="the number of folds must be a whole number from 2 to 100, got 1"):
         folds(source, 1)
+
+
+class Films(ArrayDataSource):
+    """Whose train split alone comes in groups."""
+
+    def groups_of(self, split):
+        return np.arange(self.size(split)) // 4 if split == "train" else None
+
+
+def test_groups_of_one_split_are_never_divided_and_the_rest_is_independent():
+    images, labels = np.random.default_rng(0).integers(0, 256, (60, 4, 4), np.uint8), np.arange(60) % 2
+    source = Films(train=(images[:40], labels[:40]), evaluation=(images[40:], labels[40:]))
+    for fold in folds(source, 3):
+        groups = [set(fold.groups_of(split).tolist()) for split in SPLITS]
+        assert sum(map(len, groups)) == len(set.union(*groups)) == 10 + 20

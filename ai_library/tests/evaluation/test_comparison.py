@@ -118,7 +118,7 @@ def test_examples_of_groups_are_no_more_certain_than_in_the_report():
     assert low < 0 < 0.2 < high
     text = str(comparison)
     assert text.count("n = 200 in 10 groups; ") == 2
-    assert "80.00%  (95 % interval 42.71% to 95.55%, n = 200 in 10 groups; 0 only this one has right)" in text
+    assert "80.00%  (95 % interval 42.70% to 95.55%, n = 200 in 10 groups; 0 only this one has right)" in text
     assert "sign-flip test of the groups: p = 0.5)" in text
     assert text.endswith("The data do not tell which one is better.")
 

@@ -103,6 +103,16 @@ def test_occlusion_hides_a_square_of_its_level():
     assert [(image > 0).sum() for image in corrupt(black, "occlusion", 3)] == [12 * 12] * 3
 
 
+@pytest.mark.parametrize("kind", ["noise", "occlusion", "contrast"])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_alpha_is_no_colour(kind, channels):
+    images = np.random.default_rng(0).integers(0, 256, (3, 12, 12, channels), np.uint8)
+    corrupted = corrupt(images, kind, 5)
+    np.testing.assert_array_equal(corrupted[..., -1], images[..., -1])
+    if kind == "contrast":
+        np.testing.assert_array_equal(corrupted[..., :-1], corrupt(images[..., :-1], kind, 5))
+
+
 def test_contrast_keeps_the_mean_and_its_level_of_the_difference():
     halves = np.zeros((1, 10, 10, 1), np.uint8)
     halves[:, :5] = 200

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 import scipy.special
@@ -161,6 +162,24 @@ def test_no_images_give_no_probabilities(classifier):
 def test_arrays_that_make_no_report_are_refused(probabilities, labels, message):
     with pytest.raises(InputError, match=message):
         Report(probabilities, labels, NAMES)
+
+
+@pytest.mark.parametrize("of", [np.ndarray.tolist, jax.numpy.array])
+def test_lists_and_arrays_of_jax_make_a_report_too(of):
+    probabilities, labels, groups = (
+        np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2]] * 3),
+        np.arange(6) % 3,
+        np.arange(6) // 2,
+    )
+    one = Report(of(probabilities), of(labels), NAMES, groups=of(groups))
+    other = Report(probabilities, labels, NAMES, groups=groups)
+    assert one.scores()["brier"] == pytest.approx(other.scores()["brier"])
+    assert one.accuracy_interval == other.accuracy_interval
+
+
+def test_groups_of_another_number_are_refused():
+    with pytest.raises(InputError, match=r"groups must be \(2,\), one for each prediction, got \(3,\)"):
+        Report(np.full((2, 3), 1 / 3), np.array([0, 1]), NAMES, groups=np.arange(3))
 
 
 @pytest.mark.parametrize("logits", [[[7.0, 2.0, 1.0]], [[0.5, -0.5, 0.0]]])

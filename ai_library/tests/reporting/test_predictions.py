@@ -73,6 +73,14 @@ def test_a_labelled_folder_gives_the_figures_of_evaluate(classifier, source, fol
     assert f"{metrics['accuracy']:.2%}" in (tmp_path / "out/report.html").read_text()
 
 
+def test_classes_may_be_called_like_a_column(classifier, folder, tmp_path):
+    named = dataclasses.replace(classifier, class_names=("error", "label", "file"))
+    _, rows = predicted(named, folder / "circle", tmp_path / "out")
+    for row in rows:
+        assert row["error"] == row["label"] == ""
+        assert float(row["confidence"]) == max(float(row[f"probability of {name}"]) for name in named.class_names)
+
+
 def test_names_that_are_no_utf_8_and_hidden_files_do_no_harm(classifier, folder, tmp_path):
     image = (folder / "circle/000.png").read_bytes()
     (folder / "circle/._000.png").write_bytes(b"left behind by another program")

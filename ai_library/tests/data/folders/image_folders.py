@@ -1,5 +1,6 @@
 """Draws small folders of images for the tests of what is read from them."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -27,3 +28,9 @@ def draw_folder(root, images, ending=".png", side=12, seed=0):
 def sizes(source):
     """The numbers of images of each class, by the split."""
     return {split: list(counts) for split, counts in source.summary().counts.items()}
+
+
+def write_rows(path, *rows, delimiter=","):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path

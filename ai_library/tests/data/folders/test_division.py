@@ -85,6 +85,17 @@ def test_a_class_of_nearly_the_same_images_is_divided_with_a_warning(tmp_path):
     assert "the images of b are nearly the same within their class" in str(source.summary())
 
 
+def test_nearly_the_same_images_in_the_splits_of_a_user_are_divided_into_folds(tmp_path):
+    draw_folder(tmp_path, {f"{split}/{name}": 8 for split in ("train", "val", "test") for name in "ab"}, side=32)
+    picture = np.asarray(Image.open(tmp_path / "train/a/000000.png")).astype(int)
+    for index, path in enumerate(sorted(tmp_path.glob("*/b/*.png"))):
+        noise = np.random.default_rng(index).integers(-3, 4, picture.shape)
+        Image.fromarray(np.uint8((picture + noise).clip(0, 255))).save(path)
+    source = ImageFolderDataSource(tmp_path, image_size=32)
+    assert [fold.size("evaluation") for fold in folds(source, 4)] == [12] * 4
+    assert "the images of b are nearly the same within their class" in str(source.summary())
+
+
 @pytest.mark.parametrize("splits", [("",), ("train/", "val/", "test/")])
 def test_a_class_of_broken_images_is_named_where_these_are_left_out(splits, tmp_path):
     draw_folder(tmp_path, {f"{split}{name}": 12 for split in splits for name in "ab"})

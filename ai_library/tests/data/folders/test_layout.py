@@ -9,7 +9,9 @@ import pytest
 
 from ai_library import ImageFolderDataSource, InputError
 from ai_library.data.folders.layout import find_layout
+from ai_library.data.folders.samples import read_samples
 from ai_library.tests.data.folders.image_folders import draw_folder, sizes
+from ai_library.tests.model_files import small_classifier
 
 
 def layout_of(folder, images, **how):
@@ -201,3 +203,26 @@ def test_folders_that_are_passed_over_are_not_followed(tmp_path):
     draw_folder(tmp_path / "data", {"a": 3, "b": 3, ".venv/lib": 1})
     (tmp_path / "data/.venv/lib64").symlink_to("lib")
     assert find_layout(tmp_path / "data").class_names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("folders", "told"),
+    [
+        (["cat/film 1", "dog/film 2"], "cat/film 1, dog/film 2"),
+        (["cat/film 1", "cat/film 2", "dog/film 3"], "dog/film 3"),
+        (["cat/images", "dog/images"], None),
+        (["cat", "dog"], None),
+        (["cat/images/film 1", "cat/images/film 2", "dog/images/film 3", "dog/images/film 4"], None),
+    ],
+)
+def test_one_folder_that_holds_a_class_is_told_where_it_may_be_a_group(folders, told, tmp_path):
+    draw_folder(tmp_path, dict.fromkeys(folders, 2))
+    reader = small_classifier(class_names=("cat", "dog"))
+    for notes in (find_layout(tmp_path).notes, read_samples(tmp_path, reader).notes):
+        (note,) = [note for note in notes if "all images of a class" in note] or [None]
+        assert note == (
+            told
+            and f"all images of a class are in one sub-folder: {told}; they are taken as independent, so "
+            "that intervals are too narrow if it is one film or one patient"
+        )
+    assert not [note for note in find_layout(tmp_path, groups=False).notes if "all images of a class" in note]

@@ -106,6 +106,13 @@ def test_labels_of_arrays_may_be_ignored(tmp_path):
     assert [sample.label for sample in read_samples(tmp_path / "data.npz", READER, unlabelled=True)] == [None] * 2
 
 
+def test_what_lies_beside_the_folder_of_a_zip_is_no_sub_folder(tmp_path):
+    shutil.copytree(draw_folder(tmp_path / "all" / "photos", {"x": 2}) / "x", tmp_path / "packed/photos")
+    (tmp_path / "packed/README.txt").write_text("These are photos.")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "packed")
+    assert [sample.name for sample in read_samples(tmp_path / "packed.zip", READER)] == ["000000.png", "000001.png"]
+
+
 @pytest.mark.slow
 def test_arrays_larger_than_the_memory_are_read_in_parts(tmp_path):
     np.savez_compressed(tmp_path / "zeros.npz", images=np.zeros((1_500, 256, 256), np.uint8))  # 98 MB
