@@ -35,14 +35,14 @@ def main():
     for note in found[0].notes:
         print(shown(note))
     left_out: list[str] = []
-    reports = report(first, found[0], left_out), report(second, found[1], [])
+    one, other = report(first, found[0], left_out), report(second, found[1], [])
     if left_out:
         print(shown(f"{counted(len(left_out), 'image')} left out: {listed(left_out, 3)}"))
-    if None in reports:
+    if one is None or other is None:
         raise InputError(
             f"{arguments.data} has no readable image with a label: put images into sub-folders named like classes"
         )
-    print(f"first       {shown(arguments.first)}\nsecond      {shown(arguments.second)}\n\n{compare(*reports)}")
+    print(f"first       {shown(arguments.first)}\nsecond      {shown(arguments.second)}\n\n{compare(one, other)}")
 
 
 def report(classifier, samples, left_out):

@@ -128,7 +128,8 @@ def _rows(table):
                 f"{table} must have a path and a label in line {number:,}, got {row['path']!r} and {row['label']!r}"
             )
         for kind in ("label", "group"):
-            row[kind] = row[kind] and nfc(row[kind])
+            if text := row[kind]:
+                row[kind] = nfc(text)
         if row["split"] is not None and not split_named(row["split"]):
             raise InputError(
                 f"{table} must name train, validation or test as the split in line {number:,}, got {row['split']!r}"
