@@ -1,10 +1,13 @@
 """What the service does when it has more to do than it can, and when it fails."""
 
 import concurrent.futures
+import io
 import threading
 import time
+import zlib
 
 import numpy as np
+from PIL import Image, PngImagePlugin
 
 from ai_application.service.limits import Limits
 from ai_application.tests.serving import serving, tensor
@@ -56,6 +59,33 @@ def test_requests_that_wait_are_predicted_together_and_too_many_are_refused():
         assert bad.result().status_code == 500  # the image is none that a client could mend
         assert bad.result().json() == {"error": "gives nan"}
     assert model.seen[:3] == [1, 1, 8]
+
+
+def test_small_images_are_answered_while_large_ones_take_all_memory_for_decoding(monkeypatch):
+    content, begun, let = io.BytesIO(), threading.Event(), threading.Event()
+    Image.new("L", (16, 16)).save(content, "PNG")
+    small, large = content.getvalue(), bytearray(content.getvalue())
+    large[16:24] = (16_000).to_bytes(4) + (8_000).to_bytes(4)
+    large[29:33] = zlib.crc32(large[12:29]).to_bytes(4)
+    load = PngImagePlugin.PngImageFile.load
+
+    def slowly(file):
+        if file.width > 16:
+            begun.set()
+            assert let.wait(timeout=20)
+        return load(file)
+
+    with serving(plain=small_classifier()) as client, concurrent.futures.ThreadPoolExecutor(2) as threads:
+        monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", slowly)
+        try:
+            first = threads.submit(client.post, "/predict/plain", content=bytes(large))
+            assert begun.wait(timeout=20)
+            second = threads.submit(client.post, "/predict/plain", content=small)
+            assert second.result(timeout=10).status_code == 200
+            assert client.get("/v2/health/live").json() == {"live": True}
+        finally:
+            let.set()
+        assert first.result().status_code == 400
 
 
 def test_bodies_that_are_too_many_at_once_are_refused():

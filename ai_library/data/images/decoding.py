@@ -41,7 +41,7 @@ SCALED = "of more than 8 bits: scaled by the range of levels that it uses"
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF")
 _WITH_FRAMES = ("PNG", "GIF", "TIFF", "WEBP", "AVIF")  # a JPEG of Pillow's kind MPO is one picture with its previews
 _MAX_BYTES = 8 * MAX_PIXELS  # 4 uncompressed channels of 16 bits; some decoders read whole files
-_LARGE_PIXELS = 1_000_000  # larger JPEGs may be decoded at a reduced size
+_LARGE_PIXELS = 1_000_000  # more count in the bound of memory, and a JPEG may be decoded at a reduced size
 _OVERSAMPLING = 4  # least ratio of the reduced to the needed sides
 _MOST_MISSING = 0.1  # largest fraction of missing pixels in a JPEG that ends early
 _FEWEST_SCANS = 4  # the same for a progressive JPEG: fewest complete scans
@@ -61,7 +61,7 @@ _OTHERS = {  # by the first bytes of the file
 }
 _NO_LOG = logging.NullHandler()
 _without_warnings = WithoutWarnings("PIL")  # an image is either read or raises an error
-_room = Room(MAX_PIXELS)  # pixels of all images that threads decode at once
+_room = Room(MAX_PIXELS)  # pixels of all large images that threads decode at once; a small one waits for nobody
 
 
 class Decoded(NamedTuple):
@@ -159,9 +159,9 @@ def _decoded(path, channels, needed):
         raise InputError(_too_large(f"{size:,} bytes"))
     with _opened(path) as file:
         size, mode = file.size, file.mode
-        if file.width * file.height > MAX_PIXELS:
+        if (area := file.width * file.height) > MAX_PIXELS:
             raise InputError(_too_large(f"{file.width:,} x {file.height:,} pixels"))
-        with _room.taken(file.width * file.height):
+        with _room.taken(area) if area > _LARGE_PIXELS else contextlib.nullcontext():
             _reduce_jpeg(file, needed)
             deep = any(";16" in str(tile.args) for tile in getattr(file, "tile", ())) and not file.mode.startswith("I")
             cut_off = _load(file)
