@@ -2,11 +2,13 @@
 
 A model is named after its file, without the extension. /openapi.json describes all endpoints; /metrics is for
 Prometheus.
-SIGTERM or Ctrl-C ends the service after it has answered the accepted requests.
+SIGTERM or Ctrl-C ends the service after it has answered the accepted requests. Those that take longer than
+--finish-seconds get status 503.
 """
 
 import argparse
 import dataclasses
+import os
 import re
 import sys
 from contextlib import closing
@@ -53,6 +55,8 @@ def main():
         host, port, *_ = listener.getsockname()
         print(f"serving {', '.join(classifiers)} on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
         run(application(classifiers, limits, log), listener, limits)
+    sys.stderr.flush()
+    os._exit(0)  # threads may still predict or decode for requests that were given up, and Python would wait for them
 
 
 def _port(text):

@@ -99,7 +99,7 @@ class _Service:
         app.state.warming = asyncio.gather(*(model.warm_up() for model in self._models.values()))
         yield
         app.state.warming.cancel()
-        self._threads.shutdown()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def index(self, _) -> Response:
         if len(self._models) == len(self._pages) == 1:

@@ -28,7 +28,7 @@ class Limits:
     body_seconds: float = field(default=30.0, metadata={"help": "seconds in which a body must arrive; 408 beyond"})
     idle_seconds: float = field(default=20.0, metadata={"help": "seconds that a connection may be idle"})
     finish_seconds: float = field(
-        default=8.0, metadata={"help": "seconds for answering accepted requests after SIGTERM"}
+        default=8.0, metadata={"help": "seconds for answering accepted requests after SIGTERM; 503 beyond"}
     )
 
 

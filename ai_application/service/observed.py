@@ -1,5 +1,6 @@
 """Observes the requests: a log line for each, and metrics for Prometheus."""
 
+import asyncio
 import contextlib
 import os
 import queue
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ai_library.files.text import escaped
@@ -71,7 +73,10 @@ class Metrics:
 
 
 class Observed:
-    """Counts and logs each request. The log line has no text from the client."""
+    """Counts and logs each request. The log line has no text from the client.
+
+    A request that the ending server gives up gets status 503.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log: Callable[[str], None]):
         self._app, self._metrics, self._log = app, metrics, log
@@ -93,6 +98,10 @@ class Observed:
         with self._metrics.running.track_inprogress():
             try:
                 await self._app(scope, receive, sending)
+            except asyncio.CancelledError:  # by the server, which ends, when its time for answers is over
+                if not status:
+                    error = {"error": "the service ends before this request is answered: try again"}
+                    await JSONResponse(error, 503, {"retry-after": "1"})(scope, receive, sending)
             finally:
                 seconds = time.perf_counter() - begun
                 path = getattr(scope.get("route"), "path", "-")  # as declared, not what the client wrote

@@ -22,6 +22,7 @@ from PIL import Image
 from ai_application import EVALUATION, MODELS
 from ai_application.commands import serve
 from ai_application.service.server import listening
+from ai_application.tests.serving import tensor
 from ai_library import load_model, save_model
 from ai_library.tests.model_files import small_classifier
 
@@ -38,8 +39,8 @@ pytestmark = [
 class Service:
     """`serve.py` with some arguments, ready, at a free port."""
 
-    def __init__(self, *arguments):
-        command = [sys.executable, ROOT / "scripts/serve.py", "--port", "0", *map(str, arguments)]
+    def __init__(self, *arguments, script=(ROOT / "scripts/serve.py",)):
+        command = [sys.executable, *script, "--port", "0", *map(str, arguments)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("serving "), line + self.process.stderr.read()
@@ -70,8 +71,8 @@ class Service:
 
 
 @contextlib.contextmanager
-def running(*arguments):
-    service = Service(*arguments)
+def running(*arguments, **options):
+    service = Service(*arguments, **options)
     try:
         yield service
     finally:
@@ -284,6 +285,33 @@ def test_a_signal_under_load_ends_it_with_status_0_and_every_answer(keep_alive, 
             each.result()
     assert (status, errors, lost) == (0, "", [])
     assert all(answers)
+
+
+SLOW = """
+import sys, time
+from ai_library import Classifier
+predict = Classifier.predict_logits
+def slowly(self, batches, **options):
+    time.sleep(60 if len(batches[0]) > 1 else 0)
+    return predict(self, batches, **options)
+Classifier.predict_logits = slowly
+from ai_application.start import serve
+sys.exit(serve())
+"""
+
+
+def test_a_request_that_takes_too_long_after_a_signal_is_told_so_and_does_not_keep_it_from_ending():
+    asked = tensor(np.repeat(IMAGE, 2, axis=0))
+    with running("--finish-seconds=1", script=("-c", SLOW)) as service, ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(service.ask, "POST", "/v2/models/shapes/infer", json.dumps(asked))
+        while b"ai_requests_running 2.0" not in service.ask("GET", "/metrics")[1]:  # this one is running, too
+            time.sleep(0.02)
+        begun = time.monotonic()
+        status, errors = service.end()
+        assert time.monotonic() - begun < 10
+    assert (status, "Traceback" in errors, errors.count("\n")) == (0, False, 1)
+    assert answer.result()[0] == 503
+    assert "the service ends" in json.loads(answer.result()[1])["error"]
 
 
 def test_nobody_who_reads_its_lines_does_not_stop_it():
