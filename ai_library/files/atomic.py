@@ -76,8 +76,8 @@ def begun(path: str | Path, mode: str = "w") -> Iterator[NewFile]:
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     with naming(path):
+        permissions = _permissions(Path(path))  # of what a link leads to, also where that is a pipe without a path
         path = Path(os.path.realpath(path))
-        permissions = _permissions(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
             temporary(path.with_name(f".{path.name}.{os.urandom(4).hex()}")) as place,

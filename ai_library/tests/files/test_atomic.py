@@ -41,6 +41,11 @@ def test_what_is_no_file_is_left_alone(tmp_path, act):
         act(tmp_path / "folder")
     with pytest.raises(InputError, match="/dev/null: it is not a regular file"):
         act("/dev/null")
+    ends = os.pipe()
+    with pytest.raises(InputError, match="it is not a regular file"):  # as /dev/stdout may be: a link to no path
+        act(f"/dev/fd/{ends[1]}")
+    for end in ends:
+        os.close(end)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
 
 
