@@ -71,8 +71,7 @@ function webpOrientation(bytes) {
   for (let start = 12; start + 8 <= bytes.length; ) {
     const length = view.getUint32(start + 4, true);
     if (text(bytes, start) === "EXIF") {
-      const tags = bytes.subarray(start + 8, start + 8 + length);
-      return exifOrientation(viewOf(text(tags, 0) === "Exif" ? tags.subarray(6) : tags));
+      return exifOrientation(bytes.subarray(start + 8, start + 8 + length)) ?? 1;
     }
     start += 8 + length + (length % 2);
   }

@@ -29,26 +29,40 @@ async function decodedPng(bytes) {
       image = { ...image, data: Uint8Array.from(samples, (value) => value >> 8) };
       remarks.push("of 16 bits a channel: the upper 8 are used, which leaves images of 12 bits dark");
     }
-    if (transparent && kind !== PALETTE) image = withTransparentColour(image, viewOf(transparent));
     image = reduced(image, factor);
+    if (transparent && kind !== PALETTE) image = withTransparentColour(image, viewOf(transparent), depth);
   }
-  const orientation = chunks.eXIf ? exifOrientation(viewOf(chunks.eXIf[0])) : 1;
+  const orientation = await orientationOf(chunks);
   const turned = upright(image, orientation);
   return { image: turned, size: orientation >= 5 ? [height, width] : [width, height], remarks };
 }
 
-/** The contents of the chunks by their types, in their order. */
+/** The contents of the chunks by their types, in their order. Up to the pixels, their checksums must be right. */
 function chunksOf(bytes) {
   const view = viewOf(bytes);
   const chunks = {};
   for (let start = PNG_SIGNATURE.length; start + 12 <= bytes.length; ) {
     const length = view.getUint32(start);
-    const type = String.fromCharCode(...bytes.subarray(start + 4, start + 8));
+    const type = text(bytes, start + 4);
+    const end = start + 8 + length;
+    if (!chunks.IDAT && type !== "IDAT") {
+      const right = end + 4 <= bytes.length && crc32(bytes.subarray(start + 4, end)) === view.getUint32(end);
+      if (!right) throw new Error("it is a broken PNG");
+    }
     (chunks[type] ??= []).push(bytes.subarray(start + 8, start + 8 + length));
     start += length + 12;
   }
   if (!chunks.IHDR || !chunks.IDAT) throw new Error("it is a broken PNG");
   return chunks;
+}
+
+function crc32(bytes) {
+  let found = -1;
+  for (const byte of bytes) {
+    found ^= byte;
+    for (let bit = 0; bit < 8; bit++) found = (found >>> 1) ^ (found & 1 ? 0xedb88320 : 0);
+  }
+  return ~found >>> 0;
 }
 
 async function inflated(parts) {
@@ -120,15 +134,17 @@ function withPalette({ width, height, data }, colours, opacity) {
   return { width, height, channels, data: found };
 }
 
-/** With an opacity that is 0 where a pixel has the one colour that a file names. */
-function withTransparentColour({ width, height, channels, data }, colour) {
+/** With an opacity that is 0 where a pixel has the one colour that a file names; Pillow takes its lower 8 bits. */
+function withTransparentColour({ width, height, channels, data }, colour, depth) {
+  const level = (i) => (depth === 1 ? colour.getUint16(i) && 255 : colour.getUint16(i) & 255);
+  const wanted = Array.from({ length: channels }, (_, i) => level(2 * i));
   const found = new Uint8Array(width * height * (channels + 1));
   for (let pixel = 0; pixel < width * height; pixel++) {
     let same = true;
     for (let i = 0; i < channels; i++) {
       const value = data[pixel * channels + i];
       found[pixel * (channels + 1) + i] = value;
-      same &&= value === colour.getUint16(2 * i);
+      same &&= value === wanted[i];
     }
     found[pixel * (channels + 1) + channels] = same ? 0 : 255;
   }
@@ -160,19 +176,50 @@ function scaledLevels({ width, height, data }) {
   };
 }
 
-/** 1 to 8, of the first directory of EXIF's tags; 1 where it has none. */
-function exifOrientation(view) {
+/** 1 to 8, of EXIF's tags, which ImageMagick writes as a hexadecimal text, or of XMP; 1 where there is none. */
+async function orientationOf(chunks) {
+  const lines = chunks.eXIf ? [] : (await textNamed("Raw profile type exif", chunks)).split("\n").slice(3);
+  const pairs = lines.join("").match(/[0-9a-f]{2}/gi) ?? [];
+  const tags = chunks.eXIf?.at(-1) ?? Uint8Array.from(pairs, (pair) => parseInt(pair, 16));
+  const xmp = await textNamed("XML:com.adobe.xmp", chunks);
+  const found = exifOrientation(tags) ?? Number(xmp.match(/tiff:Orientation(?:="|>)([0-9])/)?.[1]);
+  return found >= 2 && found <= 8 ? found : 1;
+}
+
+/** The first text of this name, compressed or not; empty where there is none. */
+async function textNamed(name, chunks) {
+  const letters = (bytes) => String.fromCharCode(...bytes.subarray(0, 80));
+  for (const type of ["tEXt", "zTXt", "iTXt"]) {
+    for (const chunk of chunks[type] ?? []) {
+      if (!letters(chunk).startsWith(`${name}\0`)) continue;
+      let start = name.length + 1;
+      const packed = type === "zTXt" || (type === "iTXt" && chunk[start]);
+      if (type === "zTXt") start += 1; // the method of compression
+      if (type === "iTXt") start = chunk.indexOf(0, chunk.indexOf(0, start + 2) + 1) + 1; // language, translated name
+      const content = chunk.subarray(start);
+      const unpacked = packed ? await inflated([content]).catch(() => new Uint8Array()) : content;
+      return new TextDecoder("latin1").decode(unpacked);
+    }
+  }
+  return "";
+}
+
+/** 1 to 8, of the first directory of EXIF's tags; undefined where it has none. */
+function exifOrientation(tags) {
+  const view = viewOf(text(tags, 0) === "Exif" ? tags.subarray(6) : tags);
+  const numbers = { 1: "getUint8", 3: "getUint16", 4: "getUint32" }; // by the type of a tag
   try {
     const little = view.getUint16(0) === 0x4949;
     const start = view.getUint32(4, little);
     for (let tag = 0; tag < view.getUint16(start, little); tag++) {
       const entry = start + 2 + 12 * tag;
-      if (view.getUint16(entry, little) === 0x0112) return view.getUint16(entry + 8, little);
+      if (view.getUint16(entry, little) !== 0x0112) continue;
+      const read = numbers[view.getUint16(entry + 2, little)];
+      return read ? view[read](entry + 8, little) : undefined;
     }
   } catch {
     // A damaged tag turns nothing.
   }
-  return 1;
 }
 
 function viewOf(bytes) {

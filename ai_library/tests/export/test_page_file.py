@@ -2,11 +2,13 @@
 
 import itertools
 import re
+import struct
+import zlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, PngImagePlugin
 
 from ai_library import CNN, Classifier, InputError, ResNet, export_page
 from ai_library.export.page_file import page_of
@@ -117,9 +119,91 @@ def test_content_is_cut_out_as_the_library_does_it(browser, page_file, tmp_path)
 @pytest.mark.slow
 def test_large_images_are_reduced_as_the_library_does_it(browser, page_file, tmp_path):
     classifier = classifier_of(CNN(num_classes=3, **SMALL), (16, 16, 1))
-    Image.fromarray(smooth(4099, 4001, 1)[..., 0]).save(tmp_path / "large.png", compress_level=1)
+    files = [tmp_path / "large.png", tmp_path / "transparent.png"]
+    pixels = smooth(4099, 4001, 1)[..., 0]
+    Image.fromarray(pixels).save(files[0], compress_level=1)
+    Image.fromarray(pixels // 64 * 64).save(files[1], compress_level=1, transparency=64)
     with opened(browser, page_file(classifier)) as page:
-        assert_same(answers(page, [tmp_path / "large.png"]), classifier, [tmp_path / "large.png"])
+        assert_same(answers(page, files), classifier, files)
+
+
+@pytest.mark.slow
+def test_png_files_are_turned_wherever_they_say_so(browser, page_file, tmp_path):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    numbers = b"MM\0*" + struct.pack(">IHHHIII", 8, 1, 0x112, 4, 1, 6, 0)  # the orientation as a LONG
+    listed = exif.tobytes().hex()
+    listed = f"\nexif\n{len(listed) // 2:8}\n{listed[:72]}\n{listed[72:]}\n"
+    xmp = '<rdf:Description tiff:Orientation="6"/>'
+    notes = [PngImagePlugin.PngInfo() for _ in range(7)]
+    notes[0].add(b"eXIf", b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0"))
+    notes[1].add(b"eXIf", numbers)
+    notes[2].add_text("Raw profile type exif", listed)
+    notes[3].add_text("Raw profile type exif", listed, zip=True)
+    notes[4].add_itxt("XML:com.adobe.xmp", xmp, lang="x", tkey="y")
+    notes[5].add_itxt("XML:com.adobe.xmp", xmp, zip=True)
+    notes[6].add(b"zTXt", b"Raw profile type exif\0\0broken")  # which turns nothing
+    files = [tmp_path / f"{index}.png" for index in range(len(notes))]
+    for file, note in zip(files, notes, strict=True):
+        Image.fromarray(smooth(30, 20, 3)).save(file, pnginfo=note)
+    classifier = classifier_of(CNN(num_classes=3, **SMALL), (16, 16, 3))
+    with opened(browser, page_file(classifier)) as page:
+        assert_same(answers(page, files), classifier, files)
+
+
+def png(path, rows, depth, kind, *chunks):
+    """Writes a PNG file of rows of bytes and with chunks (type, content) of which Pillow does not write all."""
+    width = len(rows[0]) * 8 // (depth * (3 if kind == 2 else 1))
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, kind, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    content = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in [(b"IHDR", header), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(content))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_transparent_colour_is_found_as_the_library_finds_it(channels, browser, page_file, tmp_path):
+    grey, colour = smooth(40, 40, 1)[..., 0] // 64 * 64, smooth(40, 40, 3) // 64 * 64
+    colour[8:30, 6:28] = 255
+    kinds = {
+        "bit": ([np.packbits(row > 127).tobytes() for row in grey], 1, 0),
+        "grey": ([row.tobytes() for row in grey], 8, 0),
+        "colour": ([row.tobytes() for row in colour], 8, 2),
+        "deep": ([row.repeat(2).tobytes() for row in colour], 16, 2),
+    }
+    named = {"bit": (0, 1, 256), "grey": (64, 320), "colour": (255, 511), "deep": (65535, 255)}
+    files = []
+    for kind, (rows, depth, number) in kinds.items():
+        for level in named[kind]:
+            files.append(tmp_path / f"{kind} {level}.png")
+            png(files[-1], rows, depth, number, (b"tRNS", struct.pack(">H", level) * (3 if number == 2 else 1)))
+    classifier = classifier_of(CNN(num_classes=3, **SMALL), (16, 16, channels))
+    with opened(browser, page_file(classifier)) as page:
+        assert_same(answers(page, files), classifier, files)
+
+
+@pytest.mark.slow
+def test_png_files_with_a_wrong_checksum_before_the_pixels_are_refused(browser, page_file, tmp_path):
+    colours = (b"PLTE", bytes(range(0, 240, 5)))
+    png(tmp_path / "right.png", [bytes(range(16))] * 9, 8, 3, colours, (b"gAMA", struct.pack(">I", 45455)))
+    right, files = (tmp_path / "right.png").read_bytes(), []
+    for name in (b"IHDR", b"PLTE", b"gAMA", b"IDAT"):
+        files.append(tmp_path / f"{name.decode()}.png")
+        place = right.index(name) + 4 + (7 if name == b"IHDR" else 0)
+        if name == b"IDAT":  # whose checksum is not read
+            place += int.from_bytes(right[place - 8 : place - 4])
+        files[-1].write_bytes(right[:place] + bytes([right[place] ^ 1]) + right[place + 1 :])
+    classifier = classifier_of(CNN(num_classes=3, **SMALL), (16, 16, 3))
+    with opened(browser, page_file(classifier)) as page:
+        found = answers(page, files)
+    assert [each.get("error") for each in found] == ["it is a broken PNG"] * 3 + [None]
+    for file in files[:3]:
+        with pytest.raises(InputError):
+            classifier.predict_proba([file])
+    assert_same(found[3:], classifier, files[3:])
 
 
 @pytest.mark.slow
