@@ -161,7 +161,7 @@ class Classifier:
         Raises:
             InputError: The logits are not the output of an `nn.Dense`, or a number is not finite.
         """
-        from .network import predict_features
+        from .features import predict_features
 
         predict, block = self._by_jax(predict_features)
         blocks = _blocks([self._as_images(images)], block)

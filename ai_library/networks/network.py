@@ -44,12 +44,12 @@ def initialise(model: nn.Module, seed: int, image_shape: Sequence[int]) -> dict[
 
     They are "params" and the collections of the network's state.
     """
-    return _fresh_variables(random_key(seed), model, check_image_shape(image_shape))
+    return _fresh_variables(random_key(seed), apply_of_run(model), check_image_shape(image_shape))
 
 
-@partial(jax.jit, static_argnames=("model", "image_shape"), compiler_options=_QUICKLY)
-def _fresh_variables(key, model, image_shape):
-    return _init(model, key, image_shape)
+@partial(jax.jit, static_argnames=("apply", "image_shape"), compiler_options=_QUICKLY)
+def _fresh_variables(key, apply, image_shape):
+    return _init(apply.__self__, key, image_shape)
 
 
 def _init(model, key, image_shape):
@@ -151,18 +151,21 @@ def summary(model: nn.Module, image_shape: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-@partial(jax.jit, static_argnames=("model", "part_by_part"))
 def predict_logits(
-    model: nn.Module, variables: dict[str, Any], images: jax.Array, part_by_part: bool = False
+    model: nn.Module, variables: dict[str, Any], images: jax.Array | np.ndarray, part_by_part: bool = False
 ) -> jax.Array:
     """Logits (b, num_classes) float32 of images (b, h, w, c) uint8, in evaluation mode.
 
     With `part_by_part`, a CPU computes `PART` images at a time, and b must be a multiple of it. Such a call uses little
     more than one core, so that two concurrent calls keep two cores busy.
     """
+    return _predict_logits(apply_function(model), variables, images, part_by_part)
 
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _predict_logits(apply, variables, images, part_by_part):
     def logits(images):
-        return apply_function(model)(variables, normalise(images), train=False).astype(jnp.float32)
+        return apply(variables, normalise(images), train=False).astype(jnp.float32)
 
     def in_parts(images):
         parts = images.reshape(-1, PART, *images.shape[1:])
@@ -181,37 +184,11 @@ def prediction_digest(model: nn.Module, image_shape: Sequence[int]) -> str | Non
     of accelerator, so that it has no program that all devices share.
     """
     image = jax.ShapeDtypeStruct((1, *image_shape), np.uint8)
-    traced = predict_logits.trace(model, variable_shapes(model, image_shape), image)
+    traced = _predict_logits.trace(apply_of_run(model), variable_shapes(model, image_shape), image, False)
     try:
         return digest(traced.lower(lowering_platforms=("cpu",)))
     except Exception:  # what JAX raises depends on the operation
         return None
-
-
-@partial(jax.jit, static_argnames="model")
-def predict_features(model: nn.Module, variables: dict[str, Any], images: jax.Array) -> jax.Array:
-    """The input (b, width) float32 of the `nn.Dense` that gives the logits, for images (b, h, w, c) uint8.
-
-    Raises `InputError` where the logits are not the output of an `nn.Dense`.
-    """
-    dense = []
-
-    def record(call, args, kwargs, context):
-        output = call(*args, **kwargs)
-        if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
-            dense.append((args[0], output))
-        return output
-
-    with nn.intercept_methods(record):
-        logits = apply_function(model)(variables, normalise(images), train=False)
-    # A network may cast what its layer gives, which is then another array.
-    of_last = [pair for pair in dense[-1:] if pair[1].shape == logits.shape and pair[1].dtype != logits.dtype]
-    found = [pair for pair in dense if pair[1] is logits] or of_last
-    if not found:
-        raise InputError(
-            f"features are what the last nn.Dense gets, but in {type(model).__name__} none gives the logits"
-        )
-    return found[0][0].reshape(len(images), -1).astype(jnp.float32)
 
 
 def arguments(model: nn.Module) -> dict[str, Any]:
@@ -300,10 +277,33 @@ def splits_batches(model: nn.Module) -> bool:
     return vars(type(model)).get("SPLITS_BATCHES", False)
 
 
-@lru_cache
+def is_own(model: nn.Module) -> bool:
+    """Whether the network's class is the user's own: those of the library are all in this folder."""
+    return not type(model).__module__.startswith(f"{__package__}.")
+
+
+def for_run(model: nn.Module) -> nn.Module:
+    """The network for a new run: a copy of one of the user's own, which shares no compiled program; else itself."""
+    return model.clone() if is_own(model) else model
+
+
 def apply_function(model: nn.Module) -> Callable[..., Any]:
-    """`model.apply`, as the same object for equal networks, so that they share compiled programs."""
+    """`model.apply`, by which compiled programs are found again.
+
+    It is the same for equal networks of the library's own. That of the user's own differs for each object, as bound
+    methods do: what its code reads, such as a global variable, may have changed since an equal network was traced.
+    """
+    return model.apply if is_own(model) else _shared_apply(model)
+
+
+@lru_cache
+def _shared_apply(model):
     return model.apply
+
+
+def apply_of_run(model: nn.Module) -> Callable[..., Any]:
+    """The `apply_function` with which a network of the user's own is traced anew."""
+    return apply_function(for_run(model))
 
 
 class Network(nn.Module):

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from ..data.augmentation import Augmentation
 from ..errors import InputError
-from ..networks.network import apply_function, check_module, errors_named, initialise, normalise, splits_batches
+from ..networks.network import apply_of_run, check_module, errors_named, initialise, normalise, splits_batches
 from ..runtime import distributed
 from ..runtime.distributed import BATCH
 from ..runtime.jax_settings import random_key, settings
@@ -108,8 +108,8 @@ def create_train_state(
 ) -> TrainState:
     """Makes the state before the first step of a run.
 
-    Runs share compiled steps. An `optimizer` or `loss` of your own is traced anew for each state, because what it reads
-    may have changed.
+    Runs share compiled steps. A network, `optimizer` or `loss` of your own is traced anew for each state, because what
+    it reads may have changed.
 
     >>> state = create_train_state(network, image_shape=(16, 16, 1), config=config, steps=2)
     >>> state.params["Dense_0"]["kernel"].shape
@@ -149,7 +149,7 @@ def create_train_state(
         weights_of(config.class_weights if class_weights is None else class_weights),
     )
     try:
-        return _state_of(*arrays, model, tuple(image_shape), tuple(settings.items()))
+        return _state_of(*arrays, apply_of_run(model), tuple(image_shape), tuple(settings.items()))
     except InputError:
         raise
     except Exception as error:  # whatever an optimizer raises is about it
@@ -158,12 +158,12 @@ def create_train_state(
 
 
 @partial(jax.jit, static_argnums=(4, 5, 6))  # else each array would be compiled separately
-def _state_of(variables, schedule, seed, class_weights, model, image_shape, settings):
-    settings = dict(settings)
+def _state_of(variables, schedule, seed, class_weights, apply, image_shape, settings):
+    settings, model = dict(settings), apply.__self__
     tx = scheduled(settings.pop("optimizer"), settings.pop("clip_norm"))
     images = jnp.zeros((1, *image_shape), jnp.float32)
     with errors_named(model, image_shape, train=False):
-        logits = jax.eval_shape(partial(model.apply, train=False), variables, images)
+        logits = jax.eval_shape(partial(apply, train=False), variables, images)
     num_classes = logits.shape[-1]
     if class_weights is not None and class_weights.shape != (num_classes,):
         raise InputError(
@@ -173,7 +173,7 @@ def _state_of(variables, schedule, seed, class_weights, model, image_shape, sett
     params = variables.get("params", {})
     state = TrainState(
         step=jnp.zeros((), jnp.int32),  # as every later one has it: one type, one compilation
-        apply_fn=apply_function(model),
+        apply_fn=apply,
         params=params,
         tx=tx,
         opt_state=tx.init(settings["frozen"].trained(params)),

@@ -19,13 +19,14 @@ from ..errors import DivergedError, InputError
 from ..evaluation.calibration import fit_temperature
 from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
-from ..networks.network import check_network, described, initialise, settings_of
+from ..networks.network import check_network, described, for_run, initialise, settings_of
 from ..networks.transfer import digest, transfer
 from ..runtime import display, distributed
 from ..runtime.agreement import check_alike, code_version
 from ..runtime.jax_settings import settings
 from . import program
 from .callbacks import Callback, out_of_patience
+from .class_weights import class_weights
 from .config import TrainConfig
 from .freezing import check_beginning
 from .optimizers import Optimizer
@@ -170,6 +171,7 @@ class Trainer:
         """
         if self.config.freeze and not (self._transfer or resume):
             raise InputError("freeze must be 0 without an initial classifier: what is frozen would stay random")
+        self.model = for_run(self.model)  # what its code reads may have changed since an earlier run
         state = self._first_state()
         step = check_step(state, self.source.image_shape, self.config.batch_size, self._shared_out)
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
@@ -204,23 +206,10 @@ class Trainer:
             self._steps,
             optimizer=self._optimizer,
             loss=self._loss,
-            class_weights=self._class_weights(),
+            class_weights=class_weights(self.config.class_weights, self.source),
             variables=self._first_variables(),
         )
         return distributed.place(state, self._everywhere)
-
-    def _class_weights(self):
-        """The weights of the configuration, computed from the training labels if they are "balanced"."""
-        if self.config.class_weights != "balanced":
-            return self.config.class_weights
-        classes = self.source.num_classes
-        counts = np.zeros(classes, np.int64)
-        for _, labels in self.source.batches("train", 1024):
-            counts += np.bincount(labels, minlength=classes)
-        if not counts.all():
-            missing = self.source.class_names[int(counts.argmin())]
-            raise InputError(f"class_weights='balanced' needs training images of every class, and {missing!r} has none")
-        return counts.sum() / (classes * counts)
 
     def _first_variables(self):
         """The initial variables; None: random ones."""

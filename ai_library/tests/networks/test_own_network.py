@@ -1,5 +1,6 @@
 """Networks of a user's own are used as they are: nothing that is proven for `CNN` alone is taken for them."""
 
+import dataclasses
 from functools import partial
 
 import flax.linen as nn
@@ -253,6 +254,35 @@ class Deaf(nn.Module):
     @nn.compact
     def __call__(self, images, train):
         return nn.Dense(3)(self.layer(images.reshape(len(images), -1)))
+
+
+class Numbers:
+    """What a network reads, and how often it was traced."""
+
+    factor, traces = 1.0, 0
+
+
+class Reading(nn.Module):
+    """Multiplies by a number that may change."""
+
+    numbers: object
+
+    @nn.compact
+    def __call__(self, images, train):
+        self.numbers.traces += 1
+        return self.numbers.factor * nn.Dense(3)(images.reshape(len(images), -1))
+
+
+def test_a_classifier_computes_what_its_network_reads_when_it_is_first_used_and_is_traced_once():
+    numbers, images = Numbers(), images_of(5)
+    variables = drawn(Reading(numbers), SHAPE)
+    first, second = (Classifier(Reading(numbers), variables, NAMES, SHAPE) for _ in range(2))
+    logits = np.concatenate([*first.predict_logits([images])])
+    traces, numbers.factor = numbers.traces, 3.0
+    for classifier in (first, dataclasses.replace(first, temperature=2.0)):
+        np.testing.assert_array_equal(np.concatenate([*classifier.predict_logits([images])]), logits)
+    assert numbers.traces == traces
+    np.testing.assert_allclose(np.concatenate([*second.predict_logits([images])]), 3 * logits, rtol=1e-5)
 
 
 def begin_of_trainer(network):
