@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import InputError, MissingExtraError
 from ..files.atomic import write_bytes
 from ..networks.classifier import Classifier
+from ..networks.independence import check_independence
 from ..networks.network import apply_function, normalise, splits_batches
 from ..runtime.jax_settings import settings
 from .description import check_exportable, described
@@ -22,8 +23,6 @@ from .description import check_exportable, described
 PROGRAM, DESCRIPTION = "program.stablehlo", "classifier.json"
 """The files in the archive."""
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-_ROUNDING = 0.01
-"""Largest difference of two logits that rounding to 16 bits explains, as a fraction of the largest logit."""
 _one_at_a_time = threading.Lock()
 
 
@@ -53,8 +52,7 @@ def export_stablehlo(path: str | Path, classifier: Classifier, platforms: Sequen
     except ModuleNotFoundError as error:
         raise MissingExtraError(error, "export") from error
     check_exportable(classifier)
-    if not splits_batches(classifier.model):
-        _check_independence(classifier)
+    check_independence(classifier)
     description = {**described(classifier), "jax": jax.__version__}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -90,23 +88,6 @@ def _program(classifier, platforms):
     except Exception as error:  # whatever a network raises is about the network
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{type(model).__name__} cannot be exported for {', '.join(platforms)}: {reason}") from error
-
-
-def _check_independence(classifier):
-    """Raises `InputError` if the logits of an image depend on the rest of its batch.
-
-    The logits of an image in a full block of similar images are compared with those of the image alone, in a block
-    padded with black images.
-    """
-    rng = np.random.default_rng(0)
-    for low, high in ((0, 256), (100, 150), (0, 20), (235, 256)):
-        images = rng.integers(low, high, (classifier.block, *classifier.image_shape), np.uint8)
-        together, alone = (next(iter(classifier.predict_logits([part]))) for part in (images, images[:1]))
-        if not np.allclose(together[:1], alone, rtol=0, atol=_ROUNDING * np.abs(alone).max()):
-            raise InputError(
-                f"{type(classifier.model).__name__} cannot be exported: the logits of an image must not depend on the "
-                "other images of the batch"
-            )
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from ..errors import DivergedError, InputError
 from ..evaluation.calibration import fit_temperature
 from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
+from ..networks.independence import check_independence
 from ..networks.network import check_network, described, for_run, initialise, settings_of
 from ..networks.transfer import digest, transfer
 from ..runtime import display, distributed
@@ -165,7 +166,8 @@ class Trainer:
 
         Raises:
             DivergedError: The loss became infinite or nan. It is an `InputError`.
-            InputError: `run_dir` holds a run and `resume` is not set; or it is set, and there is none, or one with
+            InputError: The logits of an image depend on the other images of its batch, which is found after the first
+                epoch; `run_dir` holds a run and `resume` is not set; or it is set, and there is none, or one with
                 other settings, images or code; or it cannot be written.
             TrainingStopped: A signal stopped the run, after a checkpoint.
         """
@@ -274,7 +276,10 @@ class Trainer:
         """Validates, chooses the epoch so far, and adds a row to the history."""
         epoch, per_epoch = len(progress.history), self._per_epoch
         variables = jax.tree.map(np.array, progress.state.variables)  # copies: the next step donates these buffers
-        report = evaluate(self._classifier(variables), self.source, "validation")
+        classifier = self._classifier(variables)
+        report = evaluate(classifier, self.source, "validation")
+        if epoch == 0:  # the block's program is compiled now, and the weights differ from the first ones
+            check_independence(classifier)
         row = {
             "epoch": epoch + 1,
             "step": progress.step,

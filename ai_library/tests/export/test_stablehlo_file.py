@@ -151,8 +151,8 @@ def test_a_network_that_computes_in_16_bits_is_exported(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        (Relative, "Relative cannot be exported: the logits of an image must not depend on the other images"),
-        (Scaled, "Scaled cannot be exported: the logits of an image must not depend on the other images"),
+        (Relative, "must not depend on the other images of the batch, but those of Relative with train=False do"),
+        (Scaled, "must not depend on the other images of the batch, but those of Scaled with train=False do"),
         (Outside, "Outside must take images .* but raises TracerArrayConversionError"),
     ],
 )

@@ -1,0 +1,39 @@
+"""Networks of a user's own that are refused: they mix images, lose an axis, or cannot be stored."""
+
+import dataclasses
+import enum
+
+import flax.linen as nn
+import numpy as np
+import pytest
+
+from ai_library import ArrayDataSource, InputError, TrainConfig, Trainer
+from ai_library.networks.network import arguments, check_network
+from ai_library.tests.own_networks import Linear
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
+
+class Standardising(nn.Module):
+    """Standardises its images by their own statistics, or by those of the whole batch."""
+
+    num_classes: int
+    axes: tuple[int, ...] | None = None
+
+    @nn.compact
+    def __call__(self, images, train):
+        mean, deviation = images.mean(self.axes, keepdims=True), images.std(self.axes, keepdims=True)
+        return nn.Dense(self.num_classes)(((images - mean) / (deviation + 1e-6)).reshape(len(images), -1))
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), np.uint8)
+
+
+@pytest.mark.slow
+def test_a_network_that_mixes_the_images_of_a_batch_is_refused_after_an_epoch():
+    labels = np.arange(8) % 3
+    source = ArrayDataSource(train=(IMAGES, labels), validation=(IMAGES, labels))
+    config = TrainConfig(epochs=1, batch_size=8)
+    Trainer(Standardising(3, (1, 2, 3)), source, config, False, verbose=False).fit()
+    with pytest.raises(InputError, match="must not depend on the other images of the batch, but those of Standardis"):
+        Trainer(Standardising(3), source, config, False, verbose=False).fit()
