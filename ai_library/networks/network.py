@@ -74,21 +74,23 @@ def check_network(model: nn.Module, image_shape: Sequence[int], num_classes: int
     if splits_batches(model) and getattr(model, "num_classes", None) == num_classes:
         return  # the library's own take any image; tracing them takes half a second
 
-    def call(train):
-        key = random_key(0)
-        variables = _init(model, key, image_shape)
-        images = jnp.zeros((2, *image_shape), jnp.float32)
+    def call(train, variables, images):
         if not train:
             return model.apply(variables, images, train=False)  # as prediction calls it
         state = sorted(variables.keys() - {"params"})
-        return model.apply(variables, images, train=True, rngs={"dropout": key}, mutable=state)[0]
+        return model.apply(variables, images, train=True, rngs={"dropout": random_key(0)}, mutable=state)[0]
 
-    for train in (False, True):
+    with errors_named(model, image_shape, train=False):
+        variables = variable_shapes(model, image_shape)
+    for train, b in ((False, 2), (False, 1), (True, 2)):
         with errors_named(model, image_shape, train):
-            logits = jax.eval_shape(partial(call, train))
-        if getattr(logits, "shape", None) != (2, num_classes):
+            images = jax.ShapeDtypeStruct((b, *image_shape), jnp.float32)
+            logits = jax.eval_shape(partial(call, train), variables, images)
+        if getattr(logits, "shape", None) != (b, num_classes):
             found = getattr(logits, "shape", type(logits).__name__)
-            raise InputError(f"{name} must give logits (b, {num_classes}), one for each class, but gives {found}")
+            raise InputError(
+                f"{name} must give logits (b, {num_classes}), one for each class, but gives {found} for b = {b}"
+            )
 
 
 def check_module(model: Any) -> None:

@@ -37,3 +37,18 @@ def test_a_network_that_mixes_the_images_of_a_batch_is_refused_after_an_epoch():
     Trainer(Standardising(3, (1, 2, 3)), source, config, False, verbose=False).fit()
     with pytest.raises(InputError, match="must not depend on the other images of the batch, but those of Standardis"):
         Trainer(Standardising(3), source, config, False, verbose=False).fit()
+
+
+class Squeezing(nn.Module):
+    """Loses the axis of the images where there is one."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, images, train):
+        return nn.Dense(self.num_classes)(images.mean((1, 2), keepdims=True).squeeze((1, 2)).squeeze())
+
+
+def test_a_network_must_give_logits_of_a_single_image_too():
+    with pytest.raises(InputError, match=r"Squeezing must give logits \(b, 3\), .* but gives \(3,\) for b = 1"):
+        check_network(Squeezing(3), (8, 8, 4), 3)
