@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from types import NoneType
 from typing import Any
 
 import flax.linen as nn
@@ -242,10 +243,12 @@ def described(value: Any, depth: int = 3) -> str:
 
 
 def _is_json(value):
-    try:
-        return _hashable(json.loads(json.dumps(value, allow_nan=False))) == _hashable(value)
-    except (TypeError, ValueError):
-        return False
+    """Whether JSON gives a `_plain` value back, in its type: not as the text or number that an Enum equals."""
+    if isinstance(value, dict):
+        return all(type(name) is str and _is_json(each) for name, each in value.items())
+    if isinstance(value, tuple):
+        return all(map(_is_json, value))
+    return type(value) in (str, int, bool, NoneType) or (type(value) is float and math.isfinite(value))
 
 
 def network_of(kind: type[nn.Module], stored: dict[str, Any]) -> nn.Module:

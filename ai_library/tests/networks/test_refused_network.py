@@ -52,3 +52,18 @@ class Squeezing(nn.Module):
 def test_a_network_must_give_logits_of_a_single_image_too():
     with pytest.raises(InputError, match=r"Squeezing must give logits \(b, 3\), .* but gives \(3,\) for b = 1"):
         check_network(Squeezing(3), (8, 8, 4), 3)
+
+
+class Kind(enum.StrEnum):
+    RELU = "relu"
+    TANH = "tanh"
+
+
+class Choosing(Linear):
+    kind: Kind = Kind.TANH
+
+
+def test_an_enum_is_no_text():
+    assert arguments(Choosing(3)) == {"num_classes": 3}
+    with pytest.raises(InputError, match="Choosing.kind must be a number, a text, .* got <Kind.RELU: 'relu'>"):
+        arguments(Choosing(3, Kind.RELU))
