@@ -30,6 +30,7 @@ from ai_library.files.file_set import remove_together
 from ai_library.files.folder_lock import locked
 from ai_library.files.text import as_cell
 from ai_library.networks.architecture import Architecture
+from ai_library.networks.model_file import check_storable
 from ai_library.networks.network import arguments as arguments_of
 from ai_library.networks.network import summary
 from ai_library.reporting.findings import examine, leaks_as_json
@@ -127,7 +128,11 @@ def changes(augmentation: Augmentation) -> str:
 
 
 def prepare(network: nn.Module, source: DataSource, config: TrainConfig):
-    """Sets up cores, memory and, on GPUs, repeatable bits for the training of this network."""
+    """Checks that this network can be saved, and sets up cores, memory and, on GPUs, repeatable bits for its training.
+
+    Raises `InputError` if it cannot.
+    """
+    check_storable(network)
     activations = Architecture(**arguments_of(network)).activations(source.image_shape) if type(network) is CNN else 0
     share_out_cores(config.batch_size // distributed.process_count(), activations)
     keep_freed_memory()

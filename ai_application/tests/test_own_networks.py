@@ -10,7 +10,9 @@ import pytest
 
 from ai_application.own_networks import network_class
 from ai_application.tests.test_training_arguments import OWN_NETWORK, training_arguments
+from ai_application.training_run import prepare
 from ai_library import ArrayDataSource, Classifier, InputError, TrainConfig, Trainer, load_model, save_model
+from ai_library.tests.own_networks import Linear
 
 NETWORK_WITH_A_DICTIONARY = """
 import dataclasses
@@ -93,6 +95,14 @@ class Wide(nn.Module):
     widths: Sequence[int] = (8, 16)
     strides: tuple = (2, 2)
 """
+
+
+def test_a_network_that_could_not_be_saved_is_refused_before_the_training():
+    images = np.zeros((8, 8, 8, 1), np.uint8)
+    source = ArrayDataSource(train=(images, np.arange(8) % 2), validation=0.5)
+    kind = type("ResNet", (Linear,), {"__module__": __name__})
+    with pytest.raises(InputError, match="must have a name of its own, but .*ResNet shares it"):
+        prepare(kind(num_classes=2), source, TrainConfig())
 
 
 def test_sequences_of_a_network_of_ones_own_are_set(tmp_path, capsys):

@@ -67,6 +67,14 @@ def save_model(path: str | Path, classifier: Classifier) -> None:
     FORMAT.write(path, header, classifier.variables, check=lambda *read: _classifier(*read, networks=own))
 
 
+def check_storable(network: "nn.Module") -> None:
+    """Raises `InputError` if `save_model` refuses this network, because of its class's name or of an argument."""
+    from .network import arguments
+
+    _by_name([type(network)])
+    arguments(network)
+
+
 def load_model(path: str | Path, networks: Sequence[type["nn.Module"]] = ()) -> Classifier:
     """Reads the classifier of a model file. The digest, the header and the arrays are checked before they are used.
 

@@ -206,12 +206,18 @@ def arguments(model: nn.Module) -> dict[str, Any]:
         value = _plain(getattr(model, field.name))
         if _is_json(value):
             found[field.name] = json.loads(json.dumps(value))
-        elif getattr(model, field.name) is not field.default:
+        elif not _is_default(getattr(model, field.name), field):
             raise InputError(
                 f"{type(model).__name__}.{field.name} must be a number, a text, True, False, None or a list of them to "
                 f"be stored, got {value!r}"
             )
     return found
+
+
+def _is_default(value, field):
+    if field.default_factory is not dataclasses.MISSING:
+        return bool(value == field.default_factory())
+    return value is field.default
 
 
 def settings_of(model: nn.Module) -> dict[str, Any]:
@@ -271,7 +277,9 @@ def _hashable(value):
 
 
 def _plain(value):
-    """A value with dictionaries in place of `FrozenDict`, which JSON cannot hold."""
+    """A value with dictionaries in place of `FrozenDict`, tuples of lists, and Python's numbers of numpy's."""
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in value.items()}
     return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value

@@ -67,3 +67,19 @@ def test_an_enum_is_no_text():
     assert arguments(Choosing(3)) == {"num_classes": 3}
     with pytest.raises(InputError, match="Choosing.kind must be a number, a text, .* got <Kind.RELU: 'relu'>"):
         arguments(Choosing(3, Kind.RELU))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    width: int = 8
+
+
+class Sized(Linear):
+    sizes: Sizes = dataclasses.field(default_factory=Sizes)
+    rate: object = 0.5
+
+
+def test_a_default_that_is_made_is_left_out_and_numpys_numbers_are_stored_as_pythons():
+    assert arguments(Sized(np.int64(3), rate=np.float64(0.25))) == {"num_classes": 3, "rate": 0.25}
+    with pytest.raises(InputError, match="Sized.sizes must be a number"):
+        arguments(Sized(3, Sizes(9)))
