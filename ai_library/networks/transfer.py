@@ -56,12 +56,15 @@ class Transfer:
         adapted: Names of the layers whose kernels are adapted to another number of image channels.
         anew: Modules with an array that is initialised instead.
         total: Number of arrays of the network.
+        keeps_head: Whether the class names differ, not their number, and the network has no `num_classes` that tells
+            which arrays depend on them, so that the last layer is taken over.
     """
 
     arrays: Mapping[Names, np.ndarray]
     adapted: tuple[str, ...]
     anew: tuple[Names, ...]
     total: int
+    keeps_head: bool = False
 
     def into(self, fresh: dict[str, Any]) -> dict[str, Any]:
         """The initial variables with the arrays that are taken over put in their places."""
@@ -71,7 +74,9 @@ class Transfer:
     def __str__(self) -> str:
         adapted = f", for other channels {listed(self.adapted)}" if self.adapted else ""
         anew = f"; {listed(['/'.join(path) for path in self.anew])} anew" if self.anew else ""
-        return f"{len(self.arrays)} of {self.total} arrays of the initial classifier{adapted}{anew}"
+        kept = "; its classes have other names, but without a field num_classes no layer is made anew for them"
+        told = f"{len(self.arrays)} of {self.total} arrays of the initial classifier{adapted}{anew}"
+        return told + kept * self.keeps_head
 
 
 def transfer(
@@ -79,7 +84,7 @@ def transfer(
 ) -> Transfer:
     """Returns the arrays of a classifier that have the same path and shape in a network for these images and classes.
 
-    If the class names differ, the arrays whose shapes depend on the number of classes are initialised instead. Between
+    If the class names differ, the arrays whose shapes depend on `num_classes` are initialised instead. Between
     grey and RGB images the first kernels are adapted: a grey image stored as RGB gives the same outputs as in grey.
     """
     shapes = flat(variable_shapes(model, image_shape))
@@ -97,7 +102,9 @@ def transfer(
             taken[path] = fitted
             adapted.add("/".join(path[1:-1]))
     anew = tuple(name for name, own in layers(model, image_shape).items() if not taken.keys() >= {*own})
-    return Transfer(taken, tuple(sorted(adapted)), anew, len(shapes))
+    as_many = len(initial.class_names) == len(class_names)
+    keeps_head = as_many and not same_classes and not _has_num_classes(model)
+    return Transfer(taken, tuple(sorted(adapted)), anew, len(shapes), keeps_head)
 
 
 def _for_channels(kernel, old, new):
@@ -111,10 +118,14 @@ def _for_channels(kernel, old, new):
 
 def _dependent_on_classes(model, image_shape, shapes):
     """The paths of the arrays whose shapes depend on `num_classes`, where the network has that argument."""
-    if "num_classes" not in {field.name for field in fields(model)}:
+    if not _has_num_classes(model):
         return set()
     other = flat(variable_shapes(model.clone(num_classes=model.num_classes + 1), image_shape))
     return {path for path, leaf in shapes.items() if path not in other or other[path].shape != leaf.shape}
+
+
+def _has_num_classes(model):
+    return "num_classes" in {field.name for field in fields(model)}
 
 
 def digest(variables: dict[str, Any]) -> str:

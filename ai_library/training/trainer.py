@@ -103,7 +103,8 @@ class Trainer:
             `lambda schedule: optax.MultiSteps(optax.adam(lambda count: schedule(k * count + k - 1)), k)`.
         loss: A function of logits (b, num_classes) and labels (b,) to losses (b,), in place of the cross-entropy.
         initial: A classifier to fine-tune: weights of the same names and shapes are taken over. If the class names
-            differ, layers whose shapes depend on their number are initialised. A resumed run does not need it.
+            differ, layers whose shapes depend on the network's `num_classes` are initialised: without that field, none
+            for this reason. A resumed run does not need it.
         callbacks: Functions that get the history after each epoch; see `EarlyStopping`.
         verbose: Whether to show progress and print a line per epoch.
 

@@ -1,5 +1,6 @@
 """A network takes over what fits it of a trained one, and says what that is."""
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -63,6 +64,21 @@ def test_what_does_not_fit_begins_anew_and_is_named():
 def test_other_classes_of_the_same_number_have_a_new_head():
     found, _ = taken_over(Stock(3), GREY, trained(Stock(3)), ("a", "b", "c"))
     assert found.anew == (("Dense_0",),)
+
+
+class Renamed(nn.Module):
+    classes: int
+
+    @nn.compact
+    def __call__(self, images, train):
+        return nn.Dense(self.classes)(images.reshape(len(images), -1))
+
+
+def test_a_head_that_is_kept_for_other_classes_is_told():
+    found, _ = taken_over(Renamed(3), GREY, trained(Renamed(3)), ("a", "b", "c"))
+    kept = "; its classes have other names, but without a field num_classes no layer is made anew for them"
+    assert str(found) == f"2 of 2 arrays of the initial classifier{kept}"
+    assert kept not in str(taken_over(Renamed(3), GREY, trained(Renamed(3)))[0])
 
 
 @pytest.mark.slow
