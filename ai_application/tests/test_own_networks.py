@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from ai_application.own_networks import network_class
+from ai_application.own_networks import network_class, network_classes
 from ai_application.tests.test_training_arguments import OWN_NETWORK, training_arguments
 from ai_application.training_run import prepare
 from ai_library import ArrayDataSource, Classifier, InputError, TrainConfig, Trainer, load_model, save_model
@@ -138,3 +138,37 @@ def test_two_files_of_one_name_are_two_modules(tmp_path):
         kinds.append(network_class(f"{tmp_path / place / 'mine.py'}:Mine"))
     assert kinds[0].__module__ != kinds[1].__module__
     assert all(dataclasses.fields(kind) for kind in kinds)
+
+
+def with_helpers(tmp_path, *files):
+    """Arguments that name networks in folders of their own, each with a helper beside it.
+
+    `files` are the endings of the helpers' paths, and their code. Python keeps modules: each test's have another name.
+    """
+    name = f"blocks_of_{tmp_path.name}"
+    for place, (ending, code) in zip("abc", files, strict=False):
+        helper = tmp_path / place / f"{name}{ending}"
+        helper.parent.mkdir(parents=True)
+        helper.write_text(code)
+        (tmp_path / place / "mine.py").write_text(f"from {name} import act\n{OWN_NETWORK}")
+    return [f"{tmp_path / place / 'mine.py'}:Mine" for place in "abc"[: len(files)]]
+
+
+@pytest.mark.parametrize("ending", [".py", "/__init__.py"])
+def test_a_helper_of_another_networks_folder_is_not_taken_for_ones_own(ending, tmp_path):
+    named = with_helpers(tmp_path, (".py", "act = min"), (ending, "act = max"))
+    with pytest.raises(
+        InputError, match=r"but blocks\S+ beside \S+b/mine.py is not blocks\S+.py beside .*: rename one"
+    ):
+        network_classes(named)
+    assert len(network_classes(named[:1])) == 1
+
+
+def test_networks_may_share_copies_of_a_helper(tmp_path):
+    assert len(network_classes(with_helpers(tmp_path, (".py", "act = min"), (".py", "act = min")))) == 2
+
+
+def test_a_network_that_is_named_twice_is_one(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(OWN_NETWORK)
+    monkeypatch.chdir(tmp_path)
+    assert len(network_classes(["mine.py:Mine", f"{tmp_path / 'mine.py'}:Mine"])) == 1
