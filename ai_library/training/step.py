@@ -122,8 +122,8 @@ def create_train_state(
         config: The settings of the training.
         steps: Number of steps of the run, for the schedule.
         optimizer: A function from a schedule to an optax transformation, in place of `config.optimizer`.
-        loss: A function of logits (b, classes) and labels (b,) to losses (b,), in place of the cross-entropy with
-            `config.label_smoothing`.
+        loss: A function of logits (b, classes) and labels (b,) of the whole batch to losses (b,), in place of the
+            cross-entropy with `config.label_smoothing`.
         class_weights: (classes,) float, in place of `config.class_weights`, which must not be "balanced" here.
         variables: Initial variables, in place of random ones.
 
@@ -278,7 +278,10 @@ def _step(state, images, labels, keys, key, axis=None):
     def loss_of(trained):
         params = state.frozen.completed(trained, state.params)
         logits, model_state = _apply(state, params, inputs, key, axis)
-        return _mean_loss(state, logits, labels) / parts, (logits, model_state)
+        whole = logits, labels
+        if axis and type(state.loss) is not CrossEntropy:  # a loss of the user's own may depend on the whole batch
+            whole = jax.lax.all_gather(whole, axis, tiled=True)
+        return _mean_loss(state, *whole) / parts, (logits, model_state)
 
     (loss, (logits, model_state)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
         state.frozen.trained(state.params)

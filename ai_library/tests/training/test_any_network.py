@@ -1,12 +1,15 @@
 """Any network trains, is saved, read, evaluated and resumed, on one device and on two."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from ai_library import (
@@ -90,12 +93,13 @@ import jax
 import numpy as np
 
 assert jax.device_count() == 2
-from ai_library.tests.training.test_any_network import ON_TWO, life, one_step
+from ai_library.tests.training.test_any_network import ON_TWO, gradients_of_a_mixing_loss, life, one_step
 from ai_library.training import run_directory
 
 run_directory._FOR_CURVES = ("a package that nobody has",)  # as `without_curves` does it
 folder = Path(sys.argv[1])
 np.savez(folder / "step.npz", *jax.tree.leaves(one_step()))
+np.savez(folder / "mixing.npz", *jax.tree.leaves(gradients_of_a_mixing_loss()))
 for kind in ON_TWO:
     (folder / kind.__name__).mkdir()
     life(kind, folder / kind.__name__)
@@ -129,3 +133,25 @@ def test_stock_batch_norm_sees_the_whole_batch_on_two_devices(on_two_devices):
     with np.load(on_two_devices[0] / "step.npz") as two:
         for one, name in zip(jax.tree.leaves(one_step()), two.files, strict=True):
             np.testing.assert_allclose(two[name], one, rtol=1e-4, atol=1e-5)
+
+
+def gradients_of_a_mixing_loss():
+    """The gradients of a network that devices divide among them, and of a loss whose halves of the batch are unlike."""
+
+    def balanced(logits, labels):
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses / jnp.bincount(labels, length=logits.shape[-1])[labels] * len(labels)
+
+    config = dataclasses.replace(CONFIG, class_weights=(1.0, 2.0, 3.0))
+    model = CNN(num_classes=3, features=(4, 4, 4, 4, 4), dense=4)
+    state = create_train_state(model, (16, 16, 1), config, 9, loss=balanced, optimizer=lambda _: optax.sgd(1.0))
+    images = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 1), np.uint8)
+    before = jax.device_get(state.params)
+    state, _ = train_step(state, images, np.array([0] * 9 + [1, 2] * 3 + [0]))
+    return jax.tree.map(np.subtract, before, jax.device_get(state.params))
+
+
+def test_a_loss_that_mixes_the_batch_has_the_gradients_of_the_whole_batch_on_two_devices(on_two_devices):
+    with np.load(on_two_devices[0] / "mixing.npz") as two:
+        for one, name in zip(jax.tree.leaves(gradients_of_a_mixing_loss()), two.files, strict=True):
+            np.testing.assert_allclose(two[name], one, rtol=1e-4, atol=1e-4)
