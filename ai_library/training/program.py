@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
@@ -14,17 +14,25 @@ from ..networks.registry import NETWORKS
 from ..runtime.agreement import code_version, differences
 from ..runtime.lowered import digest
 
+if TYPE_CHECKING:
+    from .step import TrainState
 
-def described(step: jax.stages.Traced, model: nn.Module, image_shape: Sequence[int]) -> dict[str, Any]:
+
+def described(
+    step: jax.stages.Traced, state: "TrainState", model: nn.Module, image_shape: Sequence[int], optimizer: object
+) -> dict[str, Any]:
     """Returns, as JSON values, digests of what a run computes, and what else these depend on.
 
-    They are those of a traced step, and of the predictions of a network of the user's own, by which epochs are chosen.
-    Where steps are taken one by one, JAX does not lower the step a second time to compile it.
+    They are those of a traced step, of the predictions of a network of the user's own, by which epochs are chosen, and
+    of the state in which an `optimizer` of the user's own begins, which may hold settings; None: there is none. Where
+    steps are taken one by one, JAX does not lower the step a second time to compile it.
     """
     own = type(model) not in NETWORKS.values()  # those of the library change with its version alone
+    trained = jax.eval_shape(state.frozen.trained, state.params)
     return {
         "step": digest(step.lower()),
         "prediction": prediction_digest(model, image_shape) if own else None,
+        "optimizer": digest(jax.jit(state.tx.init).lower(trained)) if optimizer is not None else None,
         **code_version(),
         "platform": jax.default_backend(),
         "devices": jax.device_count(),
@@ -41,7 +49,8 @@ def check_same(path: Path, old: object, new: dict[str, Any]) -> None:
     if not isinstance(old, dict):
         warnings.warn(f"{path} does not tell what its training step computed: the same is assumed", stacklevel=2)
         return
-    digests = {"step": "", "prediction": ""}
+    old = {"optimizer": new.get("optimizer"), **old}  # earlier versions did not tell it
+    digests = {"step": "", "prediction": "", "optimizer": ""}
     if different := differences({**old, **digests}, {**new, **digests}, "{name} was {first}, is now {second}"):
         warnings.warn(
             f"{path} goes on with other versions or devices than it began with: its result may not be, bit by bit, "

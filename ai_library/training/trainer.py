@@ -182,7 +182,7 @@ class Trainer:
         hearing = contextlib.nullcontext() if self.run_dir is None else stop
         made_of = self.settings()
         if self.run_dir is not None:
-            made_of["program"] = program.described(step, self.model, self.source.image_shape)
+            made_of["program"] = program.described(step, state, self.model, self.source.image_shape, self._optimizer)
         check_alike(lambda: {**made_of, "code": code_version(type(self.model), type(self.source))})
         with RunDirectory.opened(self.run_dir, made_of, resume) as run, hearing:
             progress = progress.restored(*distributed.broadcast_from_first(lambda: self._begin(progress, run, resume)))

@@ -120,3 +120,19 @@ def test_to_describe_a_program_costs_no_second_lowering(tmp_path, caplog):
         fitted(tmp_path / "run", 1, loss=parts()["loss"])
     lowered = [each for each in caplog.messages if "MLIR module conversion" in each and "train_step" in each]
     assert len(lowered) == 1
+
+
+def test_a_setting_in_the_state_of_an_optimizer_of_ones_own_is_noticed(tmp_path):
+    def injected(decay):
+        make = optax.inject_hyperparams(optax.adamw)
+        return lambda schedule: make(learning_rate=schedule, weight_decay=decay)
+
+    fitted(tmp_path / "run", 1, optimizer=injected(1e-4))
+    fitted(tmp_path / "run", 2, optimizer=injected(1e-4))
+    with pytest.raises(InputError, match="computes something else than when it began"):
+        fitted(tmp_path / "run", 3, optimizer=injected(5.0))
+
+
+def test_a_run_of_a_version_that_did_not_tell_how_its_optimizer_begins_goes_on(tmp_path, recwarn):
+    program.check_same(tmp_path, {"step": "0"}, {"step": "0", "optimizer": "1"})
+    assert not recwarn
