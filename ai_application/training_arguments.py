@@ -182,9 +182,9 @@ def _first_look(given):
     parser.add_argument("--preset")
     parser.add_argument("--network")
     parser.add_argument("--from", dest="initial")
-    parser.add_argument("--run-dir")
+    parser.add_argument("--run-dir", "--run_dir")  # both spellings are valid
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--cross-validate")
+    parser.add_argument("--cross-validate", "--cross_validate")
     with contextlib.suppress(argparse.ArgumentError):  # a missing value: the full parser reports it
         return parser.parse_known_args(given)[0]
     return argparse.Namespace(preset=None, network=None, initial=None, resume=False)

@@ -93,6 +93,13 @@ def training_arguments(*given, recipes=RECIPES, **more):
     return TrainingArguments("Trains.", recipes, given=[*map(str, given)], **more)
 
 
+@pytest.mark.parametrize("spelling", ["--run-dir", "--run_dir"])
+def test_a_run_to_resume_that_began_with_a_model_is_found_by_either_spelling_of_its_folder(spelling, tmp_path):
+    began = {"network": {"name": "CNN", "arguments": {"num_classes": 4, "dense": 8}}, "initial": "a digest"}
+    (tmp_path / "config.json").write_text(json.dumps(began))
+    assert training_arguments(spelling, tmp_path, "--resume").network(4).dense == 8
+
+
 def flags(settings, prefix=""):
     """The arguments for settings with their values."""
     for name, value in settings.items():
