@@ -135,6 +135,11 @@ class SealedFormat:
                     raise InputError(
                         f"{self.name} holds names of at most {_MAX_NAME} bytes, got {wrong[0]!r} in {path}"
                     )
+            elif value is not None and not isinstance(value, np.ndarray):
+                raise InputError(
+                    f"{self.name} holds arrays in dictionaries, lists, tuples and NamedTuples, but {path} is "
+                    f"{type(value).__name__}: make its class a NamedTuple or a flax.struct.dataclass"
+                )
             elif value is not None:
                 size += value.nbytes + _ARRAY_BYTES
                 if value.dtype.name not in _TYPES or value.ndim > _MAX_SIDES:

@@ -1,5 +1,7 @@
 """What can be written to a sealed file can be read from it."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -79,3 +81,15 @@ def test_what_could_not_be_read_is_refused_by_its_name(tmp_path, tree, message):
 def test_a_random_key_of_jax_is_refused(tmp_path):
     with pytest.raises(InputError, match="a test can only hold arrays of numbers"):
         FORMAT.write(tmp_path / "file", {}, {"key": jax.random.key(0)})
+
+
+def test_a_class_that_flax_cannot_store_is_named_with_what_to_do():
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass
+    class Count:
+        n: np.ndarray
+
+    with pytest.raises(
+        InputError, match="but state/0 is Count: make its class a NamedTuple or a flax.struct.dataclass"
+    ):
+        FORMAT.storable({"state": (Count(np.zeros(2, np.int32)),)})
