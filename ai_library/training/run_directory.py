@@ -173,7 +173,8 @@ class RunDirectory:
         curves.scalar("accuracy", report.accuracy, step)
         curves.figure("confusion_matrix", report.confusion_figure(), step)
         for path, leaf in jax.tree.leaves_with_path(params):
-            curves.histogram(jax.tree_util.keystr(path, simple=True, separator="/"), leaf, step)
+            if leaf.size:
+                curves.histogram(jax.tree_util.keystr(path, simple=True, separator="/"), leaf, step)
 
     def log_end(self, chosen: dict[str, Any]) -> None:
         """Logs the run's settings with the chosen row of the history, for TensorBoard's table of runs."""

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import flax.linen as nn
 import numpy as np
 import pytest
 from PIL import Image
@@ -121,3 +122,19 @@ def test_the_table_of_runs_has_settings_and_final_metrics(run):
     chosen = trainer._chosen_row()
     for name in ("validation_accuracy", "validation_loss", "temperature"):
         assert found[name] == pytest.approx(chosen[name], rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quickly_compiled")
+def test_weights_without_elements_have_no_histogram(tmp_path):
+    class Empty(nn.Module):
+        num_classes: int
+
+        @nn.compact
+        def __call__(self, images, train: bool):
+            empty = self.param("empty", nn.initializers.zeros, (0,))
+            return nn.Dense(self.num_classes)(images.reshape(len(images), -1)) + empty.sum()
+
+    source = ShapeDataSource(image_size=16, class_names=("circle", "cross"), sizes=(32, 32, 32))
+    Trainer(Empty(2), source, TrainConfig(batch_size=16), tmp_path, verbose=False).fit()
+    assert [*tmp_path.glob("validation/events*")]
