@@ -42,7 +42,8 @@ class TrainConfig:
         final_augmentation: Strength of the augmentation at the last step, as a fraction. It decreases from the middle
             of the run on, so that the network ends on images close to real ones.
         freeze: Number of layers that are not trained, counted from the first in the order of the network's call;
-            layers without weights do not count. Their BatchNorm keeps its statistics and normalises by them.
+            layers without weights do not count. Their BatchNorm keeps its statistics and normalises by them. They
+            return what they do in prediction, so dropout or augmentation that a network has before or in them is off.
         precision: Type in which the network computes during training: "float32", or "bfloat16" for GPUs, where it takes
             about half of the time and memory. Weights, updates and predictions are always float32.
         seed: Seed of the initial weights, the augmentation and dropout, from 0 to 2**32 - 1.
