@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ai_library import Classifier
+from ai_library.networks.architecture import Architecture
 
 from .limits import RefusedError
 
@@ -39,8 +40,13 @@ class Batcher:
         self._running: asyncio.Task | None = None
 
     async def warm_up(self) -> None:
-        """Predicts an image, which compiles the network if necessary, and sets `ready`."""
+        """Predicts an image, which compiles the network if necessary, and sets `ready`.
+
+        Raises:
+            InputError: The logits of an image depend on the other images of its batch: on other requests.
+        """
         await self.predict(np.zeros((1, *self.classifier.image_shape), np.uint8))
+        await asyncio.get_running_loop().run_in_executor(self._thread, _check, self.classifier)
         self.ready = True
 
     async def predict(self, images: np.ndarray) -> "NDArray[np.float64]":
@@ -106,3 +112,11 @@ class Batcher:
         logits = [logits for part in parts for logits in predict([part])]
         probabilities = self.classifier.probabilities(np.concatenate(logits))
         return np.split(probabilities, np.cumsum([len(images) for images in requests])[:-1])
+
+
+def _check(classifier):
+    """Checks a network of the user's own. A `CNN` needs no check, and may be predicted without importing JAX."""
+    if not isinstance(classifier.network, Architecture):
+        from ai_library.networks.independence import check_independence
+
+        check_independence(classifier)

@@ -12,12 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from starlette.testclient import TestClient
 
 from ai_application import EVALUATION, MODELS
+from ai_application.service.app import application
+from ai_application.service.limits import Limits
 from ai_application.tests.serving import serving, tensor
-from ai_library import InputError, load_model
+from ai_library import Classifier, InputError, load_model
 from ai_library.export.page_file import page_of
+from ai_library.networks.network import initialise
 from ai_library.tests.model_files import small_classifier
+from ai_library.tests.own_networks import Standardising
 
 IMAGES = sorted(EVALUATION.glob("shapes/*/*.png"))[::75]
 BATCH = np.stack([np.asarray(Image.open(path))[..., None] for path in IMAGES])
@@ -278,6 +283,19 @@ def test_the_page_of_each_model_is_served_and_may_ask_for_nothing(monkeypatch):
     with serving(one=one, without=without) as client:
         assert re.findall('<a href="(.*?)"', client.get("/").text) == ["page/one"]
         assert "/predict/without" in client.get("/").text
+
+
+@pytest.mark.slow
+def test_a_network_whose_answers_depend_on_other_requests_is_never_ready():
+    network = Standardising(2)
+    mixing = Classifier(network, initialise(network, 0, (16, 16, 1)), ("a", "b"), (16, 16, 1))
+    app = application({"mixing": mixing}, Limits(), [].append)
+    with TestClient(app) as client:
+        while not app.state.warming.done():
+            assert client.get("/v2/health/ready").status_code == 503
+            time.sleep(0.01)
+        assert client.get("/v2/health/ready").status_code == 503
+        assert "must not depend on the other images of the batch" in str(app.state.warming.exception())
 
 
 def test_every_address_is_described(client):

@@ -53,6 +53,18 @@ class Linear(nn.Module):
         return nn.Dense(self.num_classes)(images.reshape(len(images), -1))
 
 
+class Standardising(nn.Module):
+    """Standardises its images by their own statistics, or by those of the whole batch."""
+
+    num_classes: int
+    axes: tuple[int, ...] | None = None
+
+    @nn.compact
+    def __call__(self, images, train):
+        mean, deviation = images.mean(self.axes, keepdims=True), images.std(self.axes, keepdims=True)
+        return nn.Dense(self.num_classes)(((images - mean) / (deviation + 1e-6)).reshape(len(images), -1))
+
+
 class Dimming(nn.Module):
     """Sees nothing where `light` is 0."""
 

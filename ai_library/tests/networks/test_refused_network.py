@@ -9,21 +9,9 @@ import pytest
 
 from ai_library import ArrayDataSource, InputError, TrainConfig, Trainer
 from ai_library.networks.network import arguments, check_network
-from ai_library.tests.own_networks import Linear
+from ai_library.tests.own_networks import Linear, Standardising
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
-
-class Standardising(nn.Module):
-    """Standardises its images by their own statistics, or by those of the whole batch."""
-
-    num_classes: int
-    axes: tuple[int, ...] | None = None
-
-    @nn.compact
-    def __call__(self, images, train):
-        mean, deviation = images.mean(self.axes, keepdims=True), images.std(self.axes, keepdims=True)
-        return nn.Dense(self.num_classes)(((images - mean) / (deviation + 1e-6)).reshape(len(images), -1))
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), np.uint8)
