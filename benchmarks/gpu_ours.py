@@ -22,7 +22,8 @@ from ai_library import (
     create_train_state,
     train_step,
 )
-from ai_library.networks.network import initialise, predict_logits
+from ai_library.networks.initial import initialise
+from ai_library.networks.network import predict_logits
 from ai_library.training.steps import train_steps
 
 

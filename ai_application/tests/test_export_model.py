@@ -10,7 +10,7 @@ import pytest
 
 from ai_application.commands import export_model
 from ai_library import Classifier, load_model, save_model
-from ai_library.networks.network import initialise
+from ai_library.networks.initial import initialise
 from ai_library.tests import own_networks
 from ai_library.tests.model_files import small_classifier
 

@@ -20,7 +20,7 @@ from ai_application.service.limits import Limits
 from ai_application.tests.serving import serving, tensor
 from ai_library import Classifier, InputError, load_model
 from ai_library.export.page_file import page_of
-from ai_library.networks.network import initialise
+from ai_library.networks.initial import initialise
 from ai_library.tests.model_files import small_classifier
 from ai_library.tests.own_networks import Standardising
 

@@ -5,8 +5,9 @@ from typing import Any
 from ..errors import InputError
 from ..files.sealed_file import SealedFileError, check_arrays
 from ..networks.classifier import Classifier
+from ..networks.initial import variable_shapes
 from ..networks.model_file import FORMAT, check_description, is_content_size
-from ..networks.network import check_network, variable_shapes
+from ..networks.network import check_network
 
 
 def check_exportable(classifier: Classifier) -> None:

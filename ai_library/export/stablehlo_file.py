@@ -16,7 +16,8 @@ from ..errors import InputError, MissingExtraError
 from ..files.atomic import write_bytes
 from ..networks.classifier import Classifier
 from ..networks.independence import check_independence
-from ..networks.network import apply_function, normalise, splits_batches
+from ..networks.initial import apply_function
+from ..networks.network import normalise, splits_batches
 from ..runtime.jax_settings import settings
 from .description import check_exportable, described
 

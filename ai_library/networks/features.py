@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError
-from .network import apply_function, normalise
+from .initial import apply_function
+from .network import normalise
 
 
 def predict_features(model: nn.Module, variables: dict[str, Any], images: jax.Array | np.ndarray) -> jax.Array:

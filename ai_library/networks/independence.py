@@ -4,7 +4,7 @@ import numpy as np
 
 from ..errors import InputError
 from .classifier import Classifier
-from .network import is_own
+from .initial import is_own
 
 _ROUNDING = 0.01
 """Largest difference of two logits that rounding to 16 bits explains, as a fraction of the largest logit."""

@@ -193,7 +193,8 @@ def _network(described, image_shape, classes, networks):
     if name == "CNN":  # as most are: without importing Flax
         architecture = Architecture(**stored)
         return architecture, architecture.variable_shapes(image_shape), architecture.num_classes
-    from .network import check_network, network_of, variable_shapes
+    from .initial import variable_shapes
+    from .network import check_network, network_of
     from .registry import NETWORKS
 
     known = {**NETWORKS, **networks}

@@ -1,4 +1,4 @@
-"""What the library does with any network: initial variables, their shapes, logits, features, and its arguments.
+"""What the library does with any network: checks of it, logits, a summary, and its arguments.
 
 A network is a linen module that is called with images (b, h, w, c) float32 in [-1, 1] and with `train`, and returns the
 logits (b, num_classes). It may have BatchNorm or other state, and dropout, which draws from the RNG "dropout".
@@ -9,8 +9,8 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from types import NoneType
 from typing import Any
 
@@ -26,41 +26,16 @@ from ..files.text import listed
 from ..runtime.jax_settings import random_key, settings
 from ..runtime.lowered import digest
 from .architecture import PREPROCESSING
+from .initial import apply_function, initialise, variable_shapes
 
 PART = 8
 """Number of images that a CPU predicts at a time with a network of the library's own: their largest activations stay in
 a core's cache."""
-_QUICKLY = {"xla_backend_optimization_level": 1}
-"""Compiler options for programs that run once: optimising them would take longer than it saves."""
 
 
 def normalise(images: jax.Array) -> jax.Array:
     """Maps pixels (b, h, w, c) uint8 to float32 in [-1, 1]."""
     return images.astype(jnp.float32) * PREPROCESSING["scale"] + PREPROCESSING["offset"]
-
-
-@settings()
-def initialise(model: nn.Module, seed: int, image_shape: Sequence[int]) -> dict[str, Any]:
-    """The initial variables for images (h, w, c), a pure function of the seed.
-
-    They are "params" and the collections of the network's state.
-    """
-    return _fresh_variables(random_key(seed), apply_of_run(model), check_image_shape(image_shape))
-
-
-@partial(jax.jit, static_argnames=("apply", "image_shape"), compiler_options=_QUICKLY)
-def _fresh_variables(key, apply, image_shape):
-    return _init(apply.__self__, key, image_shape)
-
-
-def _init(model, key, image_shape):
-    return nn.unbox(model.init(key, jnp.zeros((1, *image_shape), jnp.float32), train=False))
-
-
-@settings()
-def variable_shapes(model: nn.Module, image_shape: Sequence[int]) -> dict[str, Any]:
-    """The tree of the variables for images (h, w, c), as shapes and types; nothing is computed."""
-    return jax.eval_shape(lambda: _init(model, random_key(0), check_image_shape(image_shape)))
 
 
 @settings()
@@ -187,7 +162,7 @@ def prediction_digest(model: nn.Module, image_shape: Sequence[int]) -> str | Non
     of accelerator, so that it has no program that all devices share.
     """
     image = jax.ShapeDtypeStruct((1, *image_shape), np.uint8)
-    traced = _predict_logits.trace(apply_of_run(model), variable_shapes(model, image_shape), image, False)
+    traced = _predict_logits.trace(model.clone().apply, variable_shapes(model, image_shape), image, False)
     try:
         return digest(traced.lower(lowering_platforms=("cpu",)))
     except Exception:  # what JAX raises depends on the operation
@@ -288,35 +263,6 @@ def _plain(value):
 def splits_batches(model: nn.Module) -> bool:
     """Whether the network's own class, not a base class, sets `SPLITS_BATCHES`: see `Network`."""
     return vars(type(model)).get("SPLITS_BATCHES", False)
-
-
-def is_own(model: nn.Module) -> bool:
-    """Whether the network's class is the user's own: those of the library are all in this folder."""
-    return not type(model).__module__.startswith(f"{__package__}.")
-
-
-def for_run(model: nn.Module) -> nn.Module:
-    """The network for a new run: a copy of one of the user's own, which shares no compiled program; else itself."""
-    return model.clone() if is_own(model) else model
-
-
-def apply_function(model: nn.Module) -> Callable[..., Any]:
-    """`model.apply`, by which compiled programs are found again.
-
-    It is the same for equal networks of the library's own. That of the user's own differs for each object, as bound
-    methods do: what its code reads, such as a global variable, may have changed since an equal network was traced.
-    """
-    return model.apply if is_own(model) else _shared_apply(model)
-
-
-@lru_cache
-def _shared_apply(model):
-    return model.apply
-
-
-def apply_of_run(model: nn.Module) -> Callable[..., Any]:
-    """The `apply_function` with which a network of the user's own is traced anew."""
-    return apply_function(for_run(model))
 
 
 class Network(nn.Module):

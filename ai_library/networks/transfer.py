@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ..data.class_names import nfc
 from ..files.text import listed
 from .classifier import Classifier
-from .network import variable_shapes
+from .initial import variable_shapes
 
 Names = tuple[str, ...]
 """A path in the variables, such as ("params", "Conv_0", "kernel"), or the path of a module."""

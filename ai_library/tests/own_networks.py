@@ -5,8 +5,8 @@ import jax
 import numpy as np
 
 from ai_library import CNN, ResNet
+from ai_library.networks.initial import variable_shapes
 from ai_library.networks.layers import BatchNormReLU
-from ai_library.networks.network import variable_shapes
 
 
 class Mirrored(CNN):

@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike
 
 from ..data.augmentation import Augmentation
 from ..errors import InputError
-from ..networks.network import apply_of_run, check_module, errors_named, initialise, normalise, splits_batches
+from ..networks.initial import apply_function, for_run, initial_variables
+from ..networks.network import check_module, errors_named, normalise, splits_batches
 from ..runtime import distributed
 from ..runtime.distributed import BATCH
 from ..runtime.jax_settings import random_key, settings
@@ -108,8 +109,8 @@ def create_train_state(
 ) -> TrainState:
     """Makes the state before the first step of a run.
 
-    Runs share compiled steps. A network, `optimizer` or `loss` of your own is traced anew for each state, because what
-    it reads may have changed.
+    Runs share compiled steps. An `optimizer` or `loss` of your own is traced anew for each state, because what it reads
+    may have changed; so is a network of your own where it computes something else than before.
 
     >>> state = create_train_state(network, image_shape=(16, 16, 1), config=config, steps=2)
     >>> state.params["Dense_0"]["kernel"].shape
@@ -132,6 +133,7 @@ def create_train_state(
             parameters; `config.freeze` leaves no layer to train; or there is not one class weight for each class.
     """
     check_module(model)
+    model = for_run(model, image_shape)
     settings = {
         "optimizer": of_run(optimizer or config.make_optimizer()),
         "clip_norm": config.clip_norm,
@@ -143,13 +145,13 @@ def create_train_state(
         "frozen": Frozen.first(model, image_shape, config.freeze),
     }
     arrays = (
-        variables or initialise(model, config.seed, image_shape),
+        variables or initial_variables(model, config.seed, image_shape),
         OneCycle.of(config.learning_rate, config.warmup, steps),
         np.uint32(config.seed),
         weights_of(config.class_weights if class_weights is None else class_weights),
     )
     try:
-        return _state_of(*arrays, apply_of_run(model), tuple(image_shape), tuple(settings.items()))
+        return _state_of(*arrays, apply_function(model), tuple(image_shape), tuple(settings.items()))
     except InputError:
         raise
     except Exception as error:  # whatever an optimizer raises is about it

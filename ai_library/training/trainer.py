@@ -20,7 +20,8 @@ from ..evaluation.calibration import fit_temperature
 from ..evaluation.evaluator import evaluate
 from ..networks.classifier import Classifier
 from ..networks.independence import check_independence
-from ..networks.network import check_network, described, for_run, initialise, settings_of
+from ..networks.initial import initialise
+from ..networks.network import check_network, described, settings_of
 from ..networks.transfer import digest, transfer
 from ..runtime import display, distributed
 from ..runtime.agreement import check_alike, code_version
@@ -174,8 +175,8 @@ class Trainer:
         """
         if self.config.freeze and not (self._transfer or resume):
             raise InputError("freeze must be 0 without an initial classifier: what is frozen would stay random")
-        self.model = for_run(self.model)  # what its code reads may have changed since an earlier run
         state = self._first_state()
+        self.model = state.apply_fn.__self__  # by which predictions of equal runs share programs: see `for_run`
         step = check_step(state, self.source.image_shape, self.config.batch_size, self._shared_out)
         progress = _Progress(state, jax.tree.map(np.array, state.variables), [])
         stop = StopSignals()

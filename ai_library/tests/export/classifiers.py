@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from ai_library import Classifier
-from ai_library.networks.network import variable_shapes
+from ai_library.networks.initial import variable_shapes
 
 
 def classifier_of(network, image_shape, **fields):

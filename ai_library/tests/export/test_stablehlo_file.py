@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ai_library import CNN, Classifier, InputError, ResNet, export_stablehlo
-from ai_library.networks.network import initialise
+from ai_library.networks.initial import initialise
 from ai_library.tests.export.classifiers import classifier_of, some_images
 from ai_library.tests.own_networks import OWN, Linear, made
 

@@ -23,7 +23,8 @@ from ai_library import (
     create_train_state,
     train_step,
 )
-from ai_library.networks.network import summary, variable_shapes
+from ai_library.networks.initial import variable_shapes
+from ai_library.networks.network import summary
 from ai_library.networks.transfer import layers
 from ai_library.tests.own_networks import Dropping, Shallow, Stock, drawn, made
 
