@@ -47,16 +47,17 @@ def variable_shapes(model: nn.Module, image_shape: Sequence[int]) -> dict[str, A
 
 
 def is_own(model: nn.Module) -> bool:
-    """Whether the network's class is the user's own: those of the library are all in this folder."""
+    """Whether the network's class is the user's own, and not one of the library, which are all in this folder."""
     return not type(model).__module__.startswith(f"{__package__}.")
 
 
 @settings()
 def for_run(model: nn.Module, image_shape: Sequence[int]) -> nn.Module:
-    """The network for a new run on images (h, w, c): itself, or of a network of the user's own an equal object.
+    """The network object for a new run on images (h, w, c). Runs with the same object share compiled programs.
 
-    What its code reads, such as a global variable, may have changed since an equal network was compiled. So it is the
-    same object, by which compiled programs are found again, only where the two compute the same.
+    A network of the library's own is returned as it is. For one of the user's own it is an equal object: that of an
+    earlier run if both compute the same, else a new one, because what the code reads, such as a global variable, may
+    have changed.
     """
     if not is_own(model):
         return model

@@ -9,8 +9,8 @@ import flax.linen as nn
 import jax
 
 from ..errors import InputError
+from ..networks.initial import is_own
 from ..networks.network import prediction_digest
-from ..networks.registry import NETWORKS
 from ..runtime.agreement import code_version, differences
 from ..runtime.lowered import digest
 
@@ -27,11 +27,10 @@ def described(
     of the state in which an `optimizer` of the user's own begins, which may hold settings; None: there is none. Where
     steps are taken one by one, JAX does not lower the step a second time to compile it.
     """
-    own = type(model) not in NETWORKS.values()  # those of the library change with its version alone
     trained = jax.eval_shape(state.frozen.trained, state.params)
     return {
         "step": digest(step.lower()),
-        "prediction": prediction_digest(model, image_shape) if own else None,
+        "prediction": prediction_digest(model, image_shape) if is_own(model) else None,
         "optimizer": digest(jax.jit(state.tx.init).lower(trained)) if optimizer is not None else None,
         **code_version(),
         "platform": jax.default_backend(),

@@ -73,7 +73,7 @@ def table_layout(table: str | Path, folder: str | Path, *, groups: bool = True) 
         for name, row in sorted(by_name.items(), key=lambda item: (labels[item[1]["label"]], item[0]))
     ]
     _check_splits(table, files, class_names)
-    notes = [f"labels are those of {table}" + (f"; its columns {listed(unused, 10)} are not used" if unused else "")]
+    notes = [f"labels are those of {table}" + (f"; columns not used: {listed(unused, 10)}" if unused else "")]
     if groups and any(row["group"] for row in rows):
         meant = "are taken as dependent" if any(row["split"] for row in rows) else "are kept together in one split"
         notes.append(f"images of one group in it {meant}")

@@ -143,7 +143,7 @@ def test_columns_may_be_spelt_otherwise_and_those_without_use_are_told(column, f
     source = ImageFolderDataSource(flat, labels=table, image_size=8)
     patients = [{int(path.stem) // 4 for path in source.paths(split)} for split in SPLITS]
     assert sum(map(len, patients)) == len(set.union(*patients))
-    assert f"labels are those of {table}; its columns age are not used" in source.summary().notes
+    assert f"labels are those of {table}; columns not used: age" in source.summary().notes
 
 
 def test_groups_may_be_composed_otherwise_in_some_rows(flat, tmp_path):
